@@ -1,0 +1,45 @@
+"""The root of the command line: finds the subcommand, turns errors that are for people into one line."""
+
+import importlib
+import importlib.util
+import sys
+
+import typer
+
+from schemas.errors import UserError
+
+NAMES = (
+    "demo",
+    "broker",
+    "topics",
+    "produce",
+    "worker",
+    "tail",
+    "analyze",
+    "evaluate",
+    "train",
+    "compare",
+    "models",
+)
+
+app = typer.Typer(
+    name="undertone",
+    help="Listens to live calls on Kafka and says how they feel, continuously.",
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    pretty_exceptions_show_locals=False,
+)
+for name in NAMES:
+    if importlib.util.find_spec(f"cli.{name}"):
+        app.add_typer(importlib.import_module(f"cli.{name}").app)
+
+
+def main() -> None:
+    """Entry point of `undertone`. Exits with 2 after a person's mistake, 130 after Ctrl-C."""
+    try:
+        app()
+    except UserError as error:
+        typer.secho(f"undertone: {error}", err=True, fg=typer.colors.RED)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        sys.exit(130)

@@ -1,0 +1,254 @@
+"""`call-audio`: one chunk of one stream, CloudEvents 1.0 in binary mode.
+
+The record's key names the stream, `call_id/channel`; the value is the audio; `ce_*` headers say the rest.
+"""
+
+import re
+from collections.abc import Iterable
+from datetime import datetime
+from enum import StrEnum
+from typing import Annotated, Literal, Self
+
+from pydantic import (
+    AwareDatetime,
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationError,
+    model_validator,
+)
+
+from schemas.dead_letters import Reason, Rejected
+
+CHUNK_TYPE = "undertone.audio.chunk.v1"
+MAX_CHUNK_SECONDS = 10
+MAX_CHUNK_BYTES = MAX_CHUNK_SECONDS * 16_000 * 2
+# Far more than any call (36,000 years at 16 kHz), and a sum of two stays inside a 64-bit integer.
+MAX_SAMPLE = 2**54
+
+CallId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:@+-]{0,127}$")]
+Channel = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:@+-]{0,31}$")]
+
+_CONTENT_TYPE = re.compile(r"^\s*audio/(?P<name>[A-Za-z0-9.+-]+)\s*(?P<parameters>(?:;[^;]*)*)$")
+_REQUIRED = (
+    "ce_specversion",
+    "ce_id",
+    "ce_source",
+    "ce_type",
+    "ce_role",
+    "ce_sequence",
+    "ce_firstsample",
+    "ce_starttime",
+)
+
+
+class Role(StrEnum):
+    """Who speaks on a channel. Agents are not analysed unless a setting says so."""
+
+    CUSTOMER = "customer"
+    AGENT = "agent"
+
+
+class Encoding(StrEnum):
+    """How samples are written: RFC 2586 L16 is big-endian; `l16le` is L16 with `endianness=little-endian`."""
+
+    L16 = "l16"
+    L16LE = "l16le"
+    PCMU = "pcmu"
+    PCMA = "pcma"
+
+    @property
+    def sample_bytes(self) -> int:
+        """Bytes per sample: 2 for L16, 1 for G.711."""
+        return 2 if self in (Encoding.L16, Encoding.L16LE) else 1
+
+
+class RecordPlace(BaseModel):
+    """Where a record lies in Kafka."""
+
+    model_config = ConfigDict(frozen=True)
+
+    topic: str
+    partition: int
+    offset: int
+    timestamp_ms: int = 0
+
+
+class AudioChunk(BaseModel):
+    """One chunk of one stream's audio.
+
+    `first_sample` is the index of the chunk's first sample in the stream, `start_time` the moment of sample 0;
+    a stream that starts anew under an old name has another `start_time`.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    call_id: CallId
+    channel: Channel
+    role: Role
+    sequence: int = Field(ge=0, lt=2**53)
+    first_sample: int = Field(ge=0, lt=MAX_SAMPLE)
+    start_time: AwareDatetime
+    encoding: Encoding
+    sample_rate: Literal[8000, 16000]
+    audio: bytes = Field(max_length=MAX_CHUNK_BYTES)
+    end_of_stream: bool = False
+    place: RecordPlace | None = None
+
+    @model_validator(mode="after")
+    def _whole_samples(self) -> Self:
+        if len(self.audio) % self.encoding.sample_bytes:
+            raise Rejected(Reason.ODD_BYTE_COUNT, f"{len(self.audio)} bytes are not whole 16-bit samples")
+        if self.samples > MAX_CHUNK_SECONDS * self.sample_rate:
+            raise Rejected(Reason.TOO_LARGE, f"{self.samples} samples, more than {MAX_CHUNK_SECONDS} s")
+        if not self.audio and not self.end_of_stream:
+            raise Rejected(Reason.EMPTY, "no audio and no end-of-stream flag")
+        return self
+
+    @property
+    def stream(self) -> str:
+        """The stream's name, which is the record's key."""
+        return f"{self.call_id}/{self.channel}"
+
+    @property
+    def samples(self) -> int:
+        """The number of samples in this chunk."""
+        return len(self.audio) // self.encoding.sample_bytes
+
+    def headers(self, source: str = "/undertone/producer") -> list[tuple[str, bytes]]:
+        """The record's headers, as CloudEvents' Kafka binding writes them in binary mode."""
+        fields = {
+            "ce_specversion": "1.0",
+            "ce_id": f"{self.stream}/{self.start_time.isoformat()}/{self.sequence}",
+            "ce_source": source,
+            "ce_type": CHUNK_TYPE,
+            "ce_subject": self.stream,
+            "ce_role": self.role.value,
+            "ce_sequence": str(self.sequence),
+            "ce_firstsample": str(self.first_sample),
+            "ce_starttime": self.start_time.isoformat(),
+            "ce_endofstream": "true" if self.end_of_stream else "false",
+            "content-type": content_type(self.encoding, self.sample_rate),
+        }
+        return [(name, value.encode()) for name, value in fields.items()]
+
+    @classmethod
+    def from_record(
+        cls,
+        key: bytes | None,
+        value: bytes | None,
+        headers: Iterable[tuple[str, bytes]],
+        place: RecordPlace | None = None,
+    ) -> Self:
+        """Read a record of `call-audio`.
+
+        Raises:
+            Rejected: with the reason that goes to `dead-letters`; nothing else is raised for any input.
+        """
+        if value is not None and len(value) > MAX_CHUNK_BYTES:
+            raise Rejected(Reason.TOO_LARGE, f"{len(value)} bytes, more than {MAX_CHUNK_BYTES}")
+        fields = _fields(headers)
+        call_id, channel = _stream_of(key, fields)
+        encoding, rate = parse_content_type(fields["content-type"])
+        try:
+            return cls(
+                call_id=call_id,
+                channel=channel,
+                role=Role(fields["ce_role"]),
+                sequence=_integer(fields, "ce_sequence"),
+                first_sample=_integer(fields, "ce_firstsample"),
+                start_time=datetime.fromisoformat(fields["ce_starttime"]),
+                encoding=encoding,
+                sample_rate=rate,
+                audio=value or b"",
+                end_of_stream=_flag(fields, "ce_endofstream"),
+                place=place,
+            )
+        except ValidationError as error:
+            first = error.errors()[0]
+            raise Rejected(Reason.INVALID_HEADER, f"{first['loc'][-1]}: {first['msg']}") from None
+        except ValueError as error:
+            raise Rejected(Reason.INVALID_HEADER, str(error)) from None
+
+
+def content_type(encoding: Encoding, sample_rate: int) -> str:
+    """The `content-type` header for an encoding and a rate in Hz."""
+    if encoding is Encoding.L16LE:
+        return f"audio/L16;rate={sample_rate};channels=1;endianness=little-endian"
+    return f"audio/{encoding.value.upper()};rate={sample_rate};channels=1"
+
+
+def parse_content_type(text: str) -> tuple[Encoding, Literal[8000, 16000]]:
+    """Read a `content-type` header.
+
+    Raises:
+        Rejected: `unsupported_content_type` for another type, byte order or channel count,
+            `unsupported_rate` for a rate that is neither 8000 nor 16000.
+    """
+    match = _CONTENT_TYPE.match(text)
+    try:
+        if match is None:
+            raise ValueError
+        encoding = Encoding(match["name"].lower())
+        parameters = {
+            part.split("=", 1)[0].strip().lower(): part.split("=", 1)[1].strip(' "')
+            for part in match["parameters"].split(";")
+            if part.strip()
+        }
+    except (ValueError, IndexError):
+        raise Rejected(
+            Reason.UNSUPPORTED_CONTENT_TYPE, f"{text[:80]!r}: want audio/L16, audio/PCMU or audio/PCMA"
+        ) from None
+    if encoding is Encoding.L16LE or parameters.get("channels", "1") != "1":
+        raise Rejected(Reason.UNSUPPORTED_CONTENT_TYPE, f"{text[:80]!r}: want one channel")
+    order = parameters.get("endianness", "big-endian").lower()
+    if order not in ("big-endian", "little-endian"):
+        raise Rejected(Reason.UNSUPPORTED_CONTENT_TYPE, f"endianness {order[:20]!r}")
+    if encoding is Encoding.L16 and order == "little-endian":
+        encoding = Encoding.L16LE
+    # RFC 3551: G.711 is at 8000 Hz where nothing else is said.
+    rate = parameters.get("rate", "" if encoding.sample_bytes == 2 else "8000")
+    if rate == "8000":
+        return encoding, 8000
+    if rate == "16000":
+        return encoding, 16000
+    raise Rejected(Reason.UNSUPPORTED_RATE, f"rate {rate[:20]!r}: want 8000 or 16000")
+
+
+def _fields(headers: Iterable[tuple[str, bytes]]) -> dict[str, str]:
+    try:
+        fields = {name.lower(): (value or b"").decode() for name, value in headers}
+    except UnicodeDecodeError:
+        raise Rejected(Reason.INVALID_HEADER, "a header is not UTF-8") from None
+    missing = [name for name in (*_REQUIRED, "content-type") if not fields.get(name)]
+    if missing:
+        raise Rejected(Reason.MISSING_HEADER, f"missing {', '.join(missing)}")
+    if fields["ce_specversion"] != "1.0":
+        raise Rejected(Reason.INVALID_HEADER, f"ce_specversion {fields['ce_specversion'][:20]!r}: want 1.0")
+    if fields["ce_type"] != CHUNK_TYPE:
+        raise Rejected(Reason.INVALID_HEADER, f"ce_type {fields['ce_type'][:80]!r}: want {CHUNK_TYPE}")
+    return fields
+
+
+def _stream_of(key: bytes | None, fields: dict[str, str]) -> tuple[str, str]:
+    text = (key or b"").decode(errors="replace")
+    call_id, slash, channel = text.partition("/")
+    if not slash:
+        raise Rejected(Reason.INVALID_KEY, f"key {text[:80]!r}: want call_id/channel")
+    if fields.get("ce_subject", text) != text:
+        raise Rejected(Reason.INVALID_KEY, "ce_subject differs from the record's key")
+    return call_id, channel
+
+
+def _integer(fields: dict[str, str], name: str) -> int:
+    if not re.fullmatch(r"[0-9]{1,18}", fields[name]):
+        raise Rejected(Reason.INVALID_HEADER, f"{name} {fields[name][:40]!r}: want a whole number")
+    return int(fields[name])
+
+
+def _flag(fields: dict[str, str], name: str) -> bool:
+    text = fields.get(name, "false").lower()
+    if text not in ("true", "false"):
+        raise Rejected(Reason.INVALID_HEADER, f"{name} {text[:20]!r}: want true or false")
+    return text == "true"

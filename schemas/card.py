@@ -1,0 +1,124 @@
+"""The model card: everything that worker and trainer must agree on, and what a person should know of a model.
+
+Front end, gate and segmentation are part of the model: both sides build them from the card, so they cannot drift.
+"""
+
+from datetime import datetime
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+
+BLOCK_MS = 250
+STEPS_PER_BLOCK = 5
+MAX_STATE_SIZE = 1024
+MAX_FLATBUFFER_BYTES = 4 * 1024 * 1024
+
+Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class FrontEndSpec(_Part):
+    """How sound becomes features. One spec serves 8 and 16 kHz: bins up to 4 kHz are the same at both."""
+
+    kind: Literal["log-mel"] = "log-mel"
+    # Twenty hops fill a block; other hops would need other networks, so nothing else is accepted.
+    hop_ms: float = Field(default=12.5, ge=12.5, le=12.5)
+    window_ms: Literal[32] = 32
+    n_mels: int = Field(default=64, ge=8, le=128)
+    fmin_hz: float = Field(default=60.0, ge=0, lt=4000)
+    fmax_hz: float = Field(default=4000.0, gt=0, le=4000)
+    log_floor: float = Field(default=1e-10, gt=0)
+    context_frames: int = Field(default=0, ge=0, le=8)
+    remove_dc: bool = False
+    pre_emphasis: float | None = Field(default=None, ge=0, lt=1)
+    level_normalisation: bool = False
+    spectral_gate_db: float | None = Field(default=None, gt=0, le=60)
+
+    @property
+    def frames_per_block(self) -> int:
+        """Frames in a block of 250 ms: 20."""
+        return int(BLOCK_MS / self.hop_ms)
+
+
+class GateSpec(_Part):
+    """The causal energy gate that tells speech from silence, frame by frame."""
+
+    floor_margin_db: float = Field(default=15.0, ge=0, le=60)
+    min_dbfs: float = Field(default=-60.0, ge=-100, le=0)
+    hangover_frames: int = Field(default=20, ge=0, le=200)
+    floor_start_dbfs: float = Field(default=-70.0, ge=-120, le=0)
+    floor_rise_db_per_s: float = Field(default=3.0, ge=0, le=100)
+
+
+class SegmentSpec(_Part):
+    """How speech is cut into utterances. Times are in stream time."""
+
+    gap_frames: int = Field(default=48, ge=20, le=800, description="Silence that ends a segment; more than a block.")
+    max_seconds: int = Field(default=20, ge=1, le=300)
+    min_speech_frames: int = Field(default=16, ge=1, le=80, description="Less than this is a click, not a segment.")
+    update_ms: Literal[250, 500, 1000, 2000] = 500
+
+
+class NetworkSpec(_Part):
+    """The network: one flatbuffer, a signature for each batch size, explicit state in and out."""
+
+    sha256: Sha256
+    size: int = Field(gt=0, le=MAX_FLATBUFFER_BYTES)
+    batch_sizes: tuple[int, ...] = (1, 8, 32)
+    state_size: int = Field(gt=0, le=MAX_STATE_SIZE)
+    parameters: int = Field(gt=0)
+    arithmetic: Literal["float32", "dynamic-range-int8"] = "float32"
+
+    @model_validator(mode="after")
+    def _batches(self) -> Self:
+        if 1 not in self.batch_sizes or not all(1 <= size <= 256 for size in self.batch_sizes):
+            raise ValueError("batch_sizes must hold 1 and lie within 1 to 256")
+        return self
+
+
+class CalibrationSpec(_Part):
+    """Temperature of the softmax, found on held-out speakers, and where a label becomes `uncertain`."""
+
+    temperature: float = Field(default=1.0, gt=0, le=100)
+    uncertain_below: float = Field(default=0.4, ge=0, le=1)
+
+
+class TrainingData(_Part):
+    """One corpus that a model has heard."""
+
+    corpus: str
+    utterances: int = Field(ge=0)
+    speakers: int = Field(ge=0)
+    licence: str
+    url: str = ""
+
+
+class ModelCard(_Part):
+    """Card of one bundle. `version` names it in every event."""
+
+    format: Literal[1] = 1
+    name: Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")]
+    version: Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")]
+    created: datetime
+    labels: tuple[Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9 _-]{0,39}$")], ...] = Field(
+        min_length=2, max_length=64
+    )
+    front_end: FrontEndSpec = FrontEndSpec()
+    gate: GateSpec = GateSpec()
+    segments: SegmentSpec = SegmentSpec()
+    network: NetworkSpec
+    calibration: CalibrationSpec = CalibrationSpec()
+    training_data: tuple[TrainingData, ...] = ()
+    metrics: dict[str, float] = {}
+    licence: str = ""
+    intended_use: str = ""
+    limitations: str = ""
+
+    @model_validator(mode="after")
+    def _distinct(self) -> Self:
+        if len(set(self.labels)) != len(self.labels):
+            raise ValueError("labels repeat")
+        return self

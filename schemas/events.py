@@ -1,0 +1,113 @@
+"""`emotion-events`: what was heard, CloudEvents 1.0 in structured JSON.
+
+`update` comes every half second while somebody speaks, `segment` when an utterance ends, `summary` when the
+stream ends. Reading only `segment` is enough for most services; `update` is for live views.
+"""
+
+import hashlib
+from datetime import datetime, timedelta
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, TypeAdapter
+
+from schemas.audio import CallId, Channel, Role
+
+UNCERTAIN = "uncertain"
+NO_SPEECH = "no-speech"
+
+
+class AudioSpan(BaseModel):
+    """Where an event's audio lies in Kafka; both offsets belong to it."""
+
+    model_config = ConfigDict(frozen=True)
+
+    topic: str
+    partition: int
+    first_offset: int
+    last_offset: int
+
+
+class _Event(BaseModel):
+    """What all events say. Samples count from the stream's start; `end_sample` is the first one after it."""
+
+    model_config = ConfigDict(frozen=True)
+
+    call_id: CallId
+    channel: Channel
+    role: Role
+    start_sample: int = Field(ge=0)
+    end_sample: int = Field(ge=0)
+    sample_rate: Literal[8000, 16000]
+    label: str = Field(description="The most probable emotion, `uncertain`, or `no-speech`.")
+    probabilities: dict[str, float] = Field(
+        description="Calibrated probability by emotion; they add up to 1. Empty where there was no speech."
+    )
+    speech_s: float = Field(ge=0, description="Seconds of speech that the probabilities rest on.")
+    level_dbfs: float | None = Field(description="Mean level of the speech, dB relative to full scale.")
+    pitch_hz: float | None = Field(description="Geometric mean of the pitch of voiced speech, Hz.")
+    model_version: str
+    audio: AudioSpan | None = None
+
+
+class Update(_Event):
+    """The utterance so far, at a multiple of half a second of the stream's samples."""
+
+    type: Literal["update"] = "update"
+
+
+class Segment(_Event):
+    """An utterance that has ended: at silence, at its greatest length, at a gap, or with the stream."""
+
+    type: Literal["segment"] = "segment"
+    ended_by: Literal["silence", "length", "gap", "end"]
+
+
+class Summary(_Event):
+    """The whole stream: its segments' probabilities, weighted by their speech."""
+
+    type: Literal["summary"] = "summary"
+    ended_by: Literal["end", "idle"]
+    segments: int = Field(ge=0)
+
+
+EmotionEvent = Annotated[Update | Segment | Summary, Field(discriminator="type")]
+EVENT = TypeAdapter[Update | Segment | Summary](EmotionEvent)
+
+
+class EventEnvelope(BaseModel):
+    """The CloudEvents envelope around an event.
+
+    `id` is a function of the stream and the samples alone, so a reader that ignores transactions can still
+    drop repeats; `time` is the moment of the event's last sample.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    specversion: Literal["1.0"] = "1.0"
+    id: str
+    source: str
+    type: Literal["undertone.emotion.update.v1", "undertone.emotion.segment.v1", "undertone.emotion.summary.v1"]
+    subject: str
+    time: AwareDatetime
+    datacontenttype: Literal["application/json"] = "application/json"
+    data: EmotionEvent
+
+    @classmethod
+    def around(cls, event: Update | Segment | Summary, start_time: datetime) -> Self:
+        """Wrap an event of the stream that began at `start_time`."""
+        subject = f"{event.call_id}/{event.channel}"
+        identity = f"{subject} {start_time.isoformat()} {event.type} {event.start_sample} {event.end_sample}"
+        return cls(
+            id=hashlib.sha256(identity.encode()).hexdigest()[:32],
+            source="/undertone/worker",
+            type=f"undertone.emotion.{event.type}.v1",
+            subject=subject,
+            time=start_time + timedelta(seconds=event.end_sample / event.sample_rate),
+            data=event,
+        )
+
+
+def event_line(event: Update | Segment | Summary, *, with_audio: bool = True) -> str:
+    """An event's data as one JSON line; without `audio` it is the same for the same samples everywhere."""
+    omitted: dict[str, Any] | None = None if with_audio else {"audio": True}
+    return event.model_dump_json(exclude=omitted)
