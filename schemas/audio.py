@@ -5,11 +5,12 @@ The record's key names the stream, `call_id/channel`; the value is the audio; `c
 
 import re
 from collections.abc import Iterable
-from datetime import datetime
+from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Annotated, Literal, Self
 
 from pydantic import (
+    AfterValidator,
     AwareDatetime,
     BaseModel,
     ConfigDict,
@@ -24,13 +25,14 @@ from schemas.dead_letters import Reason, Rejected
 CHUNK_TYPE = "undertone.audio.chunk.v1"
 MAX_CHUNK_SECONDS = 10
 MAX_CHUNK_BYTES = MAX_CHUNK_SECONDS * 16_000 * 2
-# Far more than any call (36,000 years at 16 kHz), and a sum of two stays inside a 64-bit integer.
-MAX_SAMPLE = 2**54
+# 69 years at 8 kHz: more than any call, and with these start times a stream's last moment is still a date.
+MAX_SAMPLE = 2**44
+EARLIEST, LATEST = datetime(1970, 1, 1, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC)
 
 CallId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:@+-]{0,127}$")]
 Channel = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:@+-]{0,31}$")]
 
-_CONTENT_TYPE = re.compile(r"^\s*audio/(?P<name>[A-Za-z0-9.+-]+)\s*(?P<parameters>(?:;[^;]*)*)$")
+_CONTENT_TYPE = re.compile(r"^\s*audio/(?P<name>[a-z0-9.+-]+)\s*(?P<parameters>(?:;[^;]*)*)$", re.IGNORECASE)
 _REQUIRED = (
     "ce_specversion",
     "ce_id",
@@ -41,6 +43,16 @@ _REQUIRED = (
     "ce_firstsample",
     "ce_starttime",
 )
+
+
+def _in_utc(moment: datetime) -> datetime:
+    if not EARLIEST <= moment < LATEST:
+        raise ValueError(f"want a time from {EARLIEST:%Y} to before {LATEST:%Y}")
+    # One moment, one spelling: event ids are made of it.
+    return moment.astimezone(UTC)
+
+
+StartTime = Annotated[AwareDatetime, AfterValidator(_in_utc)]
 
 
 class Role(StrEnum):
@@ -89,7 +101,7 @@ class AudioChunk(BaseModel):
     role: Role
     sequence: int = Field(ge=0, lt=2**53)
     first_sample: int = Field(ge=0, lt=MAX_SAMPLE)
-    start_time: AwareDatetime
+    start_time: StartTime
     encoding: Encoding
     sample_rate: Literal[8000, 16000]
     audio: bytes = Field(max_length=MAX_CHUNK_BYTES)

@@ -26,9 +26,13 @@ class Reason(StrEnum):
 
 
 class Rejected(Exception):
-    """A message that goes to `dead-letters`: `reason` is the counted kind, `detail` one line for a person."""
+    """A message that goes to `dead-letters`: `reason` is the counted kind, `detail` one line for a person.
+
+    `detail` is cut at 200 characters and loses what cannot be printed: parts of it are the sender's.
+    """
 
     def __init__(self, reason: Reason, detail: str) -> None:
+        detail = "".join(character if character.isprintable() else "?" for character in detail[:200])
         super().__init__(f"{reason}: {detail}")
         self.reason = reason
         self.detail = detail

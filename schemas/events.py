@@ -12,6 +12,8 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, TypeAdapter
 
 from schemas.audio import CallId, Channel, Role
 
+# What CloudEvents' Kafka binding asks of a record in structured mode.
+STRUCTURED_HEADERS = [("content-type", b"application/cloudevents+json; charset=UTF-8")]
 UNCERTAIN = "uncertain"
 NO_SPEECH = "no-speech"
 
@@ -30,7 +32,7 @@ class AudioSpan(BaseModel):
 class _Event(BaseModel):
     """What all events say. Samples count from the stream's start; `end_sample` is the first one after it."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, json_schema_serialization_defaults_required=True)
 
     call_id: CallId
     channel: Channel
@@ -56,17 +58,17 @@ class Update(_Event):
 
 
 class Segment(_Event):
-    """An utterance that has ended: at silence, at its greatest length, at a gap, or with the stream."""
+    """An utterance that has ended: at silence, at its greatest length, or with the stream."""
 
     type: Literal["segment"] = "segment"
-    ended_by: Literal["silence", "length", "gap", "end"]
+    ended_by: Literal["silence", "length", "end"]
 
 
 class Summary(_Event):
     """The whole stream: its segments' probabilities, weighted by their speech."""
 
     type: Literal["summary"] = "summary"
-    ended_by: Literal["end", "idle"]
+    ended_by: Literal["end", "idle", "replaced"]
     segments: int = Field(ge=0)
 
 
@@ -81,7 +83,7 @@ class EventEnvelope(BaseModel):
     drop repeats; `time` is the moment of the event's last sample.
     """
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, json_schema_serialization_defaults_required=True)
 
     specversion: Literal["1.0"] = "1.0"
     id: str
