@@ -25,7 +25,7 @@ class ChunkHeaders(BaseModel):
     ce_id: str = Field(min_length=1, description="Distinct for each chunk of a source; `source` and `id` name it.")
     ce_source: str = Field(min_length=1, description="URI reference of the producer.")
     ce_type: Literal["undertone.audio.chunk.v1"] = Field(description=f"Always {CHUNK_TYPE}.")
-    ce_subject: str | None = Field(default=None, description="The stream, `call_id/channel`: equal to the record's key.")
+    ce_subject: str | None = Field(default=None, description="`call_id/channel`: equal to the record's key.")
     ce_role: Role = Field(description="Who speaks on this channel.")
     ce_sequence: str = Field(pattern=_INTEGER, description="0 for a stream's first chunk, then one more for each.")
     ce_firstsample: str = Field(pattern=_INTEGER, description="Index of the chunk's first sample in the stream.")
