@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from acoustics.frames import BLOCK_FRAMES, block_samples, hop_samples
 from acoustics.gate import GateDecision, GateState
 from acoustics.level import sum_squares
-from acoustics.pitch import pitch_sums
+from acoustics.pitch import track_pitch
 from inference import segments
 from inference.events import EventWriter
 from inference.intake import Heard, Intake
@@ -57,7 +57,8 @@ class Engine:
         max_streams: int = 20_000,
         idle_seconds: float = 300,
     ) -> None:
-        self._models: list[Model | None] = [model]
+        self._models: list[Model | None] = [model]  # by slot, None where no stream needs it any more
+        self._current = 0
         self._table = StreamTable(model.card.network.state_size, len(model.card.labels))
         self._ended: dict[str, tuple[int, Ended]] = {}  # stream -> partition, marker
         self._dirty: dict[str, int] = {}  # stream -> partition
@@ -70,7 +71,12 @@ class Engine:
     @property
     def model(self) -> Model:
         """The model that new segments take."""
-        return self._in_slot(len(self._models) - 1)
+        return self._in_slot(self._current)
+
+    @property
+    def model_versions(self) -> set[str]:
+        """Versions that a restored stream can go on with."""
+        return {model.card.version for model in self._models if model}
 
     @property
     def open_streams(self) -> int:
@@ -85,6 +91,7 @@ class Engine:
         heard = Heard()
         waiting: dict[str, deque[AudioChunk]] = {}
         for chunk in chunks:
+            self._events.topic = chunk.place.topic if chunk.place else None
             if chunk.role is Role.AGENT and not self._analyze_agent:
                 heard.skipped += 1
             else:
@@ -117,9 +124,14 @@ class Engine:
         """Take a new model: each stream's next segment is heard with it, an open one ends with the old."""
         used = {int(self._table.model[row]) for _, row in self._table.streams()}
         self._models = [old if slot in used else None for slot, old in enumerate(self._models)]
+        self._current = len(self._models)
+        self.know(model)
+        self._intake.listen_with(self._current, model)
+
+    def know(self, model: Model) -> None:
+        """Keep a model for streams that `restore` brings back in the middle of a segment; no new one takes it."""
         self._models.append(model)
         self._table.widen(model.card.network.state_size, len(model.card.labels))
-        self._intake.listen_with(len(self._models) - 1, model)
 
     def changed(self) -> list[StateRecord]:
         """State records of the streams that changed since the last call, one each."""
@@ -141,7 +153,7 @@ class Engine:
             self._ended[stream] = (partition, record)
             return
         slots = {model.card.version: slot for slot, model in enumerate(self._models) if model}
-        slot = slots.get(record.version, len(self._models) - 1)
+        slot = slots.get(record.version, self._current)
         self._table.unpack(stream, partition, record, slot, same_model=record.version in slots)
 
     def drop(self, partition: int) -> None:
@@ -209,7 +221,7 @@ class Engine:
 
     def _begin(self, index: Rows) -> None:
         """Start segments: nothing heard yet, and the current model from here on."""
-        table, slot = self._table, len(self._models) - 1
+        table, slot = self._table, self._current
         table.state[index] = 0
         table.logits[index] = 0
         for row in index[table.model[index] != slot]:
@@ -234,9 +246,9 @@ class Engine:
             logits, after = model.runtime.run(features, steps[pick].astype(np.float32), state)
             table.logits[at, : logits.shape[1]], table.state[at, : after.shape[1]] = logits, after
         rows["steps"] += steps.sum(axis=1).astype(np.int32)
-        log_pitch, voiced = pitch_sums(windows[speaking], rate)
-        rows["log_pitch"][speaking] += log_pitch
-        rows["voiced"][speaking] += voiced
+        pitch = track_pitch(windows[speaking], rate) * steps[speaking]
+        rows["log_pitch"][speaking] += np.log(np.where(pitch > 0, pitch, 1)).sum(axis=1)
+        rows["voiced"][speaking] += (pitch > 0).sum(axis=1).astype(np.int32)
 
     def _close(self, index: Rows, ended_by: str, heard: Heard) -> None:
         """End open segments: an event each, or a counted click, and their share of the stream's summary."""
