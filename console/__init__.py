@@ -1,0 +1,1 @@
+"""Where people watch: what is heard of each stream, drawn in a terminal."""
