@@ -107,7 +107,7 @@ def _check(call_id: str) -> None:
             raise ValueError
     except ValueError:  # pydantic's ValidationError is one
         raise UserError(
-            f"--call-id {call_id[:140]!r}: want 1 to {_MAX_STEM} letters, digits or ._:@+-, starting with a letter or digit"
+            f"--call-id {call_id[:140]!r}: want 1 to {_MAX_STEM} letters, digits or ._:@+-, first a letter or digit"
         ) from None
 
 

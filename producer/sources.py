@@ -1,0 +1,79 @@
+"""What can be played: audio files, the files of a directory, and PCM on standard input."""
+
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from acoustics.decode import expand, probe, read_blocks
+from acoustics.pcm import read_pcm
+from acoustics.resample import target_rate
+from schemas.audio import Encoding
+from schemas.errors import UserError
+
+STDIN = "-"
+Rate = Literal[8000, 16000]
+
+
+@dataclass(frozen=True, slots=True)
+class Recording:
+    """An open source. `blocks` yields int16 [n, channels] at `rate` Hz and raises UserError where it is damaged.
+
+    `seconds` is None where the length is unknown; `live` means that samples come as somebody speaks.
+    """
+
+    name: str
+    rate: Rate
+    channels: int
+    seconds: float | None
+    blocks: Iterator[NDArray[np.int16]]
+    live: bool = False
+
+    def close(self) -> None:
+        """Close the file behind it."""
+        close = getattr(self.blocks, "close", None)
+        if close:
+            close()
+
+
+def find(paths: Sequence[str]) -> list[str]:
+    """The sources that `paths` name: directories become their audio files, `-` stays.
+
+    Raises:
+        UserError: a directory without audio, or `-` beside other sources.
+    """
+    if STDIN in paths:
+        if len(paths) > 1:
+            raise UserError("`-` (PCM on standard input) stands alone: send files by another command")
+        return [STDIN]
+    return [str(path) for path in expand(Path(path) for path in paths)]
+
+
+def open_file(path: str, rate: Rate | None) -> Recording:
+    """Open an audio file, to be read at `rate` Hz, else at its own if 8 or 16 kHz, else at the nearest below.
+
+    Raises:
+        UserError: it is missing, empty or no audio.
+    """
+    info = probe(Path(path))
+    wanted = cast(Rate, target_rate(info.rate, rate))
+    return Recording(path, wanted, info.channels, info.seconds, read_blocks(Path(path), wanted))
+
+
+def open_stdin(rate: Rate | None, channels: int, encoding: Encoding) -> Recording:
+    """Headerless PCM on standard input: little-endian for `l16`, else G.711; interleaved where `channels` > 1.
+
+    Without a `rate` it is taken for 8000 Hz in G.711, as telephony has it, and 16000 Hz in L16.
+
+    Raises:
+        UserError: standard input is a terminal.
+    """
+    if sys.stdin.isatty():
+        raise UserError("`-` reads PCM from standard input, which is a terminal: pipe audio into it")
+    own: Rate = rate or (16000 if encoding is Encoding.L16 else 8000)
+    name = cast(Literal["l16", "pcmu", "pcma"], encoding.value)
+    return Recording("stdin", own, channels, None, read_pcm(sys.stdin.buffer, own, channels, name), live=True)
