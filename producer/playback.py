@@ -8,9 +8,9 @@ from datetime import UTC, datetime, timedelta
 
 import numpy as np
 
-from producer.chunks import Piece, chunks_of, of_call, pieces
+from acoustics.chunks import Piece, chunks_of, of_call, pieces
+from acoustics.sources import Recording
 from producer.sender import Sender
-from producer.sources import Recording
 from schemas.audio import AudioChunk, Encoding
 from schemas.errors import UserError
 from schemas.streams import Voice, voices

@@ -8,10 +8,10 @@ import soundfile
 from hypothesis import given
 from hypothesis import strategies as st
 
+from acoustics.chunks import chunks_of, pieces
 from acoustics.codecs import decode, encode
 from acoustics.decode import load
-from producer.chunks import chunks_of, pieces
-from producer.sources import open_file
+from acoustics.sources import open_file
 from schemas.audio import AudioChunk, Encoding, Role
 from schemas.errors import UserError
 from schemas.streams import Voice, call_ids, copies, describe, voices
