@@ -11,12 +11,12 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from acoustics.decode import SUFFIXES
 from schemas.card import TrainingData
 from schemas.errors import UserError
 from schemas.events import NO_SPEECH, UNCERTAIN
 from trainer.layouts import BY_NAME, UNKNOWN_LICENCE, recognise
 
-AUDIO_SUFFIXES = {".wav", ".flac", ".ogg", ".opus", ".mp3", ".aiff", ".aif", ".au"}
 REQUIRED = ("path", "emotion", "speaker")
 # As in the model card: a label is a word or a few, and becomes a key in every event.
 _LABEL = re.compile(r"[a-z][a-z0-9 _-]{0,39}")
@@ -117,7 +117,7 @@ def _folder(folder: Path, found: Labelled) -> Iterator[Utterance]:
     for entry in sorted(folder.iterdir()):
         if entry.is_dir() and not entry.name.startswith("."):
             yield from _folder(entry, found)
-        elif entry.suffix.lower() in AUDIO_SUFFIXES and not entry.name.startswith("."):
+        elif entry.suffix.lower() in SUFFIXES and not entry.name.startswith("."):
             yield from _published(entry, found)
 
 
