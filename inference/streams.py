@@ -216,7 +216,9 @@ def read_record(value: bytes) -> OpenRecord | Ended:
         if len(body) != _MARKER.size:
             raise ValueError("state record has another length than it says")
         return Ended(*_MARKER.unpack(body))
-    version, body = body[:name_size].decode(), body[name_size:]
+    version, body = body[:name_size].decode(errors="replace"), body[name_size:]
+    if len(body) < ROW.itemsize:
+        raise ValueError("state record is too short")
     row, body = np.frombuffer(body, ROW, 1)[0], body[ROW.itemsize :]
     rate, held = int(row["rate"]), int(row["held"])
     if rate not in RATES or not 0 <= held < block_samples(rate):
