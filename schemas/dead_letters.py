@@ -23,6 +23,7 @@ class Reason(StrEnum):
     INVALID_LABEL = "invalid_label"
     UNKNOWN_EVENT = "unknown_event"
     INVALID_MODEL = "invalid_model"
+    PROCESSING_FAILED = "processing_failed"
 
 
 class Rejected(Exception):
