@@ -1,0 +1,215 @@
+"""The network that hears: causal convolutions, a GRU and running attention pooling, as a Keras 3 model.
+
+One set of weights has two faces. The sequence model sees whole clips and is what training uses; the block
+model is the streaming signature that the bundle ships: one block of frames and one state vector in, logits
+and the next state out. Both are built from the same layer objects, so they cannot drift apart.
+
+Time is strided by 4: one step of the GRU (50 ms) for every four frames (12.5 ms). The convolutions carry no
+state: each block brings `context_frames` frames of the past with it. Nothing here knows a label's name.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+from pydantic import BaseModel, ConfigDict, Field
+
+FRAMES_PER_STEP = 4
+STEPS_PER_BLOCK = 5
+FRAMES_PER_BLOCK = FRAMES_PER_STEP * STEPS_PER_BLOCK
+
+TIME_KERNELS = (3, 3, 2)  # any further convolution is one step long: more would need over 8 frames of context
+TIME_STRIDES = (2, 2, 1)
+SCORE_BOUND = 5.0  # attention weights stay within exp(-5)..exp(5), so that running sums keep float32's digits
+
+
+class NetworkSpec(BaseModel):
+    """Everything that shapes the network, as JSON beside its weights."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    n_classes: int = Field(ge=2, le=64)
+    n_mels: int = Field(default=64, ge=32, le=128)
+    channels: tuple[int, ...] = Field(default=(24, 40, 64, 64), min_length=3, max_length=4)
+    dense: int = Field(default=128, ge=16, le=256)
+    heads: int = Field(default=4, ge=1, le=16)
+    dropout: float = Field(default=0.3, ge=0.0, lt=1.0)
+
+    @property
+    def context_frames(self) -> int:
+        """Frames before the block that its first step sees (7: the receptive field of 11 less one step)."""
+        field, stride = 1, 1
+        for kernel, step in zip(TIME_KERNELS, TIME_STRIDES, strict=True):
+            field += (kernel - 1) * stride
+            stride *= step
+        return field - FRAMES_PER_STEP
+
+    @property
+    def state_size(self) -> int:
+        """Floats in the state vector: GRU, attention mass per head, weighted sums of values and of squares."""
+        return 3 * self.dense + self.heads
+
+
+@keras.saving.register_keras_serializable("undertone")
+class Standardise(keras.layers.Layer):
+    """(features - mean) / std per band; the constants are weights that training sets and never trains."""
+
+    def build(self, shape: tuple[int | None, ...]) -> None:
+        self.mean = self.add_weight(name="mean", shape=(shape[-1],), initializer="zeros", trainable=False)
+        self.scale = self.add_weight(name="scale", shape=(shape[-1],), initializer="ones", trainable=False)
+
+    def call(self, features: Any) -> Any:
+        return (features - self.mean) * self.scale
+
+
+@keras.saving.register_keras_serializable("undertone")
+class AttentionSums(keras.layers.Layer):
+    """Per step: attention weight, weighted values and weighted squares, ready to be summed over time.
+
+    Input [B, S, D] and speech mask [B, S]; output [B, S, heads + 2 D]. Each head weighs its own D / heads
+    channels. Sums, not means: they are the whole state of the pooling, and adding is all that a block does.
+    """
+
+    def __init__(self, heads: int, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.heads = heads
+        self.score = keras.layers.Dense(heads, name="score")
+
+    def build(self, shape: tuple[int | None, ...]) -> None:
+        self.score.build(shape)
+
+    def call(self, values: Any, speech: Any) -> Any:
+        bounded = SCORE_BOUND * ops.tanh(self.score(values) / SCORE_BOUND)
+        weight = ops.exp(bounded) * ops.expand_dims(speech, -1)
+        spread = ops.repeat(weight, values.shape[-1] // self.heads, axis=-1)
+        weighted = spread * values
+        return ops.concatenate([weight, weighted, weighted * values], axis=-1)
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "heads": self.heads}
+
+
+@keras.saving.register_keras_serializable("undertone")
+class PooledStatistics(keras.layers.Layer):
+    """Sums [..., heads + 2 D] -> attended mean and standard deviation [..., 2 D]; zeros before any speech."""
+
+    def __init__(self, heads: int, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.heads = heads
+
+    def call(self, sums: Any) -> Any:
+        width = (sums.shape[-1] - self.heads) // 2
+        mass = ops.repeat(sums[..., : self.heads], width // self.heads, axis=-1) + 1e-6
+        mean = sums[..., self.heads : self.heads + width] / mass
+        square = sums[..., self.heads + width :] / mass
+        return ops.concatenate([mean, ops.sqrt(ops.relu(square - mean * mean) + 1e-4)], axis=-1)
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "heads": self.heads}
+
+
+class _Layers:
+    """The layers that both faces share, made once per sequence model."""
+
+    def __init__(self, spec: NetworkSpec) -> None:
+        self.standardise = Standardise(name="standardise")
+        self.convolutions, self.norms = [], []
+        for i, channels in enumerate(spec.channels):
+            kernel = TIME_KERNELS[i] if i < len(TIME_KERNELS) else 1
+            stride = TIME_STRIDES[i] if i < len(TIME_STRIDES) else 1
+            self.convolutions.append(
+                keras.layers.Conv2D(channels, (kernel, 3), (stride, 2), use_bias=False, name=f"conv{i}")
+            )
+            self.norms.append(keras.layers.BatchNormalization(momentum=0.95, epsilon=1e-3, name=f"norm{i}"))
+        self.drop_encoder = keras.layers.Dropout(spec.dropout, name="drop_encoder")
+        self.project = keras.layers.Dense(spec.dense, activation="relu", name="project")
+        self.gru = keras.layers.GRU(spec.dense, return_sequences=True, name="gru")
+        self.residual_norm = keras.layers.LayerNormalization(epsilon=1e-3, name="residual_norm")
+        self.attend = AttentionSums(spec.heads, name="attend")
+        self.pool = PooledStatistics(spec.heads, name="pool")
+        self.drop_head = keras.layers.Dropout(spec.dropout, name="drop_head")
+        self.head = keras.layers.Dense(spec.n_classes, name="head")
+
+    def encode(self, features: Any) -> Any:
+        """[B, context + 4 S, n_mels] -> [B, S, dense]."""
+        x = ops.expand_dims(self.standardise(features), -1)
+        for convolution, norm in zip(self.convolutions, self.norms, strict=True):
+            x = ops.relu(norm(convolution(x)))
+        x = keras.layers.Reshape((-1 if x.shape[1] is None else x.shape[1], x.shape[2] * x.shape[3]))(x)
+        return self.project(self.drop_encoder(x))
+
+    def classify(self, sums: Any) -> Any:
+        """Attention sums [..., heads + 2 dense] -> logits [..., n_classes]."""
+        return self.head(self.drop_head(self.pool(sums)))
+
+
+def build_sequence_model(spec: NetworkSpec) -> keras.Model:
+    """The training face: whole clips, any length.
+
+    Inputs: features [B, context_frames + 4 S, n_mels] float32 raw log-mel, whose first context_frames frames
+    precede the first step; speech [B, S] float32 0/1. Output: logits [B, S, n_classes] after each step. Where a
+    step is masked, and in the padding behind a clip, the logits repeat; the last step's are the clip's.
+    """
+    layers = _Layers(spec)
+    features = keras.Input((None, spec.n_mels), name="features")
+    speech = keras.Input((None,), name="speech")
+    encoded = layers.encode(features)
+    recalled = layers.gru(encoded, mask=ops.cast(speech, "bool"))
+    sums = ops.cumsum(layers.attend(layers.residual_norm(encoded + recalled), speech), axis=1)
+    model = keras.Model([features, speech], layers.classify(sums), name="sequence")
+    model.undertone_layers = layers
+    model.undertone_spec = spec
+    return model
+
+
+def build_block_model(sequence_model: keras.Model, batch: int) -> keras.Model:
+    """The streaming face of a sequence model: same layers, one block, fixed batch, recurrence unrolled.
+
+    Inputs: features [batch, context_frames + 20, n_mels], speech [batch, 5], state [batch, state_size] (zeros
+    at the start of a segment). Outputs: logits [batch, n_classes], state. A masked step leaves every float of
+    the state as it was, so a block without speech returns the state it was given.
+    """
+    layers, spec = sequence_model.undertone_layers, sequence_model.undertone_spec
+    features = keras.Input((spec.context_frames + FRAMES_PER_BLOCK, spec.n_mels), batch_size=batch, name="features")
+    speech = keras.Input((STEPS_PER_BLOCK,), batch_size=batch, name="speech")
+    state = keras.Input((spec.state_size,), batch_size=batch, name="state")
+    encoded = layers.encode(features)
+    hidden, past_sums = state[:, : spec.dense], state[:, spec.dense :]
+    recalled = []
+    for step in range(STEPS_PER_BLOCK):
+        mask = speech[:, step : step + 1]
+        update, _ = layers.gru.cell(encoded[:, step], [hidden])
+        # Not hidden + mask * (update - hidden): that rounds, and this keeps a masked state to the bit.
+        hidden = mask * update + (1.0 - mask) * hidden
+        recalled.append(hidden)
+    sums = layers.attend(layers.residual_norm(encoded + ops.stack(recalled, axis=1)), speech)
+    sums = past_sums + ops.sum(sums, axis=1)
+    logits = keras.layers.Identity(name="logits")(layers.classify(sums))
+    new_state = keras.layers.Identity(name="new_state")(ops.concatenate([hidden, sums], axis=-1))
+    return keras.Model([features, speech, state], {"logits": logits, "state": new_state}, name="block")
+
+
+def set_normalisation(model: keras.Model, mean: np.ndarray, std: np.ndarray) -> None:
+    """Write the per-band mean and standard deviation ([n_mels], of training speech) into the network."""
+    layer = model.get_layer("standardise")
+    layer.mean.assign(mean.astype(np.float32))
+    layer.scale.assign(1.0 / np.maximum(std, 1e-3).astype(np.float32))
+
+
+def network_weights(model: keras.Model) -> dict[str, np.ndarray]:
+    """Weights of a sequence model by layer and name, such as "gru/gru_cell/kernel": what an .npz file holds."""
+    return {weight.path: np.asarray(weight) for weight in model.weights if "seed" not in weight.path}
+
+
+def restore_weights(model: keras.Model, weights: dict[str, np.ndarray], skip: tuple[str, ...] = ()) -> None:
+    """Put saved weights back; layers named in skip (the head, for new labels) keep their initial values.
+
+    Raises KeyError where a weight is missing and ValueError where a shape differs.
+    """
+    for weight in model.weights:
+        if "seed" in weight.path or weight.path.split("/")[0] in skip:
+            continue
+        weight.assign(weights[weight.path])
