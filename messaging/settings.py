@@ -141,6 +141,8 @@ class KafkaSettings(Settings):
             "bootstrap_servers": [server.strip() for server in self.bootstrap_servers.split(",")],
             "bootstrap_timeout_ms": int(self.connect_timeout_s * 1000),
             "security_protocol": self.security_protocol,
+            # As in the Java client. The default here is 30 s: a worker would come back that late after a restart.
+            "reconnect_backoff_max_ms": 1000,
         }
         for name in type(self).model_fields:
             value = getattr(self, name)

@@ -1,0 +1,123 @@
+"""Creates the topics that are missing and says which existing ones differ. Never alters or deletes a topic."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from kafka import KafkaAdminClient
+from kafka.admin import ConfigResource, ConfigResourceType
+from kafka.errors import KafkaError, TopicAlreadyExistsError, for_code
+
+from schemas.errors import UserError
+from schemas.topics import Topic, Topics
+
+# Enough for eight workers; more partitions than workers cost little, fewer leave workers idle.
+DEFAULT_PARTITIONS = 8
+
+
+@dataclass(frozen=True, slots=True)
+class TopicState:
+    """A topic as it is on the broker. `differences` are sentences for people; empty where all is as defined."""
+
+    topic: Topic
+    partitions: int
+    replication_factor: int
+    created: bool
+    differences: tuple[str, ...]
+
+
+def ensure_topics(
+    client: KafkaAdminClient, topics: Topics, partitions: int | None = None, replication_factor: int = 1
+) -> list[TopicState]:
+    """Create what is missing, leave the rest alone, and report all topics in the order of `topics.all`.
+
+    `partitions` is for the topics that do not fix their own number; None asks for no number: 8 for a new topic,
+    and any for an existing one. A new `worker-state` always follows an existing `call-audio`, and the reverse.
+
+    Raises:
+        UserError: the broker refuses to create or to describe a topic.
+    """
+    wanted = {topic.name: topic.partitions or partitions for topic in topics.all}
+    existing = _sizes(client, topics.all)
+    twins = (topics.call_audio.name, topics.worker_state.name)
+    streams = next((existing[name][0] for name in twins if name in existing), partitions)
+    missing = [topic for topic in topics.all if topic.name not in existing]
+    for topic in missing:
+        count = streams if topic.name in twins else wanted[topic.name]
+        _create(client, topic, count or DEFAULT_PARTITIONS, replication_factor)
+    if missing:
+        client.wait_for_topics([topic.name for topic in missing])
+        existing = _sizes(client, topics.all)
+    configs = _configs(client, topics.all)
+    return [
+        TopicState(
+            topic,
+            *existing[topic.name],
+            created=topic in missing,
+            differences=_differences(topic, existing[topic.name][0], wanted[topic.name], configs[topic.name]),
+        )
+        for topic in topics.all
+    ]
+
+
+def check_copartitioned(client: KafkaAdminClient, topics: Topics) -> int:
+    """The number of partitions that `call-audio` and `worker-state` share.
+
+    Raises:
+        UserError: one of them is missing, or their numbers differ: a stream's state would have no place.
+    """
+    twins = (topics.call_audio, topics.worker_state)
+    sizes = _sizes(client, twins)
+    for topic in twins:
+        if topic.name not in sizes:
+            raise UserError(f"topic {topic.name} does not exist: run `undertone topics`")
+    audio, state = (sizes[topic.name][0] for topic in twins)
+    if audio != state:
+        raise UserError(
+            f"{topics.call_audio.name} has {audio} partitions and {topics.worker_state.name} {state}: they must have"
+            " the same number; stop the workers and raise the smaller with Kafka's own kafka-topics.sh --alter"
+        )
+    return audio
+
+
+def _sizes(client: KafkaAdminClient, topics: Sequence[Topic]) -> dict[str, tuple[int, int]]:
+    """Partitions and replication factor by name, of the topics that exist."""
+    # All topics of the cluster: asking for a missing one by name could create it on a broker that does so.
+    found = {entry["name"]: entry["partitions"] for entry in client.describe_topics()}
+    return {
+        topic.name: (len(found[topic.name]), len(found[topic.name][0]["replica_nodes"]))
+        for topic in topics
+        if found.get(topic.name)
+    }
+
+
+def _create(client: KafkaAdminClient, topic: Topic, partitions: int, replication_factor: int) -> None:
+    spec = {
+        "num_partitions": partitions,
+        "replication_factor": replication_factor,
+        "configs": topic.kafka_config,
+    }
+    try:
+        answer = client.create_topics({topic.name: spec}, raise_errors=False)["topics"][0]
+    except KafkaError as exc:
+        raise UserError(f"Kafka did not create {topic.name}: {exc}") from exc
+    error = for_code(answer["error_code"])
+    # Somebody else created it between our look and our request: it is reported as it is.
+    if answer["error_code"] and error is not TopicAlreadyExistsError:
+        raise UserError(f"Kafka did not create {topic.name}: {answer.get('error_message') or error.__name__}")
+
+
+def _configs(client: KafkaAdminClient, topics: Sequence[Topic]) -> dict[str, dict[str, str]]:
+    resources = [ConfigResource(ConfigResourceType.TOPIC, topic.name, list(topic.kafka_config)) for topic in topics]
+    try:
+        answer = client.describe_configs(resources, config_filter="all")["topic"]
+    except KafkaError as exc:
+        raise UserError(f"Kafka did not say how the topics are configured: {exc}") from exc
+    return {name: {key: str(entry["value"]) for key, entry in entries.items()} for name, entries in answer.items()}
+
+
+def _differences(topic: Topic, partitions: int, wanted: int | None, config: dict[str, str]) -> tuple[str, ...]:
+    found = [f"{partitions} partitions, not {wanted}"] if wanted not in (None, partitions) else []
+    for key, value in topic.kafka_config.items():
+        if config.get(key) != value:
+            found.append(f"{key} is {config.get(key, 'unknown')}, not {value}")
+    return tuple(found)
