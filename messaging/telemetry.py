@@ -1,0 +1,103 @@
+"""What a running service tells about itself over HTTP: `/metrics`, `/healthz` and `/readyz`.
+
+One small server for worker, producer and trainer. It listens on 127.0.0.1 unless told otherwise, answers GET only,
+and runs in a daemon thread, so that it never holds a service open.
+"""
+
+import threading
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from socketserver import ThreadingMixIn
+from typing import Any, Self
+from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
+
+from prometheus_client import CollectorRegistry, make_wsgi_app
+
+from schemas.errors import UserError
+
+StartResponse = Callable[[str, list[tuple[str, str]]], Any]
+Environment = dict[str, Any]
+
+
+@dataclass
+class Pulse:
+    """A service's own account: when its loop last turned, and whether it is ready for work.
+
+    `limit_s` must exceed the slowest turn that is still healthy: a turn ends when Kafka has taken its transaction.
+    """
+
+    limit_s: float = 90.0
+    ready: bool = False
+    _last: float = field(default_factory=time.monotonic)
+
+    def beat(self) -> None:
+        """The loop has turned."""
+        self._last = time.monotonic()
+
+    @property
+    def alive(self) -> bool:
+        """Whether the loop has turned within `limit_s`."""
+        return time.monotonic() - self._last < self.limit_s
+
+
+class Telemetry:
+    """The server. `port` 0 takes a free port; the attribute `port` holds the one in use.
+
+    Raises:
+        UserError: the port is taken, or the address is not one of this machine's.
+    """
+
+    def __init__(self, host: str, port: int, registry: CollectorRegistry, pulse: Pulse) -> None:
+        self._metrics = make_wsgi_app(registry)
+        self._pulse = pulse
+        try:
+            self._server = make_server(host, port, self._answer, _Server, _QuietHandler)
+        except (OSError, OverflowError) as error:
+            raise UserError(
+                f"metrics: cannot listen on {host}:{port} ({error}); choose another --metrics-port, 0 for a free one"
+            ) from None
+        self.host = host
+        self.port = self._server.server_port
+        threading.Thread(target=self._server.serve_forever, name="telemetry", daemon=True).start()
+
+    def _answer(self, environment: Environment, start: StartResponse) -> Iterable[bytes]:
+        path = environment.get("PATH_INFO", "/")
+        if path == "/metrics":
+            return self._metrics(environment, start)
+        if path == "/healthz":
+            return _line(start, self._pulse.alive, "alive", "the loop stands still")
+        if path == "/readyz":
+            return _line(start, self._pulse.ready and self._pulse.alive, "ready", "not ready")
+        return _line(start, False, "", "try /metrics, /healthz or /readyz", failure="404 Not Found")
+
+    def close(self) -> None:
+        """Stop listening."""
+        self._server.shutdown()
+        self._server.server_close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+class _Server(ThreadingMixIn, WSGIServer):
+    # A scraper that hangs must not keep the next one waiting, nor the process from ending.
+    daemon_threads = True
+
+
+class _QuietHandler(WSGIRequestHandler):
+    # A client that connects and says nothing would hold its thread for ever.
+    timeout = 10
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Drop the line: a probe every few seconds would drown the service's own log."""
+
+
+def _line(
+    start: StartResponse, good: bool, yes: str, no: str, failure: str = "503 Service Unavailable"
+) -> Iterable[bytes]:
+    start("200 OK" if good else failure, [("Content-Type", "text/plain; charset=utf-8")])
+    return [f"{yes if good else no}\n".encode()]

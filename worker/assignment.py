@@ -1,0 +1,108 @@
+"""The partitions of this worker: state is restored before the first record is read, and forgotten when they leave.
+
+The listener's callbacks run in the client's network loop, where waiting would hold up heartbeats. So they only take
+notes, and `settle` does the work between two polls. Nothing is in hand then: all that earlier polls returned has been
+committed, which is why a revoked partition needs no last commit.
+"""
+
+import logging
+import time
+from collections.abc import Callable, Iterable
+
+from kafka import ConsumerRebalanceListener, KafkaConsumer, TopicPartition
+
+from inference.engine import Engine
+from worker.changelog import States
+from worker.metrics import WorkerMetrics
+
+log = logging.getLogger(__name__)
+
+# How long one attempt to learn a committed offset may block; in between the loop looks for a stop signal.
+_POSITION_TIMEOUT_MS = 1000
+
+
+class Assignment(ConsumerRebalanceListener):
+    """Notes what the group gives and takes, and brings the engine in line with it."""
+
+    def __init__(
+        self,
+        consumer: KafkaConsumer,
+        engine: Engine,
+        read_states: Callable[[list[int]], States],
+        metrics: WorkerMetrics,
+    ) -> None:
+        self._consumer = consumer
+        self._engine = engine
+        self._read_states = read_states
+        self._metrics = metrics
+        self._given: set[TopicPartition] = set()
+        self._taken: set[TopicPartition] = set()
+
+    def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
+        """Take no record of a new partition before its state is here."""
+        self._metrics.rebalances.labels("assigned").inc()
+        self._consumer.pause(*assigned)
+        self._given.update(assigned)
+
+    def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
+        """Another worker takes these over, from the state that was committed."""
+        self._metrics.rebalances.labels("revoked").inc()
+        self._leave(revoked)
+
+    def on_partitions_lost(self, lost: Iterable[TopicPartition]) -> None:
+        """These belong to another worker already."""
+        self._metrics.rebalances.labels("lost").inc()
+        self._leave(lost)
+
+    def _leave(self, partitions: Iterable[TopicPartition]) -> None:
+        self._given.difference_update(partitions)
+        self._taken.update(partitions)
+
+    @property
+    def settled(self) -> bool:
+        """Whether every partition of this worker is being read."""
+        return not self._given and not self._taken
+
+    @property
+    def in_use(self) -> list[TopicPartition]:
+        """The partitions that are being read."""
+        return sorted(self._consumer.assignment() - self._given)
+
+    def settle(self) -> None:
+        """Forget what was taken, restore what was given, then let it be read.
+
+        Where the offsets are held back it returns without, to be called again.
+        """
+        while self._taken:
+            partition = self._taken.pop().partition
+            self._engine.drop(partition)
+            self._metrics.forget_partition(partition)
+        given = sorted(self._given)
+        if not given:
+            return
+        # First the committed offsets, then the changelog's end. What an earlier owner left open holds its offsets
+        # back until it is decided (KIP-447), so the end that is read after them lies behind all that it wrote.
+        if any(self._consumer.position(partition, timeout_ms=_POSITION_TIMEOUT_MS) is None for partition in given):
+            return
+        start = time.monotonic()
+        states = self._read_states([partition.partition for partition in given])
+        for stream, (number, value) in states.items():
+            self._restore(stream, number, value)
+        self._metrics.restore_seconds.observe(time.monotonic() - start)
+        self._metrics.restored_streams.inc(len(states))
+        self._consumer.resume(*given)
+        self._given.difference_update(given)
+        log.info(
+            "partitions %s: %d streams restored in %.2f s",
+            ",".join(str(partition.partition) for partition in given),
+            len(states),
+            time.monotonic() - start,
+        )
+
+    def _restore(self, stream: str, partition: int, value: bytes) -> None:
+        try:
+            self._engine.restore(stream, partition, value)
+        except ValueError as error:
+            # Not written by a worker of this version. The stream goes on as after a gap; the others are untouched.
+            self._metrics.error("restore", error)
+            log.error("state of %s in partition %d cannot be used, its call starts anew: %s", stream, partition, error)

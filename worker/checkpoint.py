@@ -1,0 +1,110 @@
+"""The checkpoint: everything that a batch has changed goes to Kafka in one transaction, or nothing of it does.
+
+`docs/exactly-once.md` goes through the numbered steps and says what a failure between any two of them leaves behind.
+"""
+
+import logging
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+
+from kafka import KafkaProducer
+from kafka.consumer.fetcher import ConsumerRecord
+from kafka.errors import CommitFailedError, KafkaError
+from kafka.structs import ConsumerGroupMetadata, OffsetAndMetadata, TopicPartition
+
+from inference.engine import StateRecord
+from schemas.dead_letters import Rejected
+from schemas.events import EventEnvelope
+from schemas.topics import Topics
+from worker.letters import dead_letter
+from worker.metrics import WorkerMetrics
+
+log = logging.getLogger(__name__)
+
+_EVENT_HEADERS = [("content-type", b"application/cloudevents+json; charset=UTF-8")]
+
+
+class Transaction:
+    """What may be written while a transaction is open."""
+
+    def __init__(self, producer: KafkaProducer, topics: Topics) -> None:
+        self._producer = producer
+        self._topics = topics
+
+    def publish(self, events: Iterable[EventEnvelope]) -> None:
+        """Events, each under its stream's key, so that a stream's events keep their order."""
+        for event in events:
+            value = event.model_dump_json().encode()
+            self._producer.send(
+                self._topics.emotion_events.name, key=event.subject.encode(), value=value, headers=_EVENT_HEADERS
+            )
+
+    def save(self, records: Iterable[StateRecord]) -> None:
+        """The changelog: each stream's state, in the partition with the number of its audio's partition."""
+        topic = self._topics.worker_state.name
+        for record in records:
+            self._producer.send(topic, key=record.stream.encode(), value=record.value, partition=record.partition)
+
+    def reject(self, letters: Iterable[tuple[ConsumerRecord, Rejected]]) -> None:
+        """Messages that could not be used, as they came."""
+        for record, rejected in letters:
+            key, value, headers = dead_letter(record, rejected)
+            self._producer.send(self._topics.dead_letters.name, key=key, value=value, headers=headers)
+
+
+class Checkpoint:
+    """Opens and ends transactions for one membership of the group."""
+
+    def __init__(
+        self,
+        producer: KafkaProducer,
+        membership: Callable[[], ConsumerGroupMetadata],
+        topics: Topics,
+        metrics: WorkerMetrics,
+    ) -> None:
+        self._producer = producer
+        self._membership = membership
+        self._topics = topics
+        self._metrics = metrics
+
+    @contextmanager
+    def transaction(self, offsets: Mapping[TopicPartition, int]) -> Iterator[Transaction]:
+        """A transaction that also moves the group to `offsets`, which must not be empty: zombies are told by them.
+
+        Raises:
+            CommitFailedError, FencedInstanceIdError, ProducerFencedError: another worker owns the partitions.
+            KafkaError: Kafka did not take it. After any of them the engine is ahead of Kafka and must be rebuilt.
+        """
+        member = self._member()  # 1. who writes
+        self._producer.begin_transaction()  # 2. no more than a note in the client
+        try:
+            with self._metrics.stage("publish"):
+                yield Transaction(self._producer, self._topics)  # 3. events, state, dead letters
+                self._producer.flush()
+            with self._metrics.stage("commit"):
+                # 4. The group's coordinator checks the membership here: this is where a zombie is stopped.
+                self._producer.send_offsets_to_transaction(
+                    {partition: OffsetAndMetadata(offset) for partition, offset in offsets.items()}, member
+                )
+                # 5. Raises where anything of step 3 has failed.
+                self._producer.commit_transaction()
+        except BaseException as error:
+            self._abort(error)
+            raise
+        self._metrics.transactions.labels("committed").inc()
+
+    def _member(self) -> ConsumerGroupMetadata:
+        member = self._membership()
+        # A member that has lost its generation sends -1, which the broker takes for a client outside of the group:
+        # where the group is empty it lets the offsets through, and a zombie would write what others have written.
+        if member.generation_id < 0 or not member.member_id:
+            raise CommitFailedError("this worker is no longer a member of its group")
+        return member
+
+    def _abort(self, cause: BaseException) -> None:
+        self._metrics.transactions.labels("aborted").inc()
+        try:
+            self._producer.abort_transaction()
+        except KafkaError as error:
+            # A fenced producer may not even abort: who fenced it has done so already.
+            log.info("no abort after %s: %s", type(cause).__name__, error)

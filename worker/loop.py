@@ -1,0 +1,138 @@
+"""The loop around the engine: poll, decode, hear, and one transaction for all that came of it."""
+
+import time
+
+from kafka import KafkaConsumer, TopicPartition
+
+from inference.engine import Engine
+from inference.intake import Heard
+from worker.assignment import Assignment
+from worker.batch import Batch, decode
+from worker.checkpoint import Checkpoint
+from worker.metrics import WorkerMetrics
+from worker.models import ModelFeed
+from worker.quarantine import EngineFailure, Quarantine
+
+_POLL_MS = 500
+# A worker without work learns from a transaction without records whether it still is a member of its group: its
+# heartbeats would not tell that another one has taken its name.
+_CHECK_IN_S = 10.0
+# The gauges, and a look for a new model: often enough for people, too seldom to cost anything.
+_CHORES_S = 1.0
+
+
+class Loop:
+    """One membership's loop. Turn it until it is to stop, or a turn raises."""
+
+    def __init__(
+        self,
+        consumer: KafkaConsumer,
+        checkpoint: Checkpoint,
+        assignment: Assignment,
+        engine: Engine,
+        models: ModelFeed,
+        quarantine: Quarantine,
+        metrics: WorkerMetrics,
+        batch_records: int,
+        idle_seconds: float,
+    ) -> None:
+        self._consumer = consumer
+        self._checkpoint = checkpoint
+        self._assignment = assignment
+        self._engine = engine
+        self._models = models
+        self._quarantine = quarantine
+        self._metrics = metrics
+        self._batch_records = batch_records
+        self._watermarks: dict[int, int] = {}
+        self._chores = Timer(_CHORES_S)
+        self._check_in = Timer(_CHECK_IN_S)
+        # A stream may live a thirtieth longer than the idle time: 10 s of 300.
+        self._idle_check = Timer(idle_seconds / 30)
+
+    def turn(self) -> None:
+        """One batch, from poll to commit.
+
+        Raises:
+            EngineFailure: the engine raised; nothing has been written.
+            KafkaError: Kafka cannot be read, or did not take the transaction.
+        """
+        self._assignment.settle()
+        with self._metrics.stage("poll"):
+            records = 1 if self._quarantine.one_by_one else self._batch_records
+            polled = self._consumer.poll(timeout_ms=_POLL_MS, max_records=records)
+        with self._metrics.stage("decode"):
+            batch = decode(polled, self._quarantine)
+        with self._metrics.stage("engine"):
+            heard = self._hear(batch)
+            changed = self._engine.changed()
+        if self._chores.due():
+            self._do_chores(batch)
+        if not (changed or batch.records or batch.rejected or self._check_in.due()):
+            return
+        # Of all partitions, not only of those with records: the group's coordinator checks the membership by them,
+        # and a stream that is closed for being idle must not be closed by a zombie.
+        offsets = {partition: self._consumer.position(partition) for partition in self._assignment.in_use}
+        with self._checkpoint.transaction(offsets) as transaction:
+            transaction.publish(heard.events)
+            transaction.save(changed)
+            transaction.reject(batch.rejected)
+        self._check_in.restart()
+        self._quarantine.passed(batch.records)
+        self._metrics.count(batch.chunks, batch.rejected, heard)
+
+    def _hear(self, batch: Batch) -> Heard:
+        try:
+            heard = self._engine.feed(batch.chunks) if batch.chunks else Heard()
+            self._watermarks |= batch.newest_ms
+            if self._idle_check.due():
+                for partition in self._assignment.in_use:
+                    idle = self._engine.close_idle(partition.partition, self._event_time_ms(partition))
+                    heard.events += idle.events
+                    heard.clicks += idle.clicks
+        except Exception as error:
+            raise EngineFailure(batch.chunks) from error
+        for chunk, rejected in heard.rejected:
+            batch.reject(chunk, rejected)
+        return heard
+
+    def _event_time_ms(self, partition: TopicPartition) -> int:
+        """The partition's time: that of its newest record, or the clock's where no record is left to read.
+
+        So a backlog cannot close a stream whose chunks are still in it, and a call whose producer has died gets its
+        summary even where no other call moves the partition's time on.
+        """
+        if self._consumer.highwater(partition) == self._consumer.position(partition):
+            return int(time.time() * 1000)
+        return self._watermarks.get(partition.partition, 0)
+
+    def _do_chores(self, batch: Batch) -> None:
+        batch.rejected += self._models.poll()
+        if self._models.current is not self._engine.model:
+            self._engine.use(self._models.current)
+        self._metrics.model_in_use(self._models.current.card)
+        self._metrics.open_streams.set(self._engine.open_streams)
+        for partition in self._assignment.in_use:
+            highwater = self._consumer.highwater(partition)
+            if highwater is not None:
+                left = highwater - self._consumer.position(partition)
+                self._metrics.lag.labels(str(partition.partition)).set(left)
+
+
+class Timer:
+    """Says once every `seconds` that something is due."""
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self.restart()
+
+    def restart(self) -> None:
+        """Count from now."""
+        self._next = time.monotonic() + self._seconds
+
+    def due(self) -> bool:
+        """Whether the time is up; if so it starts anew."""
+        if time.monotonic() < self._next:
+            return False
+        self.restart()
+        return True

@@ -1,0 +1,103 @@
+"""The worker's metrics. `docs/metrics.md` is their specification; a test keeps the two equal."""
+
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info
+
+from inference.intake import Heard
+from schemas.audio import AudioChunk
+from schemas.card import ModelCard
+from schemas.dead_letters import Rejected
+
+# A transaction of a quiet worker takes 5 ms, a full batch up to a second, a broker's restart some ten.
+_STAGE_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10, 60)
+# From the batch time (0.15 s) upwards; the last ones tell a backlog from an outage.
+_DELAY_BUCKETS = (0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1, 2, 5, 15, 60, 300, 3600)
+_RESTORE_BUCKETS = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
+
+
+class WorkerMetrics:
+    """One attribute per metric, all in one registry, so that two workers in a process do not mix."""
+
+    def __init__(self) -> None:
+        self.registry = registry = CollectorRegistry()
+        self.chunks = Counter("undertone_chunks", "Audio chunks read.", registry=registry)
+        self.chunk_bytes = Counter("undertone_chunk_bytes", "Bytes of audio read.", registry=registry)
+        self.skipped = Counter("undertone_skipped_chunks", "Chunks of agents, not analysed.", registry=registry)
+        self.events = Counter("undertone_events", "Events published.", ["type"], registry=registry)
+        self.dead_letters = Counter("undertone_dead_letters", "Messages not used.", ["reason"], registry=registry)
+        self.gaps = Counter("undertone_sequence_gaps", "Places where a stream's chunks are missing.", registry=registry)
+        self.repeats = Counter("undertone_repeated_chunks", "Chunks that had been heard before.", registry=registry)
+        self.clicks = Counter("undertone_clicks", "Sounds too short to be an utterance.", registry=registry)
+        self.event_delay = Histogram(
+            "undertone_event_delay_seconds",
+            "From the Kafka timestamp of an event's last chunk to the event's commit.",
+            buckets=_DELAY_BUCKETS,
+            registry=registry,
+        )
+        self.stage_seconds = Histogram(
+            "undertone_stage_seconds",
+            "Time of one turn of the loop, by stage.",
+            ["stage"],
+            buckets=_STAGE_BUCKETS,
+            registry=registry,
+        )
+        self.open_streams = Gauge("undertone_open_streams", "Streams being heard.", registry=registry)
+        self.lag = Gauge("undertone_lag_records", "Records not yet read.", ["partition"], registry=registry)
+        self.model = Info("undertone_model", "The model in use.", registry=registry)
+        self.models = Counter("undertone_models", "Bundles met on the models topic.", ["outcome"], registry=registry)
+        self.transactions = Counter("undertone_transactions", "Transactions ended.", ["outcome"], registry=registry)
+        self.sessions = Counter("undertone_sessions", "Times this worker joined the group.", registry=registry)
+        self.rebalances = Counter("undertone_rebalances", "Changes of the assignment.", ["kind"], registry=registry)
+        self.restore_seconds = Histogram(
+            "undertone_restore_seconds",
+            "Time to read the state of newly assigned partitions.",
+            buckets=_RESTORE_BUCKETS,
+            registry=registry,
+        )
+        self.restored_streams = Counter(
+            "undertone_restored_streams", "Streams whose state was read back.", registry=registry
+        )
+        self.errors = Counter(
+            "undertone_errors", "Errors, by place and kind.", ["stage", "error_type"], registry=registry
+        )
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        """Time a stage of the loop's turn."""
+        start = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.stage_seconds.labels(name).observe(time.perf_counter() - start)
+
+    def forget_partition(self, partition: int) -> None:
+        """Drop the lag of a partition that has left: another worker tells it now."""
+        with suppress(KeyError):  # it left before its lag was known
+            self.lag.remove(str(partition))
+
+    def count(self, chunks: Sequence[AudioChunk], letters: Sequence[tuple[object, Rejected]], heard: Heard) -> None:
+        """Count a batch that has been committed."""
+        self.chunks.inc(len(chunks))
+        self.chunk_bytes.inc(sum(len(chunk.audio) for chunk in chunks))
+        self.skipped.inc(heard.skipped)
+        self.gaps.inc(heard.gaps)
+        self.repeats.inc(heard.repeats)
+        self.clicks.inc(heard.clicks)
+        for _, rejected in letters:
+            self.dead_letters.labels(rejected.reason).inc()
+        newest_ms = {chunk.stream: chunk.place.timestamp_ms for chunk in chunks if chunk.place}
+        for event in heard.events:
+            self.events.labels(event.data.type).inc()
+            if event.subject in newest_ms:
+                self.event_delay.observe(max(0.0, time.time() - newest_ms[event.subject] / 1000))
+
+    def model_in_use(self, card: ModelCard) -> None:
+        """Tell which model new segments take."""
+        self.model.info({"name": card.name, "version": card.version})
+
+    def error(self, stage: str, error: BaseException) -> None:
+        """Count an error. Its text goes to the log, never into a label."""
+        self.errors.labels(stage, type(error).__name__).inc()

@@ -1,0 +1,64 @@
+"""Finds the one message on which the engine fails, so that it costs itself and nothing else.
+
+The engine is not meant to raise for any valid chunk: this is for its bugs. A failed batch is thrown away together with
+the engine's state. Its records are read again, one a transaction, until one fails alone; that one becomes a dead
+letter the next time.
+"""
+
+from collections.abc import Collection, Iterable
+
+from schemas.audio import AudioChunk, RecordPlace
+from schemas.dead_letters import Reason, Rejected
+
+
+class EngineFailure(Exception):
+    """The engine has raised on these chunks; its state is worth nothing any more."""
+
+    def __init__(self, chunks: Collection[AudioChunk]) -> None:
+        super().__init__(f"the engine failed on {len(chunks)} chunks")
+        self.places = [chunk.place for chunk in chunks if chunk.place]
+
+
+class Quarantine:
+    """Outlives the engine: remembers which records are suspects and which are to blame."""
+
+    def __init__(self) -> None:
+        self._suspects: set[tuple[int, int]] = set()
+        self._blamed: dict[tuple[int, int], str] = {}
+
+    def add(self, failure: EngineFailure) -> bool:
+        """Note a failure. Returns whether going on makes sense: not where no record was in hand."""
+        if not failure.places:
+            return False
+        if len(failure.places) == 1:
+            (place,) = failure.places
+            self._blamed[place.partition, place.offset] = repr(failure.__cause__)[:200]
+            self._suspects.discard((place.partition, place.offset))
+        else:
+            self._suspects.update((place.partition, place.offset) for place in failure.places)
+        return True
+
+    @property
+    def one_by_one(self) -> bool:
+        """Whether suspects are to be read again, so that a batch must be a single record."""
+        return bool(self._suspects)
+
+    def check(self, place: RecordPlace) -> None:
+        """Refuse a record that is to blame.
+
+        Raises:
+            Rejected: with reason `processing_failed`.
+        """
+        error = self._blamed.get((place.partition, place.offset))
+        if error is not None:
+            raise Rejected(Reason.PROCESSING_FAILED, f"the engine failed on it: {error}")
+
+    def passed(self, records: Iterable[tuple[int, int]]) -> None:
+        """These are committed (partition and offset): no suspects any more."""
+        for record in records:
+            self._suspects.discard(record)
+            self._blamed.pop(record, None)
+
+    def forget_partition(self, partition: int) -> None:
+        """Another worker reads its suspects."""
+        self._suspects = {suspect for suspect in self._suspects if suspect[0] != partition}

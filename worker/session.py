@@ -1,0 +1,141 @@
+"""One membership of the group: its clients and its engine, from joining until it ends.
+
+After any failure the whole session is thrown away and a new one begins from what Kafka holds: nothing of a failed
+batch can survive in an engine that is new.
+"""
+
+import logging
+from collections.abc import Callable
+from functools import partial
+
+from kafka import KafkaConsumer, KafkaProducer
+from kafka.errors import FencedInstanceIdError, KafkaError
+from kafka.structs import MemberState, OffsetAndMetadata
+
+from inference.engine import Engine
+from messaging.clients import group_consumer, transactional_producer
+from messaging.settings import KafkaSettings
+from schemas.topics import Topics
+from worker.assignment import Assignment
+from worker.changelog import read_states
+from worker.checkpoint import Checkpoint
+from worker.loop import Loop
+from worker.metrics import WorkerMetrics
+from worker.models import ModelFeed
+from worker.quarantine import Quarantine
+from worker.settings import WorkerSettings
+
+log = logging.getLogger(__name__)
+
+_CLOSE_S = 5
+_POLL_MS = 100
+
+
+class Session:
+    """Consumer, producer, engine and the loop between them."""
+
+    def __init__(
+        self,
+        kafka: KafkaSettings,
+        settings: WorkerSettings,
+        models: ModelFeed,
+        quarantine: Quarantine,
+        metrics: WorkerMetrics,
+        stopping: Callable[[], bool],
+    ) -> None:
+        topics = Topics(kafka.topic_prefix)
+        self._stopping = stopping
+        self._consumer = _consumer(kafka, settings)
+        self._producer = _producer(kafka, settings)
+        engine = Engine(
+            models.current,
+            analyze_agent=settings.analyze_agent,
+            max_streams=settings.max_streams,
+            idle_seconds=settings.idle_seconds,
+        )
+        read = partial(read_states, kafka, topics.worker_state.name, stopping=stopping)
+        self._assignment = Assignment(self._consumer, engine, read, metrics)
+        self._consumer.subscribe([topics.call_audio.name], listener=self._assignment)
+        checkpoint = Checkpoint(self._producer, self._consumer.group_metadata, topics, metrics)
+        self._loop = Loop(
+            self._consumer,
+            checkpoint,
+            self._assignment,
+            engine,
+            models,
+            quarantine,
+            metrics,
+            settings.batch_records,
+            settings.idle_seconds,
+        )
+
+    def join(self) -> None:
+        """Become a member, then abort what an earlier self has left open.
+
+        In this order: whoever finds its producer fenced by ours can learn from the group that we have its name.
+        """
+        while not self._stopping() and self._consumer.group_metadata().state is not MemberState.STABLE:
+            self._consumer.poll(timeout_ms=_POLL_MS)
+        if not self._stopping():
+            self._producer.init_transactions()
+
+    def turn(self) -> None:
+        """One batch; see `Loop.turn`."""
+        self._loop.turn()
+
+    @property
+    def partitions(self) -> list[int] | None:
+        """The partitions being read; None while some of them are still to be restored."""
+        if not self._assignment.settled:
+            return None
+        return [partition.partition for partition in self._assignment.in_use]
+
+    def replaced(self) -> bool:
+        """Whether another worker has taken this one's instance id. Asks by committing again what is committed."""
+        try:
+            for partition in self._consumer.assignment():
+                offset = self._consumer.committed(partition, timeout_ms=_CLOSE_S * 1000)
+                if offset is not None:
+                    self._consumer.commit({partition: OffsetAndMetadata(offset)}, timeout_ms=_CLOSE_S * 1000)
+                    return False
+        except FencedInstanceIdError:
+            return True
+        except KafkaError as error:
+            log.debug("cannot ask the group: %s", error)
+        return False
+
+    def close(self) -> None:
+        """Leave. As a static member it keeps its partitions until its session times out or it comes back."""
+        for close in (
+            partial(self._producer.close, timeout=_CLOSE_S),
+            partial(self._consumer.close, autocommit=False, timeout_ms=_CLOSE_S * 1000),
+        ):
+            try:
+                close()
+            except KafkaError as error:
+                log.warning("while leaving: %s", error)
+
+
+def _consumer(kafka: KafkaSettings, settings: WorkerSettings) -> KafkaConsumer:
+    session_ms = int(settings.session_timeout_s * 1000)
+    return group_consumer(
+        kafka,
+        f"{kafka.topic_prefix}undertone-workers",
+        settings.instance_id,
+        session_timeout_ms=session_ms,
+        heartbeat_interval_ms=min(3000, session_ms // 3),
+        # The broker collects: it answers when this much is there or the time is up. So a poll brings what has
+        # arrived in the meantime, and shares one transaction.
+        fetch_min_bytes=settings.batch_bytes,
+        fetch_max_bytes=settings.batch_bytes,
+        fetch_max_wait_ms=settings.batch_ms,
+        max_poll_records=settings.batch_records,
+    )
+
+
+def _producer(kafka: KafkaSettings, settings: WorkerSettings) -> KafkaProducer:
+    return transactional_producer(
+        kafka,
+        f"{kafka.topic_prefix}undertone-worker-{settings.instance_id}",
+        transaction_timeout_ms=int(settings.transaction_timeout_s * 1000),
+    )

@@ -1,0 +1,31 @@
+"""Settings of the worker, from its options and the environment (UNDERTONE_...)."""
+
+import socket
+from pathlib import Path
+
+from pydantic import Field
+
+from messaging.settings import Settings
+
+
+class WorkerSettings(Settings):
+    """What an operator may choose. Times are in seconds unless the name says otherwise."""
+
+    instance_id: str = Field(default_factory=socket.gethostname, pattern=r"^[A-Za-z0-9._-]{1,200}$")
+    """Who this worker is to the group, across restarts; two workers of one group must not share it."""
+    metrics_host: str = "127.0.0.1"
+    metrics_port: int = Field(9464, ge=0, le=65535)
+    model: Path | None = None
+    """A bundle to stay with. Without it, the newest of the `models` topic, and those that come later."""
+    analyze_agent: bool = False
+    max_streams: int = Field(20_000, ge=1, le=1_000_000)
+    idle_seconds: float = Field(300, gt=0, le=86_400)
+    batch_ms: int = Field(150, ge=0, le=5_000)
+    """How long the broker may collect chunks, so that many share a transaction."""
+    batch_bytes: int = Field(8 * 1024 * 1024, ge=1024 * 1024, le=256 * 1024 * 1024)
+    """Audio fetched at once from a broker. It bounds memory: one such answer in hand, one on its way."""
+    batch_records: int = Field(2_000, ge=1, le=100_000)
+    session_timeout_s: float = Field(30, ge=1, le=1_800)
+    """How long a worker may be silent before the others take its partitions."""
+    transaction_timeout_s: float = Field(20, ge=1, le=900)
+    """When the broker aborts what a dead worker has left open, and its partitions can be taken over."""
