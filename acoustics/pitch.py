@@ -2,7 +2,6 @@
 
 de Cheveigne and Kawahara 2002, "YIN, a fundamental frequency estimator for speech and music", J. Acoust. Soc. Am.
 111(4), in the form of librosa 0.11: difference function from a zero-padded autocorrelation, trough threshold 0.1.
-At lag 1 librosa leaves out the squared first sample; here it is subtracted as at the other lags.
 """
 
 import numpy as np
@@ -80,6 +79,7 @@ def _difference(frames: Floats, longest: int) -> Floats:
     spectrum = scipy.fft.rfft(frames, n)
     correlation = scipy.fft.irfft(np.square(spectrum.real) + np.square(spectrum.imag), n)[..., : longest + 1]
     head = np.cumsum(np.square(frames[..., :longest]), axis=-1)
+    head[..., 0] = 0  # as librosa has it: with the first square the two part in unvoiced frames, by up to an octave
     return 2 * (correlation[..., :1] - correlation[..., 1:]) - head
 
 
