@@ -10,9 +10,10 @@ from schemas.card import STEPS_PER_BLOCK
 from schemas.errors import UserError
 
 try:
-    from ai_edge_litert.interpreter import Interpreter
+    # LiteRT's name until 2.14. Whoever installs the extra `tflite-runtime` wants it; nobody else has it.
+    from tflite_runtime.interpreter import Interpreter
 except ImportError:
-    from tflite_runtime.interpreter import Interpreter  # the name LiteRT had until 2.14; runs the same bundles
+    from ai_edge_litert.interpreter import Interpreter
 
 Floats = NDArray[np.float32]
 
