@@ -47,6 +47,16 @@ SINGLE_NODE = {
 }
 
 
+def node_properties(port: int, controller_port: int) -> dict[str, str]:
+    """Kafka's configuration for one node that clients reach at 127.0.0.1:`port`; the log directory is left out."""
+    return SINGLE_NODE | {
+        "listeners": f"PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller_port}",
+        "advertised.listeners": f"PLAINTEXT://127.0.0.1:{port}",
+        # Fixed voters and not `format --standalone`: that writes the controller's port into the data for good.
+        "controller.quorum.voters": f"1@127.0.0.1:{controller_port}",
+    }
+
+
 @dataclass(frozen=True)
 class Broker:
     """A running local Kafka."""
@@ -80,21 +90,14 @@ def local_broker(port: int | None = None, data_dir: Path | None = None, say: Say
             data_dir = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="undertone-kafka-")))
         data_dir = data_dir.absolute()
         lock = stack.enter_context(_locked(data_dir))
-        port = _free_port(port or 0)
+        port = free_port(port or 0)
         runtime = find_runtime(say)
         yield stack.enter_context(_running(runtime, port, data_dir, lock))
 
 
 @contextmanager
 def _running(runtime: Runtime, port: int, data_dir: Path, lock: int) -> Iterator[Broker]:
-    controller = _free_port(0)
-    properties = SINGLE_NODE | {
-        "listeners": f"PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}",
-        "advertised.listeners": f"PLAINTEXT://127.0.0.1:{port}",
-        # Fixed voters and not `format --standalone`: that writes the controller's port into the data for good.
-        "controller.quorum.voters": f"1@127.0.0.1:{controller}",
-    }
-    command = runtime.command(properties, data_dir)
+    command = runtime.command(node_properties(port, free_port(0)), data_dir)
     log_file = data_dir / "broker.log"
     with log_file.open("wb") as log:
         process = subprocess.Popen(
@@ -164,12 +167,12 @@ def _locked(data_dir: Path) -> Iterator[int]:
 def is_free(port: int) -> bool:
     """Whether a broker could listen on `port` of 127.0.0.1."""
     try:
-        return _free_port(port) == port
+        return free_port(port) == port
     except UserError:
         return False
 
 
-def _free_port(port: int) -> int:
+def free_port(port: int) -> int:
     """`port` if it is free on 127.0.0.1, or any free port for 0."""
     with socket.socket() as probe:
         # As Java does it: a port whose last connections linger in TIME_WAIT is free.

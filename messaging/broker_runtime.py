@@ -69,19 +69,25 @@ class DockerRuntime:
     def command(self, properties: Mapping[str, str], data_dir: Path) -> list[str]:
         """The command that runs the broker in the foreground and removes the container when it ends."""
         port = properties["advertised.listeners"].rpartition(":")[2]
-        inside = dict(properties)
-        # Inside the container it must listen on the container's own address; Docker binds 127.0.0.1 outside.
-        inside["listeners"] = properties["listeners"].replace("PLAINTEXT://127.0.0.1", "PLAINTEXT://0.0.0.0")
-        inside["log.dirs"] = "/var/lib/kafka/data"
         volume = "undertone-" + hashlib.sha256(str(data_dir).encode()).hexdigest()[:16]
-        command = ["docker", "run", "--rm", f"--publish=127.0.0.1:{port}:{port}", f"--env=KAFKA_HEAP_OPTS={HEAP}"]
+        command = ["docker", "run", "--rm", f"--publish=127.0.0.1:{port}:{port}"]
         command += [f"--volume={volume}:/var/lib/kafka/data"]
-        command += [f"--env=KAFKA_{key.replace('.', '_').upper()}={value}" for key, value in inside.items()]
+        command += [f"--env={name}={value}" for name, value in container_environment(properties).items()]
         # Docker's client passes SIGTERM on to the container; SIGKILL would leave it running.
         return tethered([*command, IMAGE], at_death=signal.SIGTERM)
 
 
 Runtime = JavaRuntime | DockerRuntime
+
+
+def container_environment(properties: Mapping[str, str]) -> dict[str, str]:
+    """`properties` as the variables from which Kafka's official image makes its configuration."""
+    inside = dict(properties)
+    # Inside the container it must listen on the container's own address; Docker binds 127.0.0.1 outside.
+    inside["listeners"] = properties["listeners"].replace("PLAINTEXT://127.0.0.1", "PLAINTEXT://0.0.0.0")
+    inside["log.dirs"] = "/var/lib/kafka/data"
+    variables = {f"KAFKA_{key.replace('.', '_').upper()}": value for key, value in inside.items()}
+    return variables | {"KAFKA_HEAP_OPTS": HEAP}
 
 
 def find_runtime(say: Say) -> Runtime:

@@ -1,0 +1,82 @@
+"""A real Kafka for the tests that need one, and topics of their own for each of them."""
+
+import os
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from messaging.broker import free_port, local_broker, node_properties
+from messaging.broker_runtime import IMAGE, container_environment
+from messaging.clients import admin
+from messaging.settings import KafkaSettings
+from messaging.topics import ensure_topics
+from schemas.errors import UserError
+from schemas.topics import Topics
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Whatever uses the broker carries the marker `kafka`."""
+    for item in items:
+        if "kafka" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.kafka)
+
+
+@pytest.fixture(scope="session")
+def kafka() -> Iterator[str]:
+    """The bootstrap servers of one real Kafka, shared by all tests. No Kafka is a failure, never a skip."""
+    choices = {"local": _from_maven, "testcontainers": _from_testcontainers}
+    choice = os.environ.get("UNDERTONE_TEST_KAFKA") or "local"
+    if choice not in choices:
+        pytest.fail(f"UNDERTONE_TEST_KAFKA={choice}: must be one of {', '.join(choices)}", pytrace=False)
+    try:
+        with choices[choice]() as bootstrap_servers:
+            yield bootstrap_servers
+    except UserError as error:
+        pytest.fail(f"the tests on Kafka need a Kafka: {error}", pytrace=False)
+
+
+@contextmanager
+def _from_maven() -> Iterator[str]:
+    with local_broker(say=print) as broker:
+        yield broker.bootstrap_servers
+
+
+@contextmanager
+def _from_testcontainers() -> Iterator[str]:
+    from testcontainers.core.container import DockerContainer  # noqa: PLC0415  it talks to Docker when imported
+
+    # The port that clients are told must be known before the container starts, so Docker may not choose it.
+    port = free_port(0)
+    container = DockerContainer(IMAGE).with_bind_ports(port, ("127.0.0.1", port))
+    for name, value in container_environment(node_properties(port, free_port(0))).items():
+        container.with_env(name, value)
+    with container:
+        settings = KafkaSettings(bootstrap_servers=f"127.0.0.1:{port}", connect_timeout_s=90)
+        admin(settings).close()
+        yield settings.bootstrap_servers
+
+
+@pytest.fixture
+def kafka_settings(kafka: str) -> KafkaSettings:
+    """Settings with a prefix of the test's own: its topics, groups and transactional ids meet no other's."""
+    return KafkaSettings(bootstrap_servers=kafka, topic_prefix=f"t-{uuid.uuid4().hex[:8]}.")
+
+
+@pytest.fixture
+def kafka_environment(kafka_settings: KafkaSettings) -> dict[str, str]:
+    """The environment for a subprocess that is to use `kafka_settings`."""
+    return os.environ | {
+        "UNDERTONE_BOOTSTRAP_SERVERS": kafka_settings.bootstrap_servers,
+        "UNDERTONE_TOPIC_PREFIX": kafka_settings.topic_prefix,
+    }
+
+
+@pytest.fixture
+def topics(kafka_settings: KafkaSettings) -> Topics:
+    """All topics, created: four partitions for the streams."""
+    names = Topics(kafka_settings.topic_prefix)
+    with admin(kafka_settings) as client:
+        ensure_topics(client, names, partitions=4)
+    return names
