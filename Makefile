@@ -1,0 +1,39 @@
+# Everything a clone needs, each target with its own set-up: scripts/setup.sh does it, quickly the second time.
+.DEFAULT_GOAL := help
+.PHONY: help install demo test test-fast lint lock docs
+
+help: ## This list
+	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
+
+install: ## The set-up alone: .venv, Python packages, Apache Kafka
+	@scripts/setup.sh runtime
+
+demo: ## Kafka, two workers, a replayed call and its emotions, within two minutes
+	@scripts/setup.sh runtime
+	@.venv/bin/undertone demo
+
+test: ## All tests, those on a real Kafka included (ARGS="-k worker" for some)
+	@scripts/setup.sh dev
+	@.venv/bin/python -m pytest $(ARGS)
+
+test-fast: ## The tests that take less than ten seconds each
+	@scripts/setup.sh dev
+	@.venv/bin/python -m pytest -m "not slow" $(ARGS)
+
+lint: ## ruff and mypy
+	@scripts/setup.sh dev
+	@.venv/bin/ruff check .
+	@.venv/bin/ruff format --check .
+	@.venv/bin/mypy
+
+docs: ## Generate docs/schemas and docs/asyncapi.json from schemas/
+	@scripts/setup.sh dev
+	@.venv/bin/python -m schemas.documents
+
+UV = .venv/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header
+lock: ## Renew requirements/*.lock from pyproject.toml
+	@scripts/setup.sh dev
+	$(UV) pyproject.toml -o requirements/runtime.lock
+	$(UV) pyproject.toml --extra trainer -c requirements/runtime.lock -o requirements/trainer.lock
+	$(UV) pyproject.toml --extra trainer --extra dev -c requirements/runtime.lock -o requirements/dev.lock
+	echo 'setuptools>=77' | $(UV) - -c requirements/dev.lock -o requirements/build.lock
