@@ -65,18 +65,26 @@ def check_copartitioned(client: KafkaAdminClient, topics: Topics) -> int:
     Raises:
         UserError: one of them is missing, or their numbers differ: a stream's state would have no place.
     """
-    twins = (topics.call_audio, topics.worker_state)
-    sizes = _sizes(client, twins)
-    for topic in twins:
-        if topic.name not in sizes:
-            raise UserError(f"topic {topic.name} does not exist: run `undertone topics`")
-    audio, state = (sizes[topic.name][0] for topic in twins)
+    audio, state = require_topics(client, topics.call_audio, topics.worker_state)
     if audio != state:
         raise UserError(
             f"{topics.call_audio.name} has {audio} partitions and {topics.worker_state.name} {state}: they must have"
             " the same number; stop the workers and raise the smaller with Kafka's own kafka-topics.sh --alter"
         )
     return audio
+
+
+def require_topics(client: KafkaAdminClient, *topics: Topic) -> list[int]:
+    """The number of partitions of each topic.
+
+    Raises:
+        UserError: one of them does not exist. Without this look the clients would wait for it, a minute a time.
+    """
+    sizes = _sizes(client, topics)
+    for topic in topics:
+        if topic.name not in sizes:
+            raise UserError(f"topic {topic.name} does not exist: run `undertone topics`")
+    return [sizes[topic.name][0] for topic in topics]
 
 
 def _sizes(client: KafkaAdminClient, topics: Sequence[Topic]) -> dict[str, tuple[int, int]]:
