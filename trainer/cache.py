@@ -17,7 +17,6 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from rich.progress import Progress
 
 import acoustics
 from acoustics.codecs import decode, encode
@@ -80,7 +79,7 @@ def features_of(
     gate: GateSpec,
     *,
     variant: str = "clean",
-    progress: Progress | None = None,
+    progress: Callable[[int, int], None] | None = None,
     processes: int | None = None,
 ) -> tuple[list[Features | None], list[str]]:
     """Features of every file, in order; None where a file cannot be read, and one line for each of those.
@@ -88,7 +87,7 @@ def features_of(
     Args:
         paths: any audio that libsndfile reads, up to a minute; of several channels the mean is taken.
         variant: a key of VARIANTS: what happens to the sound first.
-        progress: where to show a bar.
+        progress: called with (files done, files in all).
         processes: default: one for each processor.
 
     Raises:
@@ -104,13 +103,12 @@ def features_of(
     count = min(processes or os.cpu_count() or 1, 1 + len(paths) // 50)
     found: list[Features | None] = []
     errors: list[str] = []
-    bar = progress.add_task(f"Features ({variant})", total=len(paths)) if progress else None
     for result in _mapped(work, paths, count):
         if isinstance(result, str):
             errors.append(result)
         found.append(None if isinstance(result, str) else result)
-        if progress and bar is not None:
-            progress.advance(bar)
+        if progress:
+            progress(len(found), len(paths))
     return found, errors
 
 

@@ -1,0 +1,89 @@
+"""What a training run is asked for, and the choices that follow from it: start, split, recipe."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from inference.bundle import DEFAULT_BUNDLE, read_bundle
+from schemas.errors import UserError
+from trainer.corpora import Labelled
+from trainer.dataset import Dataset
+from trainer.fit import Recipe
+from trainer.splits import Split, by_speaker, folds, with_test_speakers
+from trainer.weights import Start, load_start, weights_path
+
+# With fewer clips per emotion the whole network would learn them by heart: only its head is trained.
+_HANDFUL = 40
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What `undertone train` was asked for.
+
+    start: `none`, a bundle's path, or None for the shipped bundle where its data are not those to test on.
+    """
+
+    data: tuple[Path, ...]
+    name: str = "emotions"
+    seed: int = 0
+    epochs: int | None = None
+    start: str | None = None
+    test_speakers: tuple[str, ...] = ()
+    folds: int | None = None
+    noise: tuple[Path, ...] = ()
+
+
+def choose_start(options: Options, labelled: Labelled) -> tuple[Start | None, str]:
+    """The weights to start from, and one line that says which and why.
+
+    Weights that have heard the test speakers would make the test's figures a lie, so shipped weights are taken by
+    themselves only for corpora that they were not trained on.
+
+    Raises:
+        UserError: the weights that were asked for are missing or damaged.
+    """
+    if options.start == "none":
+        return None, "Starting from nothing, as asked."
+    if options.start is not None:
+        start = load_start(Path(options.start))
+        known = _overlap(start.card.training_data, labelled)
+        warning = f" It has heard {known}: figures on their speakers are too high." if known else ""
+        return start, f"Starting from {start.card.version}.{warning}"
+    if not weights_path(DEFAULT_BUNDLE).is_file():
+        return None, "Starting from nothing: the shipped bundle comes without weights to start from."
+    if known := _overlap(read_bundle(DEFAULT_BUNDLE).card.training_data, labelled):
+        return None, f"Starting from nothing: the shipped weights have heard {known}, so its speakers could not test."
+    start = load_start(DEFAULT_BUNDLE)
+    return start, f"Starting from the shipped weights, {start.card.version} (--from none starts from nothing)."
+
+
+def choose_splits(options: Options, dataset: Dataset) -> list[Split]:
+    """One split by speaker, or one for each fold.
+
+    Raises:
+        UserError: speakers that do not exist, more folds than speakers, or both asked for.
+    """
+    if options.folds and options.test_speakers:
+        raise UserError("--folds tests every speaker in turn, --test-speakers names some: give one of the two")
+    if options.folds:
+        return folds(dataset.utterances, dataset.groups, options.folds, options.seed)
+    if options.test_speakers:
+        return [with_test_speakers(dataset.utterances, dataset.groups, options.test_speakers, options.seed)]
+    return [by_speaker(dataset.utterances, dataset.groups, options.seed)]
+
+
+def choose_recipe(options: Options, clips: int, labels: int, started: bool) -> Recipe:
+    """The shipped model's recipe; for a handful of clips on trained weights, the head alone."""
+    recipe = Recipe()
+    if started and clips < _HANDFUL * labels:
+        # Twenty clips an emotion are one or two batches: drawn often, each time augmented anew.
+        recipe = recipe.model_copy(update={"freeze_trunk": True, "clips_per_epoch": max(clips, 320)})
+    elif clips < 320:
+        recipe = recipe.model_copy(update={"clips_per_epoch": 320})
+    if options.epochs:
+        recipe = recipe.model_copy(update={"epochs": options.epochs})
+    return recipe
+
+
+def _overlap(heard: tuple, labelled: Labelled) -> str:
+    corpora = {utterance.corpus for utterance in labelled.utterances}
+    return ", ".join(sorted(corpora & {part.corpus for part in heard}))

@@ -1,0 +1,232 @@
+"""The trainer: labelled speech in, a bundle and what is known of it out.
+
+    load -> features -> split by speaker -> fit -> calibrate -> export and compare with Keras -> hear the held-out
+    speakers through the worker's own engine
+
+Validation speakers choose the epoch and the temperature. Test speakers choose nothing.
+"""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import keras
+import numpy as np
+from numpy.typing import NDArray
+
+from acoustics.decode import expand
+from inference.bundle import Bundle
+from inference.model import Model
+from inference.runtime import Runtime
+from schemas.card import CalibrationSpec, FrontEndSpec, GateSpec, SegmentSpec, TrainingData
+from schemas.errors import UserError
+from trainer.cache import features_of
+from trainer.calibration import calibrate
+from trainer.corpora import Labelled, load
+from trainer.dataset import Dataset, read
+from trainer.fit import Epoch, Recipe, fit, predict
+from trainer.heldout import Trial, joined, trials
+from trainer.network import NetworkSpec
+from trainer.packing import pack, with_metrics
+from trainer.plan import Options, choose_recipe, choose_splits, choose_start
+from trainer.splits import Split
+from trainer.weights import Start
+
+# Called with what is being done, how much of it is done, and how much there is; 0 of 0 is a line to say.
+Progress = Callable[[str, int, int], None]
+
+# Epochs without a better validation UAR before training ends. A cosine schedule does its best work last, so less
+# would stop runs that were about to improve.
+PATIENCE = 12
+
+
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """One trained network: what it was trained on, how that went, and what it makes of its test speakers."""
+
+    split: Split
+    model: keras.Model
+    bundle: Bundle
+    history: list[Epoch]
+    trials: dict[str, Trial] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a run made.
+
+    `final` is the network to use. `networks` are those that were tested: `final` alone, or one for each fold.
+    `trials` join their answers; every network is asked only about speakers that it has not heard.
+    """
+
+    labelled: Labelled
+    dataset: Dataset
+    final: Trained
+    networks: list[Trained]
+    trials: dict[str, Trial]
+    recipe: Recipe
+    started_from: str
+    seconds: float
+
+
+def run(options: Options, progress: Progress) -> Outcome:
+    """Train, calibrate, export and test.
+
+    With `folds`, a network is trained for each fold and tested on its speakers, and then one on everybody, which is
+    the one to use: nobody is left to test it, so its card has the folds' figures.
+
+    Raises:
+        UserError: unusable data, or an export whose outputs are not those of the trained network.
+    """
+    began = time.monotonic()
+    labelled = load(options.data)
+    start, said = choose_start(options, labelled)
+    progress(said, 0, 0)
+    course = _Course(options, labelled, start, progress)
+    splits = choose_splits(options, course.dataset)
+    networks = [course.tested(split, f"{number}/{len(splits)}") for number, split in enumerate(splits, start=1)]
+    heard = {name: joined([network.trials[name] for network in networks]) for name in networks[0].trials}
+    final = networks[0] if len(networks) == 1 else course.on_everybody(networks)
+    bundle = with_metrics(final.bundle, _figures(heard) | {"us_per_s": us_per_second(final.bundle)})
+    final = Trained(final.split, final.model, bundle, final.history, final.trials)
+    return Outcome(labelled, course.dataset, final, networks, heard, course.recipe, said, time.monotonic() - began)
+
+
+class _Course:
+    """What all networks of a run share: data, starting weights, recipe."""
+
+    def __init__(self, options: Options, labelled: Labelled, start: Start | None, progress: Progress) -> None:
+        self.options, self.labelled, self.start, self.progress = options, labelled, start, progress
+        context = NetworkSpec(n_classes=2).context_frames
+        self.front_end = start.card.front_end if start else FrontEndSpec(context_frames=context)
+        self.gate = start.card.gate if start else GateSpec()
+        self.segments = start.card.segments if start else SegmentSpec()
+        self.dataset = read(labelled, self.front_end, self.gate, lambda done, of: progress("Features", done, of))
+        labels = self.dataset.labels
+        self.weights, self.spec = start.for_labels(labels) if start else (None, NetworkSpec(n_classes=len(labels)))
+        self.noises = self._noises()
+        self.recipe = choose_recipe(options, len(self.dataset.utterances), len(labels), start is not None)
+
+    def tested(self, split: Split, number: str) -> Trained:
+        """Train on a split, and hear its test speakers."""
+        model, history = self._fit(split.train, split.valid, f"Training {number}", self.recipe)
+        bundle = self._pack(model, (*split.train, *split.valid), self._calibrate(model, split.valid))
+        clips = self.dataset.clips(split.test)
+
+        def say(condition: str) -> None:
+            self.progress(f"Hearing {len(split.test)} files of speakers not trained on: {condition}", 0, 0)
+
+        heard = trials(
+            [self.dataset.utterances[k].path for k in split.test],
+            clips.targets.argmax(axis=1),
+            clips.allowed,
+            Model(bundle.card, Runtime(bundle)),
+            [self.dataset.utterances[k].path for k in split.train],
+            self.options.seed,
+            say,
+        )
+        return Trained(split, model, bundle, history, heard)
+
+    def on_everybody(self, networks: Sequence[Trained]) -> Trained:
+        """Train on all speakers for as long as the folds took on the mean, with their mean temperature."""
+        epochs = round(float(np.mean([len(network.history) for network in networks])))
+        rows = tuple(range(len(self.dataset.utterances)))
+        recipe = self.recipe.model_copy(update={"epochs": epochs})
+        model, history = self._fit(rows, (), "Training on everybody", recipe)
+        specs = [network.bundle.card.calibration for network in networks]
+        calibration = CalibrationSpec(
+            temperature=round(float(np.exp(np.mean([np.log(spec.temperature) for spec in specs]))), 4),
+            uncertain_below=round(float(np.mean([spec.uncertain_below for spec in specs])), 3),
+        )
+        return Trained(Split(rows, (), ()), model, self._pack(model, rows, calibration), history)
+
+    def _fit(
+        self, train: Sequence[int], valid: Sequence[int], what: str, recipe: Recipe
+    ) -> tuple[keras.Model, list[Epoch]]:
+        clips = self.dataset.clips(train)
+        heard = clips.targets.any(axis=0)
+        missing = [label for label, known in zip(self.dataset.labels, heard, strict=True) if not known]
+        if missing:
+            raise UserError(f"nobody is left to train {', '.join(missing)} on: name other --test-speakers")
+
+        def on_epoch(epoch: Epoch) -> None:
+            uar = "" if epoch.valid_uar is None else f", validation UAR {epoch.valid_uar:.3f}"
+            self.progress(f"{what}: loss {epoch.loss:.3f}{uar}", epoch.epoch, recipe.epochs)
+
+        self.progress(f"{what}: {len(train)} files", 0, recipe.epochs)
+        result = fit(
+            clips,
+            self.dataset.clips(valid) if valid else None,
+            self.spec,
+            recipe,
+            seed=self.options.seed,
+            on_epoch=on_epoch,
+            init=self.weights,
+            noises=self.noises,
+            patience=PATIENCE if valid else None,
+        )
+        return result.model, result.history
+
+    def _calibrate(self, model: keras.Model, rows: Sequence[int]) -> CalibrationSpec:
+        if not rows:
+            return calibrate(np.zeros((0, len(self.dataset.labels))), np.zeros(0, np.int64))
+        clips = self.dataset.clips(rows)
+        probabilities, _ = predict(model, clips)
+        # What a corpus does not know is not wrong, it was never asked.
+        log_probabilities = np.log(np.maximum(probabilities, 1e-9)) - 1e3 * (1 - clips.allowed)
+        return calibrate(log_probabilities, clips.targets.argmax(axis=1))
+
+    def _pack(self, model: keras.Model, rows: Sequence[int], calibration: CalibrationSpec) -> Bundle:
+        data = self.labelled.training_data([self.dataset.utterances[k] for k in rows])
+        return pack(
+            model,
+            self.dataset.clips(rows[:8]),
+            name=self.options.name,
+            labels=self.dataset.labels,
+            front_end=self.front_end,
+            gate=self.gate,
+            segments=self.segments,
+            calibration=calibration,
+            training_data=_and_before(data, self.start),
+        )
+
+    def _noises(self) -> list[NDArray[np.float32]]:
+        if not self.options.noise:
+            return []
+        paths = expand(self.options.noise)
+        found, errors = features_of(paths, self.front_end, self.gate)
+        for error in errors:
+            self.progress(f"Noise left out: {error}", 0, 0)
+        return [features.frames for features in found if features is not None]
+
+
+def us_per_second(bundle: Bundle) -> float:
+    """Microseconds of one core for the network on a second of audio of one stream, in full batches of 32."""
+    runtime, spec = Runtime(bundle), bundle.card.front_end
+    features = np.zeros((32, spec.context_frames + spec.frames_per_block, spec.n_mels), np.float32)
+    speech = np.ones((32, 5), np.float32)
+    state = np.zeros((32, bundle.card.network.state_size), np.float32)
+    times = []
+    for _ in range(20):
+        began = time.perf_counter()
+        runtime.run(features, speech, state)
+        times.append(time.perf_counter() - began)
+    # The quickest: whatever else the machine does can only add.
+    return min(times) / 32 * 4 * 1e6
+
+
+def _figures(heard: dict[str, Trial]) -> dict[str, float]:
+    """The card's figures, of speakers not heard in training."""
+    clean = heard["clean"].to_json(())
+    figures = {f"heldout_{name}": clean[name] for name in ("uar", "accuracy", "macro_f1", "ece")}
+    figures["heldout_files"] = clean["n"]
+    figures |= {f"heldout_uar_after_{seconds}_s": value for seconds, value in clean["uar_after_s"].items()}
+    figures |= {f"heldout_uar_{name.replace(' ', '_')}": trial.uar for name, trial in heard.items() if name != "clean"}
+    return figures
+
+
+def _and_before(data: tuple[TrainingData, ...], start: Start | None) -> tuple[TrainingData, ...]:
+    """The training data, and what the starting weights had heard before."""
+    now = {part.corpus for part in data}
+    before = start.card.training_data if start else ()
+    return (*data, *(part for part in before if part.corpus not in now))
