@@ -9,6 +9,7 @@ from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer
 from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssignor
 from kafka.errors import KafkaConnectionError, KafkaError, KafkaTimeoutError
 
+from messaging.header_names import accept_any_header_name
 from messaging.settings import KafkaSettings
 from schemas.errors import UserError
 
@@ -51,6 +52,7 @@ def reader(settings: KafkaSettings, **options: Any) -> KafkaConsumer:
         "enable_auto_commit": False,
         "allow_auto_create_topics": False,
     }
+    accept_any_header_name()
     return _connect(KafkaConsumer, settings, defaults | options)
 
 
