@@ -28,17 +28,20 @@ class FeatureStream:
     """Features of one stream of int16 samples. Every cutting of the samples gives the same frames, bit for bit."""
 
     def __init__(self, rate: int, names: Sequence[str]) -> None:
-        """`names` from NAMES; `rate` 8000 or 16000. ValueError for anything else."""
+        """At least one of NAMES; `rate` 8000 or 16000. ValueError for anything else."""
         unknown = set(names) - set(NAMES)
-        if unknown:
-            raise ValueError(f"no features named {', '.join(sorted(unknown))}; there are {', '.join(NAMES)}")
+        if unknown or not names:
+            raise ValueError(
+                f"no features named {', '.join(sorted(unknown)) or 'nothing'}; there are {', '.join(NAMES)}"
+            )
         self._rate, self._names = rate, tuple(names)
         self._computed = tuple({"mfcc" if name in DELTA_ORDERS else name: None for name in names})
         self._delay = DELTA_REACH if DELTA_ORDERS.keys() & set(names) else 0
         self._lookback = feature_window_samples(rate) - block_samples(rate)
         self._samples = np.zeros(self._lookback, np.int16)
-        self._pending = {name: np.empty((0, feature_size(name, rate)), np.float32) for name in self._computed}
-        self._past_mfcc = np.empty((0, feature_size("mfcc", rate)), np.float32)
+        # float64 until they are given out: MFCC 0 lies near -800, where float32 has steps of 6e-5; a delta sums nine.
+        self._pending = {name: np.empty((0, feature_size(name, rate))) for name in self._computed}
+        self._past_mfcc = np.empty((0, feature_size("mfcc", rate)))
 
     def feed(self, samples: NDArray[np.int16]) -> Frames:
         """Take int16 [n]; return the frames that are now complete: float32 [frames, size] by name, maybe none."""
@@ -68,14 +71,14 @@ class FeatureStream:
         for start in range(0, len(windows), _GROUP):
             block = BlockFeatures(windows[start : start + _GROUP], self._rate)
             for name, frames in parts.items():
-                values: NDArray[np.float32] = getattr(block, name)
-                frames.append(values.reshape(-1, values.shape[-1]))
+                values: NDArray[np.floating] = getattr(block, name)
+                frames.append(values.reshape(-1, values.shape[-1]).astype(np.float64))
         self._pending = {name: np.concatenate(frames) for name, frames in parts.items()}
 
     def _take(self, delay: int) -> Frames:
         """Give out the pending frames but the last `delay`."""
         ready = max(min(len(frames) for frames in self._pending.values()) - delay, 0)
-        out = {name: self._pending[name][:ready] for name in self._names if name in self._pending}
+        out = {name: self._pending[name][:ready].astype(np.float32) for name in self._names if name in self._pending}
         if self._delay:
             known = np.concatenate([self._past_mfcc, self._pending["mfcc"]])
             for name in DELTA_ORDERS.keys() & set(self._names):
@@ -94,14 +97,14 @@ def features_of(samples: NDArray[np.int16], rate: int, names: Sequence[str]) -> 
     return {name: np.concatenate([first[name], last[name]]) for name in names}
 
 
-def delta(frames: NDArray[np.float32], order: int) -> NDArray[np.float32]:
-    """Local derivative over nine frames (Savitzky-Golay, polynomial of degree `order`) of float32 [n, size].
+def delta(frames: NDArray[np.floating], order: int) -> NDArray[np.float32]:
+    """Local derivative over nine frames (Savitzky-Golay, polynomial of degree `order`) of [n, size].
 
     The first and last four frames repeat the slope of their neighbour, as librosa's `mode="interp"` comes to for a
     derivative of the polynomial's own degree. Fewer than nine frames have the slope 0.
     """
     if len(frames) < DELTA_WIDTH:
-        return np.zeros_like(frames)
+        return np.zeros(frames.shape, np.float32)
     weights = scipy.signal.savgol_coeffs(DELTA_WIDTH, polyorder=order, deriv=order, use="dot")
     count = len(frames) - DELTA_WIDTH + 1
     # A sum in a fixed order and not a matrix product: its rounding does not depend on how many frames there are.

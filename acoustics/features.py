@@ -55,9 +55,9 @@ class BlockFeatures:
         return _front_end().compute(self._short, self.rate)
 
     @cached_property
-    def mfcc(self) -> Block:
-        """13 cepstral coefficients: orthonormal DCT-II of the log-mel bands in dB."""
-        decibels = self.logmel * np.float32(10 / np.log(10))
+    def mfcc(self) -> NDArray[np.float64]:
+        """13 cepstral coefficients: orthonormal DCT-II of the log-mel bands in dB. In float64, for the deltas."""
+        decibels = self.logmel * np.float64(10 / np.log(10))
         return scipy.fft.dct(decibels, axis=-1, type=2, norm="ortho")[..., :N_MFCC]
 
     @cached_property
