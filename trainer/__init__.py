@@ -2,5 +2,5 @@
 
 import os
 
-# TensorFlow says dozens of lines about processors and drivers before it says anything to a user.
+# TensorFlow speaks of processors and drivers before anything that a user asked for; `trainer.quiet` takes the rest.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")

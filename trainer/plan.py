@@ -13,6 +13,7 @@ from trainer.weights import Start, load_start, weights_path
 
 # With fewer clips per emotion the whole network would learn them by heart: only its head is trained.
 _HANDFUL = 40
+_FEWEST_DRAWS = 640
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,15 +74,14 @@ def choose_splits(options: Options, dataset: Dataset) -> list[Split]:
 
 def choose_recipe(options: Options, clips: int, labels: int, started: bool) -> Recipe:
     """The shipped model's recipe; for a handful of clips on trained weights, the head alone."""
-    recipe = Recipe()
-    if started and clips < _HANDFUL * labels:
-        # Twenty clips an emotion are one or two batches: drawn often, each time augmented anew.
-        recipe = recipe.model_copy(update={"freeze_trunk": True, "clips_per_epoch": max(clips, 320)})
-    elif clips < 320:
-        recipe = recipe.model_copy(update={"clips_per_epoch": 320})
+    # A few clips are one or two batches: they are drawn often, each time augmented anew.
+    draws = max(clips, _FEWEST_DRAWS)
+    recipe = Recipe(clips_per_epoch=draws, freeze_trunk=started and clips < _HANDFUL * labels)
     if options.epochs:
         recipe = recipe.model_copy(update={"epochs": options.epochs})
-    return recipe
+    # The averaged weights must not reach back to where a short run began: over the last tenth of it at most.
+    steps = recipe.epochs * max(draws // recipe.batch, 1)
+    return recipe.model_copy(update={"ema": min(recipe.ema, max(1 - 10 / steps, 0.0))})
 
 
 def _overlap(heard: tuple, labelled: Labelled) -> str:

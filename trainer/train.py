@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from acoustics.decode import expand
+from analysis.listening import Band
 from inference.bundle import Bundle
 from inference.model import Model
 from inference.runtime import Runtime
@@ -24,8 +25,8 @@ from trainer.cache import features_of
 from trainer.calibration import calibrate
 from trainer.corpora import Labelled, load
 from trainer.dataset import Dataset, read
-from trainer.fit import Epoch, Recipe, fit, predict
-from trainer.heldout import Trial, joined, trials
+from trainer.fit import Epoch, Recipe, Weights, fit, predict
+from trainer.heldout import Trial, hear, joined, trials
 from trainer.network import NetworkSpec
 from trainer.packing import pack, with_metrics
 from trainer.plan import Options, choose_recipe, choose_splits, choose_start
@@ -92,6 +93,20 @@ def run(options: Options, progress: Progress) -> Outcome:
     return Outcome(labelled, course.dataset, final, networks, heard, course.recipe, said, time.monotonic() - began)
 
 
+def hear_again(outcome: Outcome, other: Model) -> Trial:
+    """What another model of the same labels makes of the same test files."""
+    rows = [k for network in outcome.networks for k in network.split.test]
+    clips = outcome.dataset.clips(rows)
+    columns = [outcome.dataset.labels.index(label) for label in other.card.labels]
+    return hear(
+        [outcome.dataset.utterances[k].path for k in rows],
+        clips.targets[:, columns].argmax(axis=1),
+        clips.allowed[:, columns],
+        other,
+        Band.CLEAN,
+    )
+
+
 class _Course:
     """What all networks of a run share: data, starting weights, recipe."""
 
@@ -103,7 +118,10 @@ class _Course:
         self.segments = start.card.segments if start else SegmentSpec()
         self.dataset = read(labelled, self.front_end, self.gate, lambda done, of: progress("Features", done, of))
         labels = self.dataset.labels
-        self.weights, self.spec = start.for_labels(labels) if start else (None, NetworkSpec(n_classes=len(labels)))
+        self.weights: Weights | None = None
+        self.spec = NetworkSpec(n_classes=len(labels))
+        if start:
+            self.weights, self.spec = start.for_labels(labels)
         self.noises = self._noises()
         self.recipe = choose_recipe(options, len(self.dataset.utterances), len(labels), start is not None)
 
@@ -144,8 +162,8 @@ class _Course:
         self, train: Sequence[int], valid: Sequence[int], what: str, recipe: Recipe
     ) -> tuple[keras.Model, list[Epoch]]:
         clips = self.dataset.clips(train)
-        heard = clips.targets.any(axis=0)
-        missing = [label for label, known in zip(self.dataset.labels, heard, strict=True) if not known]
+        files = clips.targets.sum(axis=0).tolist()
+        missing = [label for label, count in zip(self.dataset.labels, files, strict=True) if not count]
         if missing:
             raise UserError(f"nobody is left to train {', '.join(missing)} on: name other --test-speakers")
 

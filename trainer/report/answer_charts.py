@@ -1,0 +1,200 @@
+"""Charts of what a model makes of speakers that it has not heard."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+from sklearn.metrics import auc, average_precision_score, precision_recall_curve, roc_curve
+
+from analysis.colours import colour_of
+from analysis.metrics import calibration_bins, class_scores
+from trainer.fit import Epoch
+from trainer.heldout import Trial
+from trainer.report.groups import GroupScore
+from trainer.report.style import ACCENT, INK, SOFT, figure, share_axis
+
+_DASHED: dict[str, Any] = {"color": SOFT, "linestyle": (0, (4, 4)), "linewidth": 1}
+_MOST_DOTS = 60
+
+
+def curves(histories: Sequence[Sequence[Epoch]]) -> Figure:
+    """Loss and validation UAR by epoch, a line for each network."""
+    made, (loss, uar) = figure(10.5, 3.0, 1, 2)
+    for number, history in enumerate(histories, start=1):
+        epochs = [epoch.epoch for epoch in history]
+        shade: dict[str, Any] = {
+            "color": ACCENT,
+            "alpha": 1.0 if len(histories) == 1 else 0.35 + 0.65 * number / len(histories),
+        }
+        loss.plot(epochs, [epoch.loss for epoch in history], **shade)
+        heard = [(epoch.epoch, epoch.valid_uar) for epoch in history if epoch.valid_uar is not None]
+        if heard:
+            uar.plot(*zip(*heard, strict=True), label=f"fold {number}", **shade)
+    loss.set(title="Training loss (augmented, smoothed labels)", xlabel="epoch")
+    loss.set_ylim(bottom=0)
+    uar.set(title="UAR on validation speakers", xlabel="epoch")
+    share_axis(uar, "")
+    if not uar.lines:
+        uar.text(0.5, 0.5, "no validation speakers", transform=uar.transAxes, ha="center", color=SOFT)
+    elif len(histories) > 1:
+        uar.legend(loc="lower right", ncols=2)
+    return made
+
+
+def confusion(trial: Trial, labels: Sequence[str]) -> Figure:
+    """Share of each true emotion that was called each emotion, and the counts."""
+    size = len(labels)
+    made, (axes,) = figure(2.6 + 0.72 * size, 1.6 + 0.58 * size)
+    counts = trial.matrix
+    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    axes.imshow(shares, cmap="Blues", vmin=0, vmax=1, aspect="auto")
+    for row in range(size):
+        for column in range(size):
+            if not counts[row, column]:
+                continue
+            colour = "white" if shares[row, column] > 0.55 else INK
+            text = f"{shares[row, column]:.2f}\n{counts[row, column]}"
+            axes.text(column, row, text, ha="center", va="center", color=colour, fontsize=8.5, linespacing=1.25)
+    axes.set_xticks(range(size), labels, rotation=35, ha="right", rotation_mode="anchor")
+    axes.set_yticks(
+        range(size), [f"{label} ({total})" for label, total in zip(labels, counts.sum(axis=1), strict=True)]
+    )
+    axes.set(xlabel="heard as", ylabel="labelled", title="Confusion matrix: share of the row, and files")
+    axes.grid(visible=False)
+    axes.tick_params(length=0)
+    axes.spines[:].set_visible(False)
+    return made
+
+
+def by_class(trial: Trial, labels: Sequence[str]) -> Figure:
+    """Precision, recall and F1 of each emotion."""
+    scores = class_scores(trial.matrix)
+    made, (axes,) = figure(10.5, 3.0)
+    places = np.arange(len(labels))
+    for k, (name, values, colour) in enumerate(
+        [("precision", scores.precision, "#9db8dc"), ("recall", scores.recall, ACCENT), ("F1", scores.f1, "#22416d")]
+    ):
+        axes.bar(places + (k - 1) * 0.26, values, width=0.24, color=colour, label=name)
+    axes.set_xticks(places, labels)
+    share_axis(axes, "")
+    axes.set_title("Precision, recall and F1")
+    axes.grid(axis="x", visible=False)
+    axes.legend(ncols=3, loc="lower right", bbox_to_anchor=(1.0, 1.0))
+    return made
+
+
+def roc_and_pr(trial: Trial, labels: Sequence[str]) -> Figure:
+    """Each emotion against the rest: ROC and precision-recall, with their areas."""
+    made, (roc, pr) = figure(10.5, 4.4, 1, 2)
+    for k, label in enumerate(labels):
+        truth, scores = trial.truth == k, trial.probabilities[:, k]
+        if not truth.any() or truth.all():
+            continue
+        colour = colour_of(label, labels)
+        false, true, _ = roc_curve(truth, scores)
+        roc.plot(false, true, color=colour, label=f"{label} {auc(false, true):.2f}")
+        precision, recall, _ = precision_recall_curve(truth, scores)
+        pr.plot(recall, precision, color=colour, label=f"{label} {average_precision_score(truth, scores):.2f}")
+    roc.plot([0, 1], [0, 1], **_DASHED)
+    share_axis(roc, "share of the emotion found")
+    share_axis(roc, "share of the rest taken for it", vertical=False)
+    roc.set_title("ROC, area under the curve")
+    share_axis(pr, "precision")
+    share_axis(pr, "recall", vertical=False)
+    pr.set_title("Precision and recall, average precision")
+    for axes in (roc, pr):
+        axes.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0))
+    return made
+
+
+def calibration(trial: Trial, ece: float) -> Figure:
+    """Accuracy by confidence, and how many answers have that confidence."""
+    bins = calibration_bins(trial.truth, trial.probabilities, 10)
+    made, (diagram, counts) = figure(10.5, 3.6, 1, 2)
+    used = bins.count > 0
+    diagram.plot([0, 1], [0, 1], **_DASHED)
+    diagram.plot(bins.confidence[used], bins.accuracy[used], color=ACCENT, marker="o", markersize=5)
+    share_axis(diagram, "share of right answers")
+    share_axis(diagram, "probability of the answer", vertical=False)
+    diagram.set_title(f"Calibration: ECE {ece:.3f} (on the dashes: exact; below: too sure)")
+    edges = np.arange(10) / 10
+    counts.bar(edges + 0.05, bins.count, width=0.092, color=ACCENT)
+    share_axis(counts, "probability of the answer", vertical=False)
+    counts.set(title="How sure the answers are", ylabel="files")
+    return made
+
+
+def coverage(trial: Trial, threshold: float) -> Figure:
+    """What answering only when sure buys: accuracy of the answers against the share of files answered."""
+    confidence = trial.probabilities.max(axis=1)
+    order = np.argsort(-confidence, kind="stable")
+    right = (trial.answers == trial.truth)[order]
+    answered = np.arange(1, len(right) + 1) / len(right)
+    accuracy = np.cumsum(right) / np.arange(1, len(right) + 1)
+    made, (axes,) = figure(10.5, 3.0)
+    axes.plot(answered, accuracy, color=ACCENT)
+    share = float((confidence >= threshold).mean())
+    if share > 0:
+        there = accuracy[max(round(share * len(right)) - 1, 0)]
+        axes.plot([share], [there], "o", color="#d1343c")
+        axes.annotate(
+            f"uncertain below {threshold:.2f}: answers {share:.0%}, {there:.0%} of them right",
+            (share, there), xytext=(-8, 12), textcoords="offset points", ha="right", color=INK,
+        )  # fmt: skip
+    share_axis(axes, "share of right answers")
+    share_axis(axes, "share of files answered, the surest first", vertical=False)
+    axes.set_title("Coverage and accuracy")
+    return made
+
+
+def conditions(trials: Mapping[str, Trial], labels: int) -> Figure:
+    """UAR clean, by telephone and in noise; and after so many seconds of speech."""
+    made, (bars, heard) = figure(10.5, 3.2, 1, 2)
+    values = [trial.uar for trial in trials.values()]
+    drawn = bars.bar(range(len(values)), values, color=[ACCENT, ACCENT, *["#8fa9cc"] * (len(values) - 2)], width=0.62)
+    bars.bar_label(drawn, [f"{value:.2f}" for value in values], padding=2, color=INK)
+    bars.axhline(1 / labels, **_DASHED)
+    bars.set_xticks(range(len(values)), [name.replace("noise", "babble") for name in trials], fontsize=9)
+    share_axis(bars, "UAR")
+    bars.set_title("By condition (dashed: chance)")
+    bars.grid(axis="x", visible=False)
+    for name in ("clean", "telephone"):
+        trial = trials[name]
+        seconds = sorted(trial.after)
+        values = [*(trial.uar_after(second) for second in seconds), trial.uar]
+        colour = ACCENT if name == "clean" else "#e8a317"
+        heard.plot(range(len(values)), values, marker="o", markersize=5, label=name, color=colour)
+        if name == "clean":
+            heard.set_xticks(range(len(values)), [*(f"{second:g} s" for second in seconds), "all"])
+            for place, value in enumerate(values):
+                heard.annotate(f"{value:.2f}", (place, value), xytext=(0, 7), textcoords="offset points", ha="center")
+    heard.axhline(1 / labels, **_DASHED)
+    share_axis(heard, "UAR")
+    heard.set_title("After so much speech")
+    heard.legend(loc="lower right")
+    return made
+
+
+def fairness(by_speaker: Sequence[GroupScore], by_gender: Sequence[GroupScore]) -> Figure:
+    """UAR of each test speaker, and of each gender where the data name it."""
+    made, (people, genders) = figure(10.5, 3.4, 1, 2, width_ratios=(3, 1))
+    shown = sorted(by_speaker, key=lambda score: score.uar)[:_MOST_DOTS]
+    places = range(len(shown))
+    people.vlines(places, [s.low for s in shown], [s.high for s in shown], color="#9db8dc", linewidth=3)
+    people.plot(places, [s.uar for s in shown], "o", color=ACCENT, markersize=5)
+    people.set_xticks(places, [s.name for s in shown], rotation=90, fontsize=8)
+    share_axis(people, "UAR")
+    people.set_title("By test speaker, with the 95% interval that its files leave")
+    people.grid(axis="x", visible=False)
+    if by_gender:
+        drawn = genders.bar([s.name for s in by_gender], [s.uar for s in by_gender], color=ACCENT, width=0.55)
+        genders.bar_label(drawn, [f"{s.uar:.2f}\nn={s.n}" for s in by_gender], padding=2, color=INK)
+        share_axis(genders, "UAR")
+        genders.set_ylim(0, 1.15)
+    else:
+        genders.text(0.5, 0.5, "the data name\nno gender", transform=genders.transAxes, ha="center", color=SOFT)
+        genders.set(xticks=[], yticks=[])
+    genders.set_title("By gender")
+    genders.grid(axis="x", visible=False)
+    return made

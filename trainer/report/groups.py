@@ -1,0 +1,57 @@
+"""Gaps between people: the same figure for each speaker and gender, with what chance alone could do."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from analysis.metrics import confusion_matrix, uar
+from trainer.heldout import Trial
+
+_DRAWS = 400
+
+
+@dataclass(frozen=True, slots=True)
+class GroupScore:
+    """UAR of one group's files, and the 95% interval over draws of them."""
+
+    name: str
+    n: int
+    uar: float
+    low: float
+    high: float
+
+
+def score_groups(trial: Trial, names: Sequence[str], seed: int = 0) -> list[GroupScore]:
+    """A score for each name; rows without a name ("") are left out.
+
+    Args:
+        names: the group of each of the trial's rows.
+    """
+    found = []
+    for name in sorted(set(names) - {""}):
+        rows = np.flatnonzero(np.array(names) == name)
+        low, high = _interval(trial, [np.array([row]) for row in rows], seed)
+        found.append(GroupScore(name, len(rows), _uar(trial, rows), low, high))
+    return found
+
+
+def interval_over_speakers(trial: Trial, speakers: Sequence[str], seed: int = 0) -> tuple[float, float]:
+    """95% interval of the UAR over draws of whole speakers: what other people of the same kind might give."""
+    who = np.array(speakers)
+    return _interval(trial, [np.flatnonzero(who == name) for name in sorted(set(speakers))], seed)
+
+
+def _interval(trial: Trial, units: Sequence[NDArray[np.integer]], seed: int) -> tuple[float, float]:
+    rng = np.random.default_rng(seed)
+    draws = [
+        _uar(trial, np.concatenate([units[k] for k in rng.integers(len(units), size=len(units))]))
+        for _ in range(_DRAWS)
+    ]
+    return float(np.quantile(draws, 0.025)), float(np.quantile(draws, 0.975))
+
+
+def _uar(trial: Trial, rows: NDArray[np.integer]) -> float:
+    classes = trial.probabilities.shape[1]
+    return uar(confusion_matrix(trial.truth[rows], trial.answers[rows], classes))

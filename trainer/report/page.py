@@ -1,0 +1,127 @@
+"""A run's outcome as files: the bundle, its weights, the figures as JSON, the confusion matrix, the page."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jinja2
+
+from inference.bundle import bundle_bytes
+from schemas.errors import UserError
+from trainer.network import network_weights
+from trainer.report import answer_charts, data_charts
+from trainer.report.groups import interval_over_speakers, score_groups
+from trainer.report.style import png, style, svg
+from trainer.train import Outcome
+from trainer.weights import save_weights
+
+BUNDLE, METRICS, CONFUSION, PAGE = "model.zip", "metrics.json", "confusion_matrix.png", "report.html"
+
+
+@dataclass(frozen=True, slots=True)
+class Chart:
+    """A picture and what it says, for those who cannot see it."""
+
+    source: str
+    text: str
+
+
+def write(outcome: Outcome, folder: Path) -> dict[str, Any]:
+    """Write everything into `folder` and give the figures, as `metrics.json` has them.
+
+    Raises:
+        UserError: the folder cannot be written.
+    """
+    figures = _figures(outcome)
+    card, flatbuffer = outcome.final.bundle.card, outcome.final.bundle.flatbuffer
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / BUNDLE).write_bytes(bundle_bytes(card, flatbuffer))
+        model = outcome.final.model
+        save_weights(folder / BUNDLE, network_weights(model), model.undertone_spec, card.version)
+        (folder / METRICS).write_text(json.dumps(figures, indent=2) + "\n")
+        with style():
+            (folder / CONFUSION).write_bytes(png(answer_charts.confusion(outcome.trials["clean"], card.labels)))
+            (folder / PAGE).write_text(_page(outcome, figures), encoding="utf-8")
+    except OSError as error:
+        raise UserError(f"{folder}: cannot write the results there ({error.strerror})") from None
+    return figures
+
+
+def _figures(outcome: Outcome) -> dict[str, Any]:
+    card, clean = outcome.final.bundle.card, outcome.trials["clean"]
+    who = _speakers(outcome)
+    low, high = interval_over_speakers(clean, who)
+    return {
+        "model_version": card.version,
+        "test": clean.to_json(card.labels) | {"uar_interval_over_speakers": [low, high]},
+        "conditions": {name: trial.to_json(card.labels) for name, trial in outcome.trials.items() if name != "clean"},
+        "uar_by_speaker": {score.name: score.uar for score in score_groups(clean, who)},
+        "uar_by_gender": {score.name: score.uar for score in score_groups(clean, _genders(outcome))},
+        "test_speakers": sorted(set(who)),
+        "networks_tested": len(outcome.networks),
+        "training": [
+            [{"epoch": e.epoch, "loss": e.loss, "valid_uar": e.valid_uar} for e in network.history]
+            for network in outcome.networks
+        ],
+        "recipe": outcome.recipe.model_dump(),
+        "started_from": outcome.started_from,
+        "warnings": dict(outcome.labelled.warnings),
+        "training_seconds": round(outcome.seconds, 1),
+        "us_per_second_of_audio": card.metrics["us_per_s"],
+        "parity": card.metrics["parity"],
+    }
+
+
+def _page(outcome: Outcome, figures: dict[str, Any]) -> str:
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=jinja2.StrictUndefined
+    )
+    card = outcome.final.bundle.card
+    return environment.get_template("report.html").render(
+        card=card,
+        figures=figures,
+        test=figures["test"],
+        outcome=outcome,
+        chance=1 / len(card.labels),
+        **_charts(outcome, figures),
+    )
+
+
+def _charts(outcome: Outcome, figures: dict[str, Any]) -> dict[str, Chart]:
+    clean, card, dataset = outcome.trials["clean"], outcome.final.bundle.card, outcome.dataset
+    split = outcome.networks[0].split if len(outcome.networks) == 1 else None
+    people, genders = (score_groups(clean, names) for names in (_speakers(outcome), _genders(outcome)))
+    made = {
+        "counts": (data_charts.counts(dataset), "Files by emotion and corpus; hours by corpus."),
+        "speakers": (data_charts.speakers(dataset, split), "Files of each speaker, by part of the split."),
+        "examples": (data_charts.examples(dataset), "A waveform and a spectrogram of each emotion."),
+        "curves": (answer_charts.curves([n.history for n in outcome.networks]), "Loss and validation UAR by epoch."),
+        "confusion": (
+            answer_charts.confusion(clean, card.labels),
+            "Confusion matrix; its numbers are in the table.",
+        ),
+        "by_class": (answer_charts.by_class(clean, card.labels), "Precision, recall and F1 of each emotion."),
+        "roc": (answer_charts.roc_and_pr(clean, card.labels), "ROC and precision-recall curves of each emotion."),
+        "calibration": (
+            answer_charts.calibration(clean, figures["test"]["ece"]),
+            "Right answers by probability.",
+        ),
+        "coverage": (
+            answer_charts.coverage(clean, card.calibration.uncertain_below),
+            "Accuracy against the share of files answered.",
+        ),
+        "conditions": (answer_charts.conditions(outcome.trials, len(card.labels)), "UAR by condition and by time."),
+        "fairness": (answer_charts.fairness(people, genders), "UAR by speaker and by gender."),
+    }
+    return {name: Chart(svg(picture), text) for name, (picture, text) in made.items()}
+
+
+def _speakers(outcome: Outcome) -> list[str]:
+    """The speaker of each row of the trials."""
+    return [outcome.dataset.utterances[k].speaker for network in outcome.networks for k in network.split.test]
+
+
+def _genders(outcome: Outcome) -> list[str]:
+    return [outcome.dataset.utterances[k].gender for network in outcome.networks for k in network.split.test]

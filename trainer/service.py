@@ -1,0 +1,110 @@
+"""`undertone train` as a service: the run, what the terminal shows of it, the results on disk and on Kafka."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from messaging.settings import KafkaSettings
+from messaging.telemetry import Pulse, Telemetry
+from schemas.errors import UserError
+from trainer import publish, train
+from trainer.metrics import TrainerMetrics
+from trainer.plan import Options
+from trainer.report import page
+
+# An epoch of a few thousand clips takes minutes; only a run that stands still for an hour is dead.
+_PULSE_S = 3600.0
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """Everything that the command line says."""
+
+    options: Options
+    out: Path
+    publish: bool = False
+    force: bool = False
+    metrics_port: int | None = None
+    bootstrap_servers: str | None = None
+
+
+def serve(request: Request, console: Console) -> None:
+    """Train, write the results, publish if asked.
+
+    Raises:
+        UserError: bad data, a folder that cannot be written, no Kafka, or a candidate that is not to be published.
+    """
+    settings = KafkaSettings.load(bootstrap_servers=request.bootstrap_servers) if request.publish else None
+    # Asked before an hour of training, not after it.
+    running = publish.running_model(settings) if settings else None
+    metrics = TrainerMetrics()
+    with _telemetry(request.metrics_port, metrics, console) as pulse:
+        with _shown(console, metrics, pulse) as progress:
+            outcome = train.run(request.options, progress)
+        metrics.trained(outcome)
+        figures = page.write(outcome, request.out)
+        for what, count in outcome.labelled.warnings.items():
+            console.print(f"[yellow]{count} {what}[/]", highlight=False)
+        console.print(_table(figures))
+        console.print(f"{request.out / page.BUNDLE}  {request.out / page.PAGE}", highlight=False, soft_wrap=True)
+        if settings is None:
+            return
+        decision = publish.decide(outcome, running) if running else publish.Decision(True, "no other model is running")
+        if not (decision.publish or request.force):
+            raise UserError(f"not published: {decision.why}; --force publishes it all the same")
+        offset = publish.send(outcome, settings)
+        version = outcome.final.bundle.card.version
+        console.print(f"Published {version} ({decision.why}), models offset {offset}.", highlight=False)
+
+
+@contextmanager
+def _telemetry(port: int | None, metrics: TrainerMetrics, console: Console) -> Iterator[Pulse]:
+    pulse = Pulse(limit_s=_PULSE_S, ready=True)
+    if port is None:
+        yield pulse
+        return
+    with Telemetry("127.0.0.1", port, metrics.registry, pulse) as server:
+        console.print(f"Metrics on http://{server.host}:{server.port}/metrics", highlight=False)
+        yield pulse
+
+
+@contextmanager
+def _shown(console: Console, metrics: TrainerMetrics, pulse: Pulse) -> Iterator[train.Progress]:
+    """A bar for each stage on a terminal, a line for each stage elsewhere."""
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console, disable=not console.is_terminal) as bars:
+        tasks: dict[str, Any] = {}
+
+        def progress(what: str, done: int, total: int) -> None:
+            pulse.beat()
+            stage = what.partition(":")[0]
+            if not total:
+                console.print(what, highlight=False)
+                return
+            metrics.progress.labels(stage).set(done / total)
+            if stage not in tasks:
+                tasks[stage] = bars.add_task(what, total=total)
+            bars.update(tasks[stage], completed=done, description=what)
+            if not console.is_terminal and (done == total or stage.startswith("Training")):
+                console.print(f"{what} ({done}/{total})", highlight=False)
+
+        yield progress
+
+
+def _table(figures: dict[str, Any]) -> Table:
+    test = figures["test"]
+    low, high = test["uar_interval_over_speakers"]
+    table = Table(
+        "speakers not heard in training", "UAR", "accuracy", "macro F1", "ECE", title=figures["model_version"]
+    )
+    for name, part in {"clean": test, **figures["conditions"]}.items():
+        interval = f" ({low:.2f} to {high:.2f})" if name == "clean" else ""
+        cells = (f"{part[key]:.3f}" for key in ("accuracy", "macro_f1", "ece"))
+        table.add_row(f"{name}, {part['n']} files", f"{part['uar']:.3f}{interval}", *cells)
+    return table
