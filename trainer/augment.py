@@ -111,7 +111,7 @@ class Augmenter:
         fill = features.mean()
         for _ in range(2):
             if self.how.frequency_mask:
-                width = self.rng.integers(self.how.frequency_mask + 1)
+                width = int(self.rng.integers(self.how.frequency_mask + 1))
                 start = self.rng.integers(len(self.bands) - width + 1)
                 features[:, start : start + width] = fill
             if self.how.time_mask:

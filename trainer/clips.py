@@ -28,6 +28,7 @@ class Clips:
     targets: [N, C] float32, one-hot or soft; rows sum to 1.
     allowed: [N, C] float32 0/1, the classes that the clip's corpus knows; the others are masked in the loss.
     weights: [N] float32, how often a clip is drawn, relative to the others.
+    hints: [N, H] float32 or None, what a teacher heard in the clip; learned beside the targets (distill.py).
     """
 
     features: Sequence[NDArray[np.floating]]
@@ -36,6 +37,7 @@ class Clips:
     targets: NDArray[np.float32]
     allowed: NDArray[np.float32]
     weights: NDArray[np.float32]
+    hints: NDArray[np.float32] | None = None
 
     def __len__(self) -> int:
         return len(self.features)
@@ -51,11 +53,13 @@ class Clips:
             self.targets[index],
             self.allowed[index],
             self.weights[index],
+            None if self.hints is None else self.hints[index],
         )
 
 
 def concatenate(parts: Sequence[Clips]) -> Clips:
-    """All clips of all parts, in order."""
+    """All clips of all parts, in order. Hints are kept where every part has them."""
+    hints = [part.hints for part in parts if part.hints is not None]
     return Clips(
         [x for part in parts for x in part.features],
         [x for part in parts for x in part.level_db],
@@ -63,13 +67,13 @@ def concatenate(parts: Sequence[Clips]) -> Clips:
         np.concatenate([part.targets for part in parts]),
         np.concatenate([part.allowed for part in parts]),
         np.concatenate([part.weights for part in parts]),
+        np.concatenate(hints) if len(hints) == len(parts) else None,
     )
 
 
 def one_hot(labels: NDArray[np.integer], n_classes: int) -> NDArray[np.float32]:
     """Class numbers [N] -> targets [N, n_classes]."""
-    rows: NDArray[np.float32] = np.eye(n_classes, dtype=np.float32).take(labels, axis=0)
-    return rows
+    return np.equal.outer(labels, np.arange(n_classes)).astype(np.float32)
 
 
 def step_mask(speech: NDArray[np.bool_]) -> NDArray[np.float32]:
@@ -96,11 +100,15 @@ def segments(speech: NDArray[np.bool_]) -> list[tuple[int, int]]:
 def pad_batch(
     windows: Sequence[NDArray[np.float32]], masks: Sequence[NDArray[np.float32]], context: int, steps: int
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Windows [context + 4 s, n_mels] with masks [s] -> features [B, context + 4 S, n_mels], speech [B, S]."""
-    features = np.full((len(windows), context + FRAMES_PER_STEP * steps, windows[0].shape[1]), SILENCE, np.float32)
+    """Windows [context + 4 s, n_mels] with masks [s] -> features [B, context + 4 S, n_mels], speech [B, S].
+
+    Short windows are repeated, masked, and not followed by silence: batch normalisation sees the padding too, and
+    silence, six standard deviations from speech, would rule its statistics.
+    """
+    frames = context + FRAMES_PER_STEP * steps
+    features = np.stack([np.resize(window, (frames, window.shape[1])) for window in windows])
     speech = np.zeros((len(windows), steps), np.float32)
-    for row, (window, mask) in enumerate(zip(windows, masks, strict=True)):
-        features[row, : len(window)] = window
+    for row, mask in enumerate(masks):
         speech[row, : len(mask)] = mask
     return features, speech
 

@@ -30,8 +30,8 @@ from trainer.network import (
 )
 
 STEPS_PER_SECOND = 20
-# Some clips keep up to 0.9 s of what surrounds the speech: under noise the gate is open there as well.
-MARGIN_SHARE = 0.3
+# Some batches keep up to 0.9 s of what surrounds the speech: under noise the gate is open there as well.
+MARGIN_SHARE = 0.15
 MARGIN_FRAMES = 72
 Weights = dict[str, NDArray[np.float32]]
 
@@ -49,6 +49,7 @@ class Recipe(BaseModel):
     warmup: float = Field(default=0.1, description="Share of all steps over which the learning rate rises.")
     ema: float = Field(default=0.99, description="Decay of the averaged weights that the result holds; 0: none.")
     label_smoothing: float = 0.1
+    hint_share: float = Field(default=1.0, description="Weight of the teacher's hints, where the clips have them.")
     mixup: float = Field(default=0.3, description="Share of clips that are mixed with another.")
     prefix_share: float = Field(default=0.5, description="Share of the loss on what was heard before the end.")
     prefix_from_s: float = Field(default=0.4, description="Seconds of speech from which prefixes count.")
@@ -75,38 +76,41 @@ class FitResult:
 
 
 class _PrefixLoss(keras.losses.Loss):
-    """Cross-entropy at each step over the classes that the clip's corpus knows.
+    """Cross-entropy at each step over the classes that the clip's corpus knows, and the error of the hints.
 
-    y_true [B, 1, 2 C]: targets and allowed classes; y_pred [B, S, C] logits. The step weights come as
-    sample_weight [B, S] and add up to 1 over a batch.
+    y_true [B, 1, 2 C + H]: targets, allowed classes, hints; y_pred [B, S, C + H]: logits and guessed hints. The
+    step weights come as sample_weight [B, S] and add up to 1 over a batch.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, classes: int, hint_share: float) -> None:
         super().__init__(reduction="sum")
+        self.classes, self.hint_share = classes, hint_share
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
-        classes = y_pred.shape[-1]
-        targets, allowed = y_true[..., :classes], y_true[..., classes:]
-        log_p = ops.log_softmax(y_pred - 1e4 * (1.0 - allowed), axis=-1)
-        return -ops.sum(targets * log_p, axis=-1)
+        classes = self.classes
+        targets, allowed, hints = y_true[..., :classes], y_true[..., classes : 2 * classes], y_true[..., 2 * classes :]
+        log_p = ops.log_softmax(y_pred[..., :classes] - 1e4 * (1.0 - allowed), axis=-1)
+        loss = -ops.sum(targets * log_p, axis=-1)
+        if self.hint_share:
+            loss = loss + self.hint_share * ops.mean(ops.square(y_pred[..., classes:] - hints), axis=-1)
+        return loss
 
 
-class _Batches(keras.utils.PyDataset):
+class _Batches:
     """Augmented batches, one epoch after another, each drawn anew from one seeded generator."""
 
     def __init__(self, clips: Clips, spec: NetworkSpec, recipe: Recipe, noises: Noises, seed: int) -> None:
-        super().__init__(workers=1)
         self.clips, self.spec, self.recipe = clips, spec, recipe
         self.rng = np.random.default_rng(seed)
         self.augment = Augmenter(recipe.augmentation, noises, spec.n_mels, seed + 1)
         self.lengths = np.array([speech.sum() for speech in clips.speech])
         self.draws = recipe.clips_per_epoch or len(clips)
-        self.on_epoch_end()
+        self.shuffle()
 
     def __len__(self) -> int:
         return max(1, self.draws // self.recipe.batch)
 
-    def on_epoch_end(self) -> None:
+    def shuffle(self) -> None:
         """Draw the next epoch: by weight, without repeats where the weights are equal; like lengths together."""
         share = self.clips.weights / self.clips.weights.sum() * self.draws
         times = np.floor(share + self.rng.random(len(share))).astype(int)
@@ -119,18 +123,20 @@ class _Batches(keras.utils.PyDataset):
 
     def __getitem__(self, index: int) -> tuple[Any, Any, Any]:
         rows = self.batches[index]
-        pairs = [self._clip(row) for row in rows]
+        margin = MARGIN_FRAMES if self.rng.random() < MARGIN_SHARE else 1
+        pairs = [self._clip(row, margin) for row in rows]
         steps = max(len(mask) for _, mask in pairs)
         steps += -steps % 4  # fewer shapes for the framework to plan for
         features, speech = pad_batch([w for w, _ in pairs], [m for _, m in pairs], self.spec.context_frames, steps)
         allowed = self.clips.allowed[rows]
         smoothing = self.recipe.label_smoothing
         targets = (1 - smoothing) * self.clips.targets[rows] + smoothing * allowed / allowed.sum(1, keepdims=True)
-        features, targets, allowed = self._mix(features, targets, allowed)
-        truth = np.concatenate([targets, allowed], axis=1)[:, None, :]
+        hints = self.clips.hints[rows] if self.clips.hints is not None else targets[:, :0]
+        features, targets, allowed, hints = self._mix(features, targets, allowed, hints)
+        truth = np.concatenate([targets, allowed, hints], axis=1)[:, None, :]
         return (features, speech), truth, self._step_weights(speech)
 
-    def _clip(self, row: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    def _clip(self, row: int, margin: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         clips, context = self.clips, self.spec.context_frames
         spoken = np.flatnonzero(clips.speech[row])
         first, last = (spoken[0], spoken[-1] + 1) if len(spoken) else (0, FRAMES_PER_STEP)
@@ -138,8 +144,7 @@ class _Batches(keras.utils.PyDataset):
         if last - first > longest:
             first = first + self.rng.integers(last - first - longest + 1)
             last = first + longest
-        if self.rng.random() < MARGIN_SHARE:
-            first, last = first - self.rng.integers(MARGIN_FRAMES), last + self.rng.integers(MARGIN_FRAMES)
+        first, last = first - self.rng.integers(margin), last + self.rng.integers(margin)
         # The front of the window moves by up to one step: a live stream's blocks fall anywhere on the speech.
         first = max(first - context - self.rng.integers(FRAMES_PER_STEP), 0)
         features, speech = self.augment(
@@ -152,7 +157,7 @@ class _Batches(keras.utils.PyDataset):
         mask = speech[context:end]
         return features[:end], step_mask(np.pad(mask, (0, FRAMES_PER_STEP * steps - len(mask))))
 
-    def _mix(self, features: Any, targets: Any, allowed: Any) -> tuple[Any, Any, Any]:
+    def _mix(self, features: Any, targets: Any, allowed: Any, hints: Any) -> tuple[Any, Any, Any, Any]:
         """Mixup of log-mel frames; each row keeps its own mask and the larger share."""
         count = len(features)
         share = np.where(self.rng.random(count) < self.recipe.mixup, self.rng.uniform(0, 0.5, count), 0.0)
@@ -160,7 +165,8 @@ class _Batches(keras.utils.PyDataset):
         partner = self.rng.permutation(count)
         features = features + share[:, None, None] * (features[partner] - features)
         targets = targets + share[:, None] * (targets[partner] - targets)
-        return features, targets, np.where(share[:, None] > 0, np.maximum(allowed, allowed[partner]), allowed)
+        hints = hints + share[:, None] * (hints[partner] - hints)
+        return features, targets, np.where(share[:, None] > 0, np.maximum(allowed, allowed[partner]), allowed), hints
 
     def _step_weights(self, speech: NDArray[np.float32]) -> NDArray[np.float32]:
         heard = np.cumsum(speech, axis=1)
@@ -191,10 +197,12 @@ def fit(
     on_epoch: Callable[[Epoch], None] | None = None,
     init: Weights | None = None,
     noises: Noises = (),
+    patience: int | None = None,
 ) -> FitResult:
     """Train a network on clips.
 
-    valid is for reporting alone: nothing is chosen by it, so its figures stay honest. With init, all weights that
+    valid is for reporting, unless patience is given: then training ends after that many epochs without a better
+    validation UAR, and the weights of the best epoch are kept. With init, all weights that
     it has for this spec are taken over, the normalisation among them; a head for other classes starts anew.
     """
     keras.utils.set_random_seed(seed)
@@ -208,18 +216,29 @@ def fit(
         for layer in model.layers:
             layer.trainable = layer.name == "head"
     batches = _Batches(train, spec, recipe, noises, seed)
-    model.compile(optimizer=_optimizer(recipe, len(batches)), loss=_PrefixLoss(), jit_compile=False)
+    hints = recipe.hint_share if train.hints is not None else 0.0
+    student = _with_hints(model, train.hints.shape[1]) if train.hints is not None else model
+    loss = _PrefixLoss(spec.n_classes, hints)
+    student.compile(optimizer=_optimizer(recipe, len(batches)), loss=loss, jit_compile=False)
     history: list[Epoch] = []
+    best: tuple[float, int, list[NDArray[np.float32]]] = (-1.0, 0, [])
 
-    def report(epoch: int, logs: dict[str, float] | None) -> None:
+    for epoch in range(1, recipe.epochs + 1):
+        loss = np.mean([float(student.train_on_batch(*batches[index])) for index in range(len(batches))])
+        batches.shuffle()
         uar = None if valid is None else uar_of(predict(model, valid)[0], valid)
-        history.append(Epoch(epoch + 1, float((logs or {})["loss"]), uar))
+        history.append(Epoch(epoch, float(loss), uar))
         if on_epoch:
             on_epoch(history[-1])
-
-    callback = keras.callbacks.LambdaCallback(on_epoch_end=report)
-    model.fit(batches, epochs=recipe.epochs, callbacks=[callback], shuffle=False, verbose=0)
+    if recipe.ema:
+        student.optimizer.finalize_variable_values(student.trainable_variables)
     return FitResult(model, history)
+
+
+def _with_hints(model: keras.Model, width: int) -> keras.Model:
+    """The model with a second head that guesses the hints from the same pooled statistics; not shipped."""
+    guess = keras.layers.Dense(width, name="hints")(model.get_layer("pool").output)
+    return keras.Model(model.inputs, ops.concatenate([model.output, guess], axis=-1), name="student")
 
 
 def _optimizer(recipe: Recipe, steps_per_epoch: int) -> keras.optimizers.Optimizer:
