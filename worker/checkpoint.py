@@ -13,10 +13,10 @@ from kafka.errors import CommitFailedError, KafkaError
 from kafka.structs import ConsumerGroupMetadata, OffsetAndMetadata, TopicPartition
 
 from inference.engine import StateRecord
+from messaging.letters import dead_letter
 from schemas.dead_letters import Rejected
 from schemas.events import EventEnvelope
 from schemas.topics import Topics
-from worker.letters import dead_letter
 from worker.metrics import WorkerMetrics
 
 log = logging.getLogger(__name__)
@@ -48,7 +48,7 @@ class Transaction:
     def reject(self, letters: Iterable[tuple[ConsumerRecord, Rejected]]) -> None:
         """Messages that could not be used, as they came."""
         for record, rejected in letters:
-            key, value, headers = dead_letter(record, rejected)
+            key, value, headers = dead_letter(record, rejected, "worker")
             self._producer.send(self._topics.dead_letters.name, key=key, value=value, headers=headers)
 
 

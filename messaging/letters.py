@@ -9,13 +9,12 @@ from schemas.dead_letters import DeadLetter, Rejected
 # The topic takes 2 MiB: room for the largest message that call-audio takes by default (1,048,588 bytes) and for our
 # headers. A topic with a larger limit must not be able to stop a worker, so what is larger goes without its content.
 MAX_COPIED_BYTES = 1_200_000
-_SERVICE = "worker"
 
 Headers = list[tuple[str, bytes]]
 
 
-def dead_letter(record: ConsumerRecord, rejected: Rejected) -> tuple[bytes | None, bytes | None, Headers]:
-    """Key, value and headers of the letter for a message."""
+def dead_letter(record: ConsumerRecord, rejected: Rejected, service: str) -> tuple[bytes | None, bytes | None, Headers]:
+    """Key, value and headers of the letter for a message that `service` could not use."""
     key, value, headers, detail = record.key, record.value, _headers(record), rejected.detail
     size = len(key or b"") + len(value or b"") + sum(len(name) + len(text) for name, text in headers)
     if size > MAX_COPIED_BYTES:
@@ -29,7 +28,7 @@ def dead_letter(record: ConsumerRecord, rejected: Rejected) -> tuple[bytes | Non
         topic=record.topic,
         partition=record.partition,
         offset=record.offset,
-        service=_SERVICE,
+        service=service,
         version=service_version(),
     )
     return key, value, headers + letter.headers()
