@@ -73,7 +73,9 @@ def concatenate(parts: Sequence[Clips]) -> Clips:
 
 def one_hot(labels: NDArray[np.integer], n_classes: int) -> NDArray[np.float32]:
     """Class numbers [N] -> targets [N, n_classes]."""
-    return np.equal.outer(labels, np.arange(n_classes)).astype(np.float32)
+    targets = np.zeros((len(labels), n_classes), np.float32)
+    targets[np.arange(len(labels)), labels] = 1.0
+    return targets
 
 
 def step_mask(speech: NDArray[np.bool_]) -> NDArray[np.float32]:

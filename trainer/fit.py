@@ -221,16 +221,21 @@ def fit(
     loss = _PrefixLoss(spec.n_classes, hints)
     student.compile(optimizer=_optimizer(recipe, len(batches)), loss=loss, jit_compile=False)
     history: list[Epoch] = []
-    best: tuple[float, int, list[NDArray[np.float32]]] = (-1.0, 0, [])
-
+    best = (-1.0, 0, model.get_weights())
     for epoch in range(1, recipe.epochs + 1):
-        loss = np.mean([float(student.train_on_batch(*batches[index])) for index in range(len(batches))])
+        losses = [float(student.train_on_batch(*batches[index])) for index in range(len(batches))]
         batches.shuffle()
         uar = None if valid is None else uar_of(predict(model, valid)[0], valid)
-        history.append(Epoch(epoch, float(loss), uar))
+        history.append(Epoch(epoch, float(np.mean(losses)), uar))
         if on_epoch:
             on_epoch(history[-1])
-    if recipe.ema:
+        if uar is not None and uar > best[0]:
+            best = (uar, epoch, model.get_weights())
+        if patience is not None and epoch - best[1] >= patience:
+            break
+    if patience is not None and valid is not None:
+        model.set_weights(best[2])
+    elif recipe.ema:
         student.optimizer.finalize_variable_values(student.trainable_variables)
     return FitResult(model, history)
 
