@@ -19,7 +19,8 @@ def train(
         typer.Option(
             "--data",
             help="A CSV (columns path, emotion, speaker; also gender, corpus, licence), a folder with a manifest.csv, "
-            "or a folder of RAVDESS, CREMA-D, TESS, SAVEE, EmoDB or nEMO as published. May be given several times.",
+            "or a folder of RAVDESS, CREMA-D, TESS, SAVEE, EmoDB or nEMO as published; kafka: for what people labelled "
+            "on emotion-labels. May be given several times.",
             show_default=False,
         ),
     ],
@@ -92,8 +93,11 @@ def train(
         raise UserError("training needs more packages than the other services: pip install 'undertone[trainer]'")
     from rich.console import Console
 
-    from trainer.plan import Options
-    from trainer.service import Request, serve
+    from trainer.quiet import quiet
+
+    with quiet():
+        from trainer.plan import Options
+        from trainer.service import Request, serve
 
     speakers = tuple(part.strip() for part in (test_speakers or "").split(",") if part.strip())
     options = Options(tuple(data), name, seed, epochs, start, speakers, folds, tuple(noise or ()))

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +14,13 @@ from messaging.settings import KafkaSettings
 from messaging.telemetry import Pulse, Telemetry
 from schemas.errors import UserError
 from trainer import publish, train
+from trainer.labels import collect
 from trainer.metrics import TrainerMetrics
 from trainer.plan import Options
 from trainer.report import page
+
+# Given for --data: what people have labelled, read from Kafka.
+KAFKA = "kafka:"
 
 # An epoch of a few thousand clips takes minutes; only a run that stands still for an hour is dead.
 _PULSE_S = 3600.0
@@ -40,20 +44,21 @@ def serve(request: Request, console: Console) -> None:
     Raises:
         UserError: bad data, a folder that cannot be written, no Kafka, or a candidate that is not to be published.
     """
-    settings = KafkaSettings.load(bootstrap_servers=request.bootstrap_servers) if request.publish else None
+    settings = KafkaSettings.load(bootstrap_servers=request.bootstrap_servers)
     # Asked before an hour of training, not after it.
-    running = publish.running_model(settings) if settings else None
+    running = publish.running_model(settings) if request.publish else None
+    options = _with_labels(request, settings, console)
     metrics = TrainerMetrics()
     with _telemetry(request.metrics_port, metrics, console) as pulse:
         with _shown(console, metrics, pulse) as progress:
-            outcome = train.run(request.options, progress)
+            outcome = train.run(options, progress)
         metrics.trained(outcome)
         figures = page.write(outcome, request.out)
         for what, count in outcome.labelled.warnings.items():
             console.print(f"[yellow]{count} {what}[/]", highlight=False)
         console.print(_table(figures))
         console.print(f"{request.out / page.BUNDLE}  {request.out / page.PAGE}", highlight=False, soft_wrap=True)
-        if settings is None:
+        if not request.publish:
             return
         decision = publish.decide(outcome, running) if running else publish.Decision(True, "no other model is running")
         if not (decision.publish or request.force):
@@ -61,6 +66,19 @@ def serve(request: Request, console: Console) -> None:
         offset = publish.send(outcome, settings)
         version = outcome.final.bundle.card.version
         console.print(f"Published {version} ({decision.why}), models offset {offset}.", highlight=False)
+
+
+def _with_labels(request: Request, settings: KafkaSettings, console: Console) -> Options:
+    """The options with `kafka:` replaced by a folder of what people have labelled."""
+    options = request.options
+    if not any(str(path) == KAFKA for path in options.data):
+        return options
+    found = collect(settings, request.out / "labels")
+    for what, count in found.left_out.items():
+        console.print(f"[yellow]{count} labels not used: {what}[/]", highlight=False)
+    console.print(f"{found.files} labelled stretches of calls in {found.manifest.parent}", highlight=False)
+    paths = tuple(found.manifest if str(path) == KAFKA else path for path in options.data)
+    return replace(options, data=paths)
 
 
 @contextmanager
