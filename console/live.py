@@ -92,13 +92,20 @@ def _columns(view: StreamView, labels: Sequence[str]) -> tuple[RenderableType, .
 
 
 def _foot(board: Board) -> RenderableType:
-    delays = board.delays()
+    counts = Text(f"{board.audio_s:.0f} s of audio")
+    for kind, name in _KINDS.items():
+        counts.append(f"   {board.events[kind]} {name}")
+    return Padding(
+        Group(legend(board.labels), Text(), _latest(board), Text(), counts, Text(delay_line(board.delays()))), (0, 1)
+    )
+
+
+def delay_line(delays: list[float]) -> str:
+    """How soon updates came; empty where none did."""
     middle, slow = percentile(delays, 50), percentile(delays, 95)
-    facts = [f"{board.audio_s:.0f} s of audio", *(f"{board.events[kind]} {name}" for kind, name in _KINDS.items())]
-    if middle is not None and slow is not None:
-        facts.append(f"from chunk to update {middle * 1000:.0f} ms (median), {slow * 1000:.0f} ms (p95)")
-    numbers = Columns(facts, padding=(0, 3))
-    return Padding(Group(legend(board.labels), Text(), _latest(board), Text(), numbers), (0, 1))
+    if middle is None or slow is None:
+        return ""
+    return f"from a chunk on Kafka to its update here: {middle * 1000:.0f} ms median, {slow * 1000:.0f} ms p95"
 
 
 def _latest(board: Board) -> RenderableType:
