@@ -60,6 +60,8 @@ install_packages() {
     fail "pip could not install requirements/$kind.lock: see its message above"
   # Without isolation it is built by the setuptools just installed, and not by one that nobody has checked.
   "${pip[@]}" --quiet --no-build-isolation --no-deps --editable .
+  echo "setup: letting librosa compile its functions"  # when it is first loaded: 14 s of CPU, once
+  "$venv/bin/python" -c 'import librosa; librosa.filters.mel'
   rm -f "$venv"/installed-*
   fingerprint "$kind" >"$venv/installed-$kind"
 }
