@@ -1,0 +1,1 @@
+"""Sound to samples, frames and features, streaming and offline through one code path. No Kafka, no TensorFlow."""
