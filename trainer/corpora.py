@@ -4,7 +4,6 @@ A path is a CSV manifest, a folder with a `manifest.csv`, or a folder whose file
 knows the set of emotions; a manifest's labels are taken as they are.
 """
 
-import csv
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -12,12 +11,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from acoustics.decode import SUFFIXES
+from analysis.manifest import COLUMNS, read_rows
 from schemas.card import TrainingData
 from schemas.errors import UserError
 from schemas.events import NO_SPEECH, UNCERTAIN
 from trainer.layouts import BY_NAME, UNKNOWN_LICENCE, recognise
 
-REQUIRED = ("path", "emotion", "speaker")
 # As in the model card: a label is a word or a few, and becomes a key in every event.
 _LABEL = re.compile(r"[a-z][a-z0-9 _-]{0,39}")
 _RESERVED = {UNCERTAIN, NO_SPEECH}
@@ -95,10 +94,8 @@ def load(paths: Iterable[Path]) -> Labelled:
 
 def _read(path: Path, found: Labelled) -> Iterator[Utterance]:
     if path.is_file():
-        if path.suffix.lower() not in (".csv", ".tsv"):
-            raise UserError(
-                f"{path}: not a CSV manifest or a folder; give a CSV with the columns {', '.join(REQUIRED)}"
-            )
+        if path.suffix.lower() != ".csv":
+            raise UserError(f"{path}: not a CSV manifest or a folder; give a CSV with the columns {', '.join(COLUMNS)}")
         return _manifest(path, found)
     if not path.is_dir():
         raise UserError(f"{path}: no such file or folder")
@@ -109,7 +106,7 @@ def _folder(folder: Path, found: Labelled) -> Iterator[Utterance]:
     """A folder's manifest if it has one, else its files by their names, then its subfolders alike."""
     manifest = folder / "manifest.csv"
     if manifest.is_file():
-        if "emotion" in _columns(manifest):
+        if _has_emotions(manifest):
             yield from _manifest(manifest, found)
         else:
             found.warnings["folders whose manifest.csv has no emotions (left out)"] += 1
@@ -133,20 +130,15 @@ def _published(path: Path, found: Labelled) -> Iterator[Utterance]:
 
 
 def _manifest(manifest: Path, found: Labelled) -> Iterator[Utterance]:
-    missing = [column for column in REQUIRED if column not in _columns(manifest)]
-    if missing:
-        raise UserError(f"{manifest}: no column {', '.join(missing)}; need {', '.join(REQUIRED)}")
     # A folder's manifest is named after the folder, any other after itself.
     default = manifest.parent.resolve().name if manifest.stem == "manifest" else manifest.stem
-    with manifest.open(newline="", encoding="utf-8-sig") as file:
-        for number, row in enumerate(csv.DictReader(file, delimiter=_delimiter(manifest)), start=2):
-            fields = {(name or "").strip().lower(): (value or "").strip() for name, value in _pairs(row)}
-            if utterance := _utterance(manifest, number, fields, default, found):
-                yield utterance
+    for line, fields in read_rows(manifest):
+        if utterance := _utterance(manifest, line, fields, default, found):
+            yield utterance
 
 
 def _utterance(manifest: Path, number: int, fields: dict[str, str], default: str, found: Labelled) -> Utterance | None:
-    if not all(fields[column] for column in REQUIRED):
+    if not all(fields[column] for column in COLUMNS):
         found.warnings["rows without a path, an emotion or a speaker (left out)"] += 1
         return None
     emotion = fields["emotion"].lower()
@@ -175,22 +167,13 @@ def _utterance(manifest: Path, number: int, fields: dict[str, str], default: str
     )
 
 
-def _pairs(row: dict) -> Iterator[tuple[str | None, str | None]]:
-    # More cells than columns: DictReader puts a list under None; they belong to no column.
-    return ((name, value) for name, value in row.items() if isinstance(value, str | None))
-
-
-def _columns(manifest: Path) -> list[str]:
+def _has_emotions(manifest: Path) -> bool:
+    """Whether a manifest labels emotions: other collections (of noises, of words) have manifests too."""
     try:
-        with manifest.open(newline="", encoding="utf-8-sig") as file:
-            header = next(csv.reader(file, delimiter=_delimiter(manifest)), [])
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise UserError(f"{manifest}: cannot be read as CSV ({error})") from None
-    return [name.strip().lower() for name in header]
-
-
-def _delimiter(manifest: Path) -> str:
-    return "\t" if manifest.suffix.lower() == ".tsv" else ","
+        with manifest.open(encoding="utf-8-sig") as file:
+            return "emotion" in file.readline().lower()
+    except (OSError, UnicodeDecodeError):
+        return True  # reading it will say what is wrong
 
 
 def _check(found: Labelled) -> None:

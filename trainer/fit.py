@@ -202,7 +202,7 @@ def fit(
     """Train a network on clips.
 
     valid is for reporting, unless patience is given: then training ends after that many epochs without a better
-    validation UAR, and the weights of the best epoch are kept. With init, all weights that
+    validation UAR, with the weights of the best epoch. With init, all weights that
     it has for this spec are taken over, the normalisation among them; a head for other classes starts anew.
     """
     keras.utils.set_random_seed(seed)
@@ -233,7 +233,7 @@ def fit(
             best = (uar, epoch, model.get_weights())
         if patience is not None and epoch - best[1] >= patience:
             break
-    if patience is not None and valid is not None:
+    if len(history) < recipe.epochs:
         model.set_weights(best[2])
     elif recipe.ema:
         student.optimizer.finalize_variable_values(student.trainable_variables)
