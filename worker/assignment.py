@@ -73,10 +73,12 @@ class Assignment(ConsumerRebalanceListener):
 
         Where the offsets are held back it returns without, to be called again.
         """
-        while self._taken:
-            partition = self._taken.pop().partition
-            self._engine.drop(partition)
-            self._metrics.forget_partition(partition)
+        taken, self._taken = self._taken, set()
+        for partition in taken:
+            self._engine.drop(partition.partition)
+            self._metrics.forget_partition(partition.partition)
+        if taken:
+            log.info("partitions %s: given away", _numbers(taken))
         given = sorted(self._given)
         if not given:
             return
@@ -94,7 +96,7 @@ class Assignment(ConsumerRebalanceListener):
         self._given.difference_update(given)
         log.info(
             "partitions %s: %d streams restored in %.2f s",
-            ",".join(str(partition.partition) for partition in given),
+            _numbers(given),
             len(states),
             time.monotonic() - start,
         )
@@ -106,3 +108,7 @@ class Assignment(ConsumerRebalanceListener):
             # Not written by a worker of this version. The stream goes on as after a gap; the others are untouched.
             self._metrics.error("restore", error)
             log.error("state of %s in partition %d cannot be used, its call starts anew: %s", stream, partition, error)
+
+
+def _numbers(partitions: Iterable[TopicPartition]) -> str:
+    return ",".join(str(partition.partition) for partition in sorted(partitions))

@@ -91,17 +91,20 @@ class Session:
         return [partition.partition for partition in self._assignment.in_use]
 
     def replaced(self) -> bool:
-        """Whether another worker has taken this one's instance id. Asks by committing again what is committed."""
+        """Whether another worker has taken this one's instance id.
+
+        Only a commit tells, so it commits again what is committed, or what an absent commit means: the beginning.
+        """
         try:
-            for partition in self._consumer.assignment():
+            for partition in list(self._consumer.assignment())[:1]:
                 offset = self._consumer.committed(partition, timeout_ms=_CLOSE_S * 1000)
-                if offset is not None:
-                    self._consumer.commit({partition: OffsetAndMetadata(offset)}, timeout_ms=_CLOSE_S * 1000)
-                    return False
+                if offset is None:
+                    offset = self._consumer.beginning_offsets([partition])[partition]
+                self._consumer.commit({partition: OffsetAndMetadata(offset)}, timeout_ms=_CLOSE_S * 1000)
         except FencedInstanceIdError:
             return True
         except KafkaError as error:
-            log.debug("cannot ask the group: %s", error)
+            log.debug("the group does not say: %s", error)
         return False
 
     def close(self) -> None:
