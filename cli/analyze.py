@@ -81,7 +81,6 @@ def analyze(
     from analysis.analyze import Options
     from analysis.analyze import analyze as run
     from analysis.output import JsonLines, Tables
-    from analysis.report import Report
     from inference.model import Model as LoadedModel
 
     if form is Format.HTML and output is None and sys.stdout.isatty():
@@ -100,6 +99,8 @@ def analyze(
         except OSError as error:
             raise UserError(f"{output}: {error.strerror}") from error
         if form is Format.HTML:
+            from analysis.report import Report
+
             report = Report(loaded.card, errors, analyze_agent=analyze_agent)
             skipped = run(paths, loaded, options, report)
             out.write(report.page())
