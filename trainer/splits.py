@@ -57,7 +57,7 @@ def by_speaker(utterances: Sequence[Utterance], groups: Sequence[str], seed: int
 
 
 def with_test_speakers(
-    utterances: Sequence[Utterance], groups: Sequence[str], names: Iterable[str], seed: int
+    utterances: Sequence[Utterance], groups: Sequence[str], names: Iterable[str], seed: int = 0
 ) -> Split:
     """The named speakers test (`ravdess/03`, or `03` in any corpus, or a whole corpus as `ravdess/*`).
 
