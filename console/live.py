@@ -92,12 +92,14 @@ def _columns(view: StreamView, labels: Sequence[str]) -> tuple[RenderableType, .
 
 
 def _foot(board: Board) -> RenderableType:
-    counts = Text(f"{board.audio_s:.0f} s of audio")
-    for kind, name in _KINDS.items():
-        counts.append(f"   {board.events[kind]} {name}")
-    return Padding(
-        Group(legend(board.labels), Text(), _latest(board), Text(), counts, Text(delay_line(board.delays()))), (0, 1)
-    )
+    facts = Text(f"{count_line(board)}\n{delay_line(board.delays())}")
+    return Padding(Group(legend(board.labels), Text(), _latest(board), Text(), facts), (0, 1))
+
+
+def count_line(board: Board) -> str:
+    """How much was heard, and how many events of each kind came of it."""
+    counts = (f"{board.events[kind]} {name}" for kind, name in _KINDS.items())
+    return ", ".join((f"{board.audio_s:.0f} s of audio", *counts))
 
 
 def delay_line(delays: list[float]) -> str:

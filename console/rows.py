@@ -13,10 +13,11 @@ _STREAM = 28
 
 
 def clock(sample: int, rate: int) -> str:
-    """A place in a stream as minutes and seconds, with hours where there are any."""
-    minutes, seconds = divmod(sample / rate, 60)
-    hours, minutes = divmod(int(minutes), 60)
-    return f"{hours}:{minutes:02d}:{seconds:04.1f}" if hours else f"{minutes:02d}:{seconds:04.1f}"
+    """A place in a stream as minutes, seconds and tenths, with hours where there are any."""
+    minutes, tenths = divmod(sample * 10 // rate, 600)  # rounded down, or 59.96 s would read 60.0
+    hours, minutes = divmod(minutes, 60)
+    text = f"{minutes:02d}:{tenths // 10:02d}.{tenths % 10}"
+    return f"{hours}:{text}" if hours else text
 
 
 def heading() -> Text:

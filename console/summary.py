@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from analysis.colours import colour_of
-from console.live import delay_line
+from console.live import count_line, delay_line
 from console.processes import Child
 from console.rows import probability_bar
 from console.streams import Board, StreamView
@@ -35,8 +35,7 @@ def summarise(board: Board, console: Console) -> None:
     console.print()
     console.print(table)
     console.print()
-    kinds = ", ".join(f"{count} {kind}" for kind, count in board.events.items())
-    console.print(f"{len(board.streams)} streams, {board.audio_s:.1f} s of audio, events: {kinds}", highlight=False)
+    console.print(f"{len(board.streams)} streams, {count_line(board)}", highlight=False)
     console.print(delay_line(board.delays()), highlight=False)
 
 
