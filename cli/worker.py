@@ -1,6 +1,5 @@
 """`undertone worker`: audio chunks in, emotion events out."""
 
-import logging
 import signal
 from pathlib import Path
 from typing import Annotated
@@ -51,12 +50,13 @@ def worker(
     Start as many as there are partitions, each with its own --instance-id. A worker that dies loses nothing: the
     others, or its restart, go on from the very frame.
     """
+    from messaging.logs import set_up_log
     from messaging.settings import KafkaSettings
     from messaging.telemetry import Telemetry
     from worker.service import Worker
     from worker.settings import WorkerSettings
 
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    set_up_log()
     kafka = KafkaSettings.load(bootstrap_servers=bootstrap_servers)
     settings = WorkerSettings.load(
         instance_id=instance_id, metrics_port=metrics_port, model=model, analyze_agent=analyze_agent

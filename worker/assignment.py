@@ -12,7 +12,8 @@ from collections.abc import Callable, Iterable
 from kafka import ConsumerRebalanceListener, KafkaConsumer, TopicPartition
 
 from inference.engine import Engine
-from worker.changelog import States
+from inference.model import Model
+from worker.changelog import States, model_versions
 from worker.metrics import WorkerMetrics
 
 log = logging.getLogger(__name__)
@@ -29,11 +30,13 @@ class Assignment(ConsumerRebalanceListener):
         consumer: KafkaConsumer,
         engine: Engine,
         read_states: Callable[[list[int]], States],
+        find_model: Callable[[str], Model | None],
         metrics: WorkerMetrics,
     ) -> None:
         self._consumer = consumer
         self._engine = engine
         self._read_states = read_states
+        self._find_model = find_model
         self._metrics = metrics
         self._given: set[TopicPartition] = set()
         self._taken: set[TopicPartition] = set()
@@ -88,6 +91,7 @@ class Assignment(ConsumerRebalanceListener):
             return
         start = time.monotonic()
         states = self._read_states([partition.partition for partition in given])
+        self._know_models(states)
         for stream, (number, value) in states.items():
             self._restore(stream, number, value)
         self._metrics.restore_seconds.observe(time.monotonic() - start)
@@ -100,6 +104,15 @@ class Assignment(ConsumerRebalanceListener):
             len(states),
             time.monotonic() - start,
         )
+
+    def _know_models(self, states: States) -> None:
+        """Load the models in which streams stand in the middle of an utterance; they finish it with them."""
+        for version in model_versions(states) - self._engine.model_versions:
+            model = self._find_model(version)
+            if model:
+                self._engine.know(model)
+            else:
+                log.warning("model %s is gone: utterances that it had begun to hear begin again", version)
 
     def _restore(self, stream: str, partition: int, value: bytes) -> None:
         try:

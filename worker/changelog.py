@@ -1,15 +1,16 @@
 """Reads the changelog, `worker-state`: the last state of every open stream of some partitions."""
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing
+from contextlib import closing, suppress
 
 from kafka import TopicPartition
 from kafka.consumer.fetcher import ConsumerRecord
 
+from inference.streams import OpenRecord, read_record
 from messaging.clients import reader
 from messaging.settings import KafkaSettings
 
-_POLL_MS = 500
+_POLL_MS = 100
 
 # stream -> partition, state
 States = dict[str, tuple[int, bytes]]
@@ -31,18 +32,28 @@ def read_states(settings: KafkaSettings, topic: str, partitions: list[int], stop
     return states
 
 
+def model_versions(states: States) -> set[str]:
+    """The models that the open streams among `states` are being heard with."""
+    versions: set[str] = set()
+    for _, value in states.values():
+        with suppress(ValueError):  # `restore` says so
+            record = read_record(value)
+            if isinstance(record, OpenRecord):
+                versions.add(record.version)
+    return versions
+
+
 def _records(
     settings: KafkaSettings, wanted: list[TopicPartition], stopping: Callable[[], bool]
 ) -> Iterator[ConsumerRecord]:
     ends = _ends(settings, wanted)
-    with closing(reader(settings, auto_offset_reset="earliest")) as changelog:
+    # An end is often a transaction's marker and no record: a short wait, for there is nothing to wait for.
+    with closing(reader(settings, auto_offset_reset="earliest", fetch_max_wait_ms=_POLL_MS)) as changelog:
         changelog.assign(wanted)
         changelog.seek_to_beginning()
-        left = set(wanted)
-        while left and not stopping():
+        while any((changelog.position(partition) or 0) < ends[partition] for partition in wanted) and not stopping():
             for records in changelog.poll(timeout_ms=_POLL_MS).values():
                 yield from records
-            left = {partition for partition in left if (changelog.position(partition) or 0) < ends[partition]}
 
 
 def _ends(settings: KafkaSettings, wanted: list[TopicPartition]) -> Mapping[TopicPartition, int]:

@@ -2,10 +2,12 @@
 
 import logging
 from collections import deque
+from collections.abc import Iterator
 
 from kafka import KafkaConsumer, TopicPartition
 from kafka.consumer.fetcher import ConsumerRecord
 
+from inference.bundle import DEFAULT_BUNDLE, read_bundle
 from inference.model import Model
 from schemas.dead_letters import Reason, Rejected
 from schemas.errors import UserError
@@ -34,14 +36,26 @@ class ModelFeed:
     @classmethod
     def following(cls, reader: KafkaConsumer, topic: str, metrics: WorkerMetrics) -> "ModelFeed":
         """Start from the newest bundle on `topic` that can be used, or from the one that ships."""
-        partitions = [TopicPartition(topic, number) for number in sorted(reader.partitions_for_topic(topic))]
-        reader.assign(partitions)
-        reader.seek_to_beginning()
-        for record in reversed(_to_the_end(reader, partitions)):
+        reader.assign([TopicPartition(topic, number) for number in sorted(reader.partitions_for_topic(topic))])
+        for record in reversed(deque(_all(reader), maxlen=_CANDIDATES)):
             loaded = _load(record, metrics)
             if isinstance(loaded, Model):
                 return cls(loaded, metrics, reader)
         return cls(Model.load(), metrics, reader)
+
+    def find(self, version: str) -> Model | None:
+        """The model that a stream's state belongs to, if it ships or is still on the topic."""
+        shipped = read_bundle(DEFAULT_BUNDLE)
+        if shipped.card.version == version:
+            return Model.load()
+        if self._reader is None:
+            return None
+        positions = {partition: self._reader.position(partition) for partition in self._reader.assignment()}
+        found = [record for record in _all(self._reader) if record.key == version.encode()]
+        for partition, position in positions.items():
+            self._reader.seek(partition, position)
+        loaded = _load(found[-1], self._metrics) if found else None
+        return loaded if isinstance(loaded, Model) else None
 
     def poll(self) -> Letters:
         """Make the newest of what has been published since the last call `current`; returns what cannot be used."""
@@ -63,13 +77,13 @@ class ModelFeed:
             self._reader.close()
 
 
-def _to_the_end(reader: KafkaConsumer, partitions: list[TopicPartition]) -> deque[ConsumerRecord]:
-    last: deque[ConsumerRecord] = deque(maxlen=_CANDIDATES)
-    ends = reader.end_offsets(partitions)
+def _all(reader: KafkaConsumer) -> Iterator[ConsumerRecord]:
+    """Every bundle on the topic as it is now. The reader is left at its end."""
+    reader.seek_to_beginning()
+    ends = reader.end_offsets(list(reader.assignment()))
     while any((reader.position(partition) or 0) < end for partition, end in ends.items()):
         for records in reader.poll(timeout_ms=_POLL_MS).values():
-            last.extend(record for record in records if record.value is not None)
-    return last
+            yield from (record for record in records if record.value is not None)
 
 
 def _load(record: ConsumerRecord, metrics: WorkerMetrics) -> Model | Rejected:

@@ -54,7 +54,7 @@ class Session:
             idle_seconds=settings.idle_seconds,
         )
         read = partial(read_states, kafka, topics.worker_state.name, stopping=stopping)
-        self._assignment = Assignment(self._consumer, engine, read, metrics)
+        self._assignment = Assignment(self._consumer, engine, read, models.find, metrics)
         self._consumer.subscribe([topics.call_audio.name], listener=self._assignment)
         checkpoint = Checkpoint(self._producer, self._consumer.group_metadata, topics, metrics)
         self._loop = Loop(

@@ -1,9 +1,10 @@
 """Settings of the worker, from its options and the environment (UNDERTONE_...)."""
 
+import re
 import socket
 from pathlib import Path
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from messaging.settings import Settings
 
@@ -11,7 +12,7 @@ from messaging.settings import Settings
 class WorkerSettings(Settings):
     """What an operator may choose. Times are in seconds unless the name says otherwise."""
 
-    instance_id: str = Field(default_factory=socket.gethostname, pattern=r"^[A-Za-z0-9._-]{1,200}$")
+    instance_id: str = Field(default_factory=socket.gethostname)
     """Who this worker is to the group, across restarts; two workers of one group must not share it."""
     metrics_host: str = "127.0.0.1"
     metrics_port: int = Field(9464, ge=0, le=65535)
@@ -29,3 +30,10 @@ class WorkerSettings(Settings):
     """How long a worker may be silent before the others take its partitions."""
     transaction_timeout_s: float = Field(20, ge=1, le=900)
     """When the broker aborts what a dead worker has left open, and its partitions can be taken over."""
+
+    @field_validator("instance_id")
+    @classmethod
+    def _as_kafka_wants_it(cls, name: str) -> str:
+        if not re.fullmatch(r"[A-Za-z0-9._-]{1,200}", name):
+            raise ValueError(f"{name[:40]!r} is no name of letters, digits, dots, dashes and underscores")
+        return name
