@@ -79,9 +79,11 @@ def produce(
 ) -> None:
     """Send audio to Kafka as live calls: one stream per channel, paced like speech.
 
-    A stereo file is a call of two people: agent left, customer right, unless --channels says otherwise. Other sample
-    rates are resampled to 8 or 16 kHz. Files that are damaged or empty are reported and left out; the others go
-    through, and the command ends with 1. Ctrl-C ends the streams where they are.
+    A stereo file is a call of two people: agent left, customer right,
+    unless --channels says otherwise. Other sample rates are resampled to 8
+    or 16 kHz. Files that are damaged or empty are reported and left out; the
+    others go through, and the command ends with 1. Ctrl-C ends the streams
+    where they are.
 
     Examples:
 
@@ -89,7 +91,7 @@ def produce(
 
         undertone produce recordings/ --speed max
 
-        arecord -t raw -f S16_LE -r 16000 | undertone produce - --rate 16000 --call-id desk-7
+        arecord -t raw -f S16_LE -r 16000 | undertone produce - --rate 16000
 
         undertone produce call.wav --calls 200 --encoding pcmu --chunk-ms 250
     """

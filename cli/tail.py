@@ -38,9 +38,11 @@ def tail(
     ] = Format.TABLE,
     bootstrap_servers: BootstrapServers = None,
 ) -> None:
-    """Print emotion events as they come: updates while somebody speaks, segments, summaries.
+    """Print emotion events as they come: updates, segments, summaries.
 
-    It reads committed events only and belongs to no group, so it takes nothing from anybody.
+    An update comes twice a second while somebody speaks, a segment when an
+    utterance ends, a summary when the stream ends. It reads committed events
+    only and belongs to no group, so it takes nothing from anybody.
 
     Examples:
 
@@ -48,7 +50,7 @@ def tail(
 
         undertone tail --until-end --format jsonl > events.jsonl
 
-        undertone tail --format jsonl | jq 'select(.type == "segment" and .label == "angry")'
+        undertone tail --format jsonl | jq 'select(.label == "angry")'
     """
     from console.tail import tail as run
     from messaging.settings import KafkaSettings
