@@ -58,7 +58,7 @@ class DeadLetterHeaders(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     undertone_reason: Reason = Field(description="The kind of fault, as counted by the metrics.")
-    undertone_detail: str = Field(max_length=200, description="One line for a person.")
+    undertone_detail: str = Field(max_length=300, description="One line for a person.")
     undertone_topic: str = Field(description="Where the message lay.")
     undertone_partition: str = Field(pattern=_INTEGER)
     undertone_offset: str = Field(pattern=_INTEGER)

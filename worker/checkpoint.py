@@ -15,13 +15,11 @@ from kafka.structs import ConsumerGroupMetadata, OffsetAndMetadata, TopicPartiti
 from inference.engine import StateRecord
 from messaging.letters import dead_letter
 from schemas.dead_letters import Rejected
-from schemas.events import EventEnvelope
+from schemas.events import STRUCTURED_HEADERS, EventEnvelope
 from schemas.topics import Topics
 from worker.metrics import WorkerMetrics
 
 log = logging.getLogger(__name__)
-
-_EVENT_HEADERS = [("content-type", b"application/cloudevents+json; charset=UTF-8")]
 
 
 class Transaction:
@@ -36,7 +34,7 @@ class Transaction:
         for event in events:
             value = event.model_dump_json().encode()
             self._producer.send(
-                self._topics.emotion_events.name, key=event.subject.encode(), value=value, headers=_EVENT_HEADERS
+                self._topics.emotion_events.name, key=event.subject.encode(), value=value, headers=STRUCTURED_HEADERS
             )
 
     def save(self, records: Iterable[StateRecord]) -> None:
