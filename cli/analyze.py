@@ -8,8 +8,7 @@ from typing import Annotated
 
 import typer
 
-from cli.options import Channels, Model
-from cli.produce import WireEncoding, WireRate
+from cli.options import Channels, Model, WireEncoding, WireRate
 from schemas.audio import Encoding
 from schemas.errors import UserError
 

@@ -1,9 +1,26 @@
 """Options that several subcommands share, so that they read the same everywhere."""
 
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+
+class WireEncoding(StrEnum):
+    """Encodings that can be asked for; L16 goes out big-endian, as RFC 2586 has it."""
+
+    L16 = "l16"
+    PCMU = "pcmu"
+    PCMA = "pcma"
+
+
+class WireRate(StrEnum):
+    """Sample rates that streams can have, Hz."""
+
+    NARROW = "8000"
+    WIDE = "16000"
+
 
 BootstrapServers = Annotated[
     str | None,

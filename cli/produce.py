@@ -1,29 +1,13 @@
 """`undertone produce`: audio files, directories or PCM on stdin as live calls on Kafka."""
 
-from enum import StrEnum
 from typing import Annotated
 
 import typer
 
-from cli.options import BootstrapServers, Channels
+from cli.options import BootstrapServers, Channels, WireEncoding, WireRate
 from schemas.audio import Encoding
 
 app = typer.Typer()
-
-
-class WireEncoding(StrEnum):
-    """Encodings that can be asked for; L16 goes out big-endian, as RFC 2586 has it."""
-
-    L16 = "l16"
-    PCMU = "pcmu"
-    PCMA = "pcma"
-
-
-class WireRate(StrEnum):
-    """Sample rates that streams can have, Hz."""
-
-    NARROW = "8000"
-    WIDE = "16000"
 
 
 @app.command()
