@@ -23,14 +23,6 @@ FROM build AS wheel
 COPY . .
 RUN /tools/bin/pip wheel --no-deps --no-build-isolation --wheel-dir /wheel .
 
-FROM runtime-packages AS runtime-venv
-COPY --from=wheel /wheel /wheel
-RUN /tools/bin/pip --python /venv/bin/python install --no-deps --no-index /wheel/*.whl
-
-FROM trainer-packages AS trainer-venv
-COPY --from=wheel /wheel /wheel
-RUN /tools/bin/pip --python /venv/bin/python install --no-deps --no-index /wheel/*.whl
-
 FROM base AS service
 RUN useradd --system --uid 10001 --create-home undertone
 ENV PATH=/venv/bin:$PATH
@@ -39,9 +31,14 @@ WORKDIR /home/undertone
 ENTRYPOINT ["undertone"]
 
 FROM service AS runtime
-COPY --from=runtime-venv /venv /venv
+COPY --from=runtime-packages /venv /venv
 # librosa compiles functions when it is first loaded, 14 s of CPU; this leaves them in the user's cache.
 RUN python -c "import librosa; librosa.filters.mel"
+# Last, so that a change of our code makes a layer of ours and not one of all packages.
+USER root
+RUN --mount=from=build,source=/tools,target=/tools --mount=from=wheel,source=/wheel,target=/wheel \
+    /tools/bin/pip --python /venv/bin/python install --no-deps --no-index /wheel/*.whl
+USER undertone
 
 FROM runtime AS worker
 # Reachable from outside the container; publish it to trusted networks only.
@@ -56,6 +53,10 @@ COPY samples/ /samples/
 CMD ["produce", "--help"]
 
 FROM service AS trainer
-COPY --from=trainer-venv /venv /venv
+COPY --from=trainer-packages /venv /venv
 RUN python -c "import librosa; librosa.filters.mel"
+USER root
+RUN --mount=from=build,source=/tools,target=/tools --mount=from=wheel,source=/wheel,target=/wheel \
+    /tools/bin/pip --python /venv/bin/python install --no-deps --no-index /wheel/*.whl
+USER undertone
 CMD ["train", "--help"]

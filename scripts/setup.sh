@@ -15,6 +15,8 @@ fail() { echo "setup: $*" >&2; exit 1; }
 is_root_on_debian() { command -v apt-get >/dev/null && [ "$(id -u)" = 0 ]; }
 
 update_package_lists() {
+  [ -z "${lists_updated:-}" ] || return 0
+  lists_updated=yes
   echo "setup: apt-get update"
   apt-get update -qq || fail "apt-get update does not work: see its message above"
 }
