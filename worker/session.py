@@ -141,4 +141,8 @@ def _producer(kafka: KafkaSettings, settings: WorkerSettings) -> KafkaProducer:
         kafka,
         f"{kafka.topic_prefix}undertone-worker-{settings.instance_id}",
         transaction_timeout_ms=int(settings.transaction_timeout_s * 1000),
+        # A transaction is flushed as a whole, so nothing is sent before: its records then fill few, large requests.
+        # A partition takes one request after the other, and at the default 16 KiB that is one for four states.
+        linger_ms=60_000,
+        batch_size=512 * 1024,
     )
