@@ -38,7 +38,8 @@ Channels = Annotated[
     str | None,
     typer.Option(
         "--channels",
-        help="The channels' roles, left to right: customer or agent. Default: customer for mono, agent,customer for stereo.",
+        help="The channels' roles, left to right: customer or agent. "
+        "Default: customer for mono, agent,customer for stereo.",
         show_default=False,
     ),
 ]
