@@ -49,6 +49,8 @@ def packed(values: NDArray, dtype: str) -> dict[str, str]:
 
 
 def _strip(bars: list[Bar], labels: tuple[str, ...]) -> dict[str, Any]:
+    # A white edge tells neighbours apart; where there are many it would hide the bars.
+    edge = 1 if len(bars) < 100 else 0
     return {
         "type": "bar",
         "orientation": "h",
@@ -56,7 +58,7 @@ def _strip(bars: list[Bar], labels: tuple[str, ...]) -> dict[str, Any]:
         "base": [round(bar.start_s, 3) for bar in bars],
         "x": [round(bar.end_s - bar.start_s, 3) for bar in bars],
         "width": 1,
-        "marker": {"color": [colour_of(bar.label, labels) for bar in bars], "line": {"width": 1, "color": "white"}},
+        "marker": {"color": [colour_of(bar.label, labels) for bar in bars], "line": {"width": edge, "color": "white"}},
         "text": [bar.label for bar in bars],
         "textposition": "inside",
         "insidetextanchor": "middle",
