@@ -84,7 +84,7 @@ def load(paths: Iterable[Path]) -> Labelled:
         for utterance in _read(path, found):
             resolved = utterance.path.resolve()
             if resolved in seen:
-                found.warnings["files that are listed twice (used once)"] += 1
+                found.warnings["files that are listed twice, used once"] += 1
                 continue
             seen.add(resolved)
             found.utterances.append(utterance)
@@ -109,7 +109,7 @@ def _folder(folder: Path, found: Labelled) -> Iterator[Utterance]:
         if _has_emotions(manifest):
             yield from _manifest(manifest, found)
         else:
-            found.warnings["folders whose manifest.csv has no emotions (left out)"] += 1
+            found.warnings["folders whose manifest.csv has no emotions, left out"] += 1
         return
     for entry in sorted(folder.iterdir()):
         if entry.is_dir() and not entry.name.startswith("."):
@@ -121,9 +121,9 @@ def _folder(folder: Path, found: Labelled) -> Iterator[Utterance]:
 def _published(path: Path, found: Labelled) -> Iterator[Utterance]:
     match recognise(path):
         case None:
-            found.warnings["audio files whose names no known corpus uses (left out)"] += 1
+            found.warnings["audio files whose names no known corpus uses, left out"] += 1
         case _, None:
-            found.warnings["files of a corpus that are no spoken emotion, as songs (left out)"] += 1
+            found.warnings["files of a corpus that are no spoken emotion, as songs, left out"] += 1
         case layout, clip:
             speaker = f"{layout.name}/{clip.speaker}"
             yield Utterance(path, clip.emotion, speaker, layout.name, clip.gender, clip.intensity, clip.statement)
@@ -139,7 +139,7 @@ def _manifest(manifest: Path, found: Labelled) -> Iterator[Utterance]:
 
 def _utterance(manifest: Path, number: int, fields: dict[str, str], default: str, found: Labelled) -> Utterance | None:
     if not all(fields[column] for column in COLUMNS):
-        found.warnings["rows without a path, an emotion or a speaker (left out)"] += 1
+        found.warnings["rows without a path, an emotion or a speaker, left out"] += 1
         return None
     emotion = fields["emotion"].lower()
     if not _LABEL.fullmatch(emotion) or emotion in _RESERVED:
@@ -149,7 +149,7 @@ def _utterance(manifest: Path, number: int, fields: dict[str, str], default: str
         )
     path = manifest.parent / fields["path"]
     if not path.is_file():
-        found.warnings["files that a manifest names but that do not exist (left out)"] += 1
+        found.warnings["files that a manifest names but that do not exist, left out"] += 1
         return None
     # A corpus may come with a manifest of its own; its file names still tell which corpus it is.
     known = recognise(path)
@@ -178,7 +178,7 @@ def _has_emotions(manifest: Path) -> bool:
 
 def _check(found: Labelled) -> None:
     if not found.utterances:
-        seen = "; ".join(f"{count} {what}" for what, count in found.warnings.items())
+        seen = "; ".join(f"{what}: {count}" for what, count in found.warnings.items())
         raise UserError(f"no labelled speech found{f' ({seen})' if seen else ''}; see `undertone train --help`")
     if len(found.labels) < 2:
         raise UserError(f"every utterance is labelled {found.labels[0]!r}: a model needs at least two emotions")

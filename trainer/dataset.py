@@ -55,10 +55,10 @@ def read(
     """
     found, errors = features_of([u.path for u in labelled.utterances], front_end, gate, progress=progress)
     if errors:
-        labelled.warnings[f"files that cannot be read (left out; the first: {errors[0]})"] += len(errors)
+        labelled.warnings[f"files that cannot be read, left out (the first: {errors[0]})"] += len(errors)
     silent = sum(1 for features in found if features is not None and not features.active.any())
     if silent:
-        labelled.warnings["files in which the gate hears no speech (left out)"] += silent
+        labelled.warnings["files in which the gate hears no speech, left out"] += silent
     pairs = [(u, f) for u, f in zip(labelled.utterances, found, strict=True) if f is not None and f.active.any()]
     _check(labelled, pairs)
     kept = _once(labelled, pairs)
@@ -74,10 +74,10 @@ def _once(labelled: Labelled, pairs: list[tuple[Utterance, Features]]) -> list[t
     kept = []
     for utterance, features in pairs:
         if meant.setdefault(features.recording, utterance.emotion) != utterance.emotion:
-            labelled.warnings["recordings that occur again under another emotion (kept)"] += 1
+            labelled.warnings["recordings that occur again under another emotion, kept"] += 1
         identity = (features.recording, utterance.speaker, utterance.emotion)
         if identity in seen:
-            labelled.warnings["files that repeat a recording (used once)"] += 1
+            labelled.warnings["files that repeat a recording, used once"] += 1
             continue
         seen.add(identity)
         kept.append((utterance, features))
@@ -85,7 +85,7 @@ def _once(labelled: Labelled, pairs: list[tuple[Utterance, Features]]) -> list[t
 
 
 def _check(labelled: Labelled, pairs: list[tuple[Utterance, Features]]) -> None:
-    why = "; ".join(f"{count} {what}" for what, count in labelled.warnings.items())
+    why = "; ".join(f"{what}: {count}" for what, count in labelled.warnings.items())
     lost = set(labelled.labels) - {utterance.emotion for utterance, _ in pairs}
     if lost:
         raise UserError(f"no usable file is left of {', '.join(sorted(lost))} ({why})")

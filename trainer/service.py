@@ -55,7 +55,7 @@ def serve(request: Request, console: Console) -> None:
         metrics.trained(outcome)
         figures = page.write(outcome, request.out)
         for what, count in outcome.labelled.warnings.items():
-            console.print(f"[yellow]{count} {what}[/]", highlight=False)
+            console.print(f"[yellow]{what}: {count}[/]", highlight=False)
         console.print(_table(figures))
         console.print(f"{request.out / page.BUNDLE}  {request.out / page.PAGE}", highlight=False, soft_wrap=True)
         if not request.publish:
@@ -75,7 +75,7 @@ def _with_labels(request: Request, settings: KafkaSettings, console: Console) ->
         return options
     found = collect(settings, request.out / "labels")
     for what, count in found.left_out.items():
-        console.print(f"[yellow]{count} labels not used: {what}[/]", highlight=False)
+        console.print(f"[yellow]labels not used, {what}: {count}[/]", highlight=False)
     console.print(f"{found.files} labelled stretches of calls in {found.manifest.parent}", highlight=False)
     paths = tuple(found.manifest if str(path) == KAFKA else path for path in options.data)
     return replace(options, data=paths)

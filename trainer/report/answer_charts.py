@@ -140,7 +140,8 @@ def coverage(trial: Trial, threshold: float) -> Figure:
         axes.plot([share], [there], "o", color="#d1343c")
         axes.annotate(
             f"uncertain below {threshold:.2f}: answers {share:.0%}, {there:.0%} of them right",
-            (share, there), xytext=(-8, 12), textcoords="offset points", ha="right", color=INK,
+            (share, there), xytext=(-4, 26), textcoords="offset points", ha="right", color=INK,
+            bbox={"facecolor": "white", "edgecolor": "none", "pad": 2},
         )  # fmt: skip
     share_axis(axes, "share of right answers")
     share_axis(axes, "share of files answered, the surest first", vertical=False)
@@ -172,7 +173,7 @@ def conditions(trials: Mapping[str, Trial], labels: int) -> Figure:
     heard.axhline(1 / labels, **_DASHED)
     share_axis(heard, "UAR")
     heard.set_title("After so much speech")
-    heard.legend(loc="lower right")
+    heard.legend(loc="upper left", ncols=2)
     return made
 
 
@@ -191,7 +192,6 @@ def fairness(by_speaker: Sequence[GroupScore], by_gender: Sequence[GroupScore]) 
         drawn = genders.bar([s.name for s in by_gender], [s.uar for s in by_gender], color=ACCENT, width=0.55)
         genders.bar_label(drawn, [f"{s.uar:.2f}\nn={s.n}" for s in by_gender], padding=2, color=INK)
         share_axis(genders, "UAR")
-        genders.set_ylim(0, 1.15)
     else:
         genders.text(0.5, 0.5, "the data name\nno gender", transform=genders.transAxes, ha="center", color=SOFT)
         genders.set(xticks=[], yticks=[])

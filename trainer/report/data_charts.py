@@ -43,7 +43,9 @@ def counts(dataset: Dataset) -> Figure:
     files.grid(axis="y", visible=False)
     if len(corpora) > 1:
         files.legend(loc="lower right", ncols=min(len(corpora), 4), bbox_to_anchor=(1.0, 1.0))
-    hours.set(title="Hours by corpus", xlabel="hours")
+    # As tall as if there were one corpus for each emotion: a single bar would fill the whole chart.
+    spare = max(len(dataset.labels) - len(corpora), 0)
+    hours.set(title="Hours by corpus", xlabel="hours", ylim=(len(corpora) - 0.5 + spare, -0.5))
     hours.grid(axis="y", visible=False)
     return made
 
