@@ -51,12 +51,13 @@ def worker(
     others, or its restart, go on from the very frame.
     """
     from messaging.logs import set_up_log
-    from messaging.settings import KafkaSettings
+    from messaging.settings import KafkaSettings, reject_unknown_variables
     from messaging.telemetry import Telemetry
     from worker.service import Worker
     from worker.settings import WorkerSettings
 
     set_up_log()
+    reject_unknown_variables(KafkaSettings, WorkerSettings)
     kafka = KafkaSettings.load(bootstrap_servers=bootstrap_servers)
     settings = WorkerSettings.load(
         instance_id=instance_id, metrics_port=metrics_port, model=model, analyze_agent=analyze_agent

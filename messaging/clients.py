@@ -131,11 +131,13 @@ def _last_reason() -> Iterator[list[str]]:
             reasons.extend(str(error) for error in errors if not isinstance(error, KafkaTimeoutError))
         return False
 
-    log = logging.getLogger("kafka.net.manager")
-    log.addFilter(keep)
-    log.setLevel(logging.WARNING)
+    logs = [logging.getLogger(f"kafka.net.{name}") for name in ("manager", "connection")]
+    for log in logs:
+        log.addFilter(keep)
+        log.setLevel(logging.WARNING)
     try:
         yield reasons
     finally:
-        log.removeFilter(keep)
-        log.setLevel(logging.NOTSET)
+        for log in logs:
+            log.removeFilter(keep)
+            log.setLevel(logging.NOTSET)

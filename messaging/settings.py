@@ -12,8 +12,8 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from schemas.errors import UserError
 
 PREFIX = "UNDERTONE_"
-# Read outside of settings classes: the broker's cache directory, and switches of the tests.
-OTHER_VARIABLES = frozenset({"UNDERTONE_HOME", "UNDERTONE_TEST_KAFKA", "UNDERTONE_TEST_DATA"})
+# Read outside of settings classes: where broker and trainer keep what they make, and switches of the tests.
+OTHER_VARIABLES = frozenset({"UNDERTONE_HOME", "UNDERTONE_CACHE_DIR", "UNDERTONE_TEST_KAFKA", "UNDERTONE_TEST_DATA"})
 
 
 class Settings(BaseSettings):

@@ -79,7 +79,7 @@ class Loop:
             transaction.reject(batch.rejected)
         self._check_in.restart()
         self._quarantine.passed(batch.records)
-        self._metrics.count(batch.chunks, batch.rejected, heard)
+        self._metrics.count(batch, heard)
 
     def _hear(self, batch: Batch) -> Heard:
         try:

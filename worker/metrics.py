@@ -1,15 +1,14 @@
 """The worker's metrics. `docs/metrics.md` is their specification; a test keeps the two equal."""
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info
 
 from inference.intake import Heard
-from schemas.audio import AudioChunk
 from schemas.card import ModelCard
-from schemas.dead_letters import Rejected
+from worker.batch import Batch
 
 # A transaction of a quiet worker takes 5 ms, a full batch up to a second, a broker's restart some ten.
 _STAGE_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10, 60)
@@ -33,7 +32,7 @@ class WorkerMetrics:
         self.clicks = Counter("undertone_clicks", "Sounds too short to be an utterance.", registry=registry)
         self.event_delay = Histogram(
             "undertone_event_delay_seconds",
-            "From the Kafka timestamp of an event's last chunk to the event's commit.",
+            "From the Kafka timestamp of the last chunk that an event needed to its commit.",
             buckets=_DELAY_BUCKETS,
             registry=registry,
         )
@@ -78,21 +77,22 @@ class WorkerMetrics:
         with suppress(KeyError):  # it left before its lag was known
             self.lag.remove(str(partition))
 
-    def count(self, chunks: Sequence[AudioChunk], letters: Sequence[tuple[object, Rejected]], heard: Heard) -> None:
+    def count(self, batch: Batch, heard: Heard) -> None:
         """Count a batch that has been committed."""
-        self.chunks.inc(len(chunks))
-        self.chunk_bytes.inc(sum(len(chunk.audio) for chunk in chunks))
+        self.chunks.inc(len(batch.chunks))
+        self.chunk_bytes.inc(sum(len(chunk.audio) for chunk in batch.chunks))
         self.skipped.inc(heard.skipped)
         self.gaps.inc(heard.gaps)
         self.repeats.inc(heard.repeats)
         self.clicks.inc(heard.clicks)
-        for _, rejected in letters:
+        for _, rejected in batch.rejected:
             self.dead_letters.labels(rejected.reason).inc()
-        newest_ms = {chunk.stream: chunk.place.timestamp_ms for chunk in chunks if chunk.place}
         for event in heard.events:
             self.events.labels(event.data.type).inc()
-            if event.subject in newest_ms:
-                self.event_delay.observe(max(0.0, time.time() - newest_ms[event.subject] / 1000))
+            audio = event.data.audio
+            record = batch.records.get((audio.partition, audio.last_offset)) if audio else None
+            if record:  # else the event needed nothing of this batch: its stream was closed for being idle
+                self.event_delay.observe(max(0.0, time.time() - record.timestamp / 1000))
 
     def model_in_use(self, card: ModelCard) -> None:
         """Tell which model new segments take."""
