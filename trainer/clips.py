@@ -80,7 +80,7 @@ def one_hot(labels: NDArray[np.integer], n_classes: int) -> NDArray[np.float32]:
 
 def step_mask(speech: NDArray[np.bool_]) -> NDArray[np.float32]:
     """[F] frames -> [F / 4] steps: a step is speech where any of its frames is. F is a multiple of 4."""
-    return speech.reshape(-1, FRAMES_PER_STEP).any(axis=1).astype(np.float32)
+    return np.asarray(speech.reshape(-1, FRAMES_PER_STEP).any(axis=1), np.float32)
 
 
 def segments(speech: NDArray[np.bool_]) -> list[tuple[int, int]]:

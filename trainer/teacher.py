@@ -45,7 +45,7 @@ class WhisperEncoder:
         """
         samples = samples * (0.5 / max(float(np.abs(samples).max(initial=0.0)), 1e-4))
         layers = self._layers(np.concatenate([samples, np.zeros(RATE, np.float32)]))
-        heard = layers[:, : max(len(samples) // 320, 1)]
+        heard = layers[:, : max(len(samples) // 320, 2)]
         return np.concatenate([heard.mean(1), heard.std(1, ddof=1)], axis=1).reshape(-1)
 
     def _layers(self, samples: NDArray[np.float32]) -> NDArray[np.float32]:
