@@ -26,9 +26,10 @@ lint: ## ruff and mypy
 	@.venv/bin/ruff format --check .
 	@.venv/bin/mypy
 
-docs: ## Generate docs/schemas and docs/asyncapi.json from schemas/
+docs: ## Generate docs/schemas, docs/asyncapi.json and docs/model-card.md
 	@scripts/setup.sh dev
 	@.venv/bin/python -m schemas.documents
+	@.venv/bin/undertone models show --format markdown > docs/model-card.md
 
 UV = .venv/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header
 lock: ## Renew requirements/*.lock from pyproject.toml

@@ -1,5 +1,6 @@
 """`undertone models`: look at a model bundle, and check that it can be trusted and run."""
 
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -14,15 +15,30 @@ Bundle = Annotated[
 ]
 
 
+class CardFormat(StrEnum):
+    """How a card is printed."""
+
+    TABLE = "table"
+    MARKDOWN = "markdown"
+
+
 @models.command()
-def show(bundle: Bundle = None) -> None:
+def show(
+    bundle: Bundle = None,
+    format: Annotated[CardFormat, typer.Option("--format", help="For a terminal, or a page.")] = CardFormat.TABLE,
+) -> None:
     """Print the model card: what it hears, how well, what it was trained on, and what it may be used for."""
     from rich.console import Console
 
+    from analysis.card_page import card_page
     from analysis.inspection import card_table
     from inference.bundle import DEFAULT_BUNDLE, read_bundle
 
-    Console().print(card_table(read_bundle(bundle or DEFAULT_BUNDLE).card))
+    card = read_bundle(bundle or DEFAULT_BUNDLE).card
+    if format is CardFormat.MARKDOWN:
+        typer.echo(card_page(card), nl=False)
+    else:
+        Console().print(card_table(card))
 
 
 @models.command()

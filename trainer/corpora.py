@@ -37,11 +37,12 @@ class Utterance:
 
 @dataclass(slots=True)
 class Labelled:
-    """What was found: utterances, the licences that manifests state, and counted warnings (`what`: how many)."""
+    """What was found: utterances, licences that manifests state, counted warnings, a line for each unreadable file."""
 
     utterances: list[Utterance] = field(default_factory=list)
     licences: dict[str, str] = field(default_factory=dict)
     warnings: Counter[str] = field(default_factory=Counter)
+    errors: list[str] = field(default_factory=list)
 
     @property
     def labels(self) -> tuple[str, ...]:

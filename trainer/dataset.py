@@ -55,7 +55,8 @@ def read(
     """
     found, errors = features_of([u.path for u in labelled.utterances], front_end, gate, progress=progress)
     if errors:
-        labelled.warnings[f"files that cannot be read, left out (the first: {errors[0]})"] += len(errors)
+        labelled.warnings["files that cannot be read, left out"] += len(errors)
+        labelled.errors += errors
     silent = sum(1 for features in found if features is not None and not features.active.any())
     if silent:
         labelled.warnings["files in which the gate hears no speech, left out"] += silent
@@ -85,7 +86,8 @@ def _once(labelled: Labelled, pairs: list[tuple[Utterance, Features]]) -> list[t
 
 
 def _check(labelled: Labelled, pairs: list[tuple[Utterance, Features]]) -> None:
-    why = "; ".join(f"{what}: {count}" for what, count in labelled.warnings.items())
+    counted = (f"{what}: {count}" for what, count in labelled.warnings.items())
+    why = "; ".join((*counted, *labelled.errors[:1]))
     lost = set(labelled.labels) - {utterance.emotion for utterance, _ in pairs}
     if lost:
         raise UserError(f"no usable file is left of {', '.join(sorted(lost))} ({why})")

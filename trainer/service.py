@@ -24,6 +24,7 @@ KAFKA = "kafka:"
 
 # An epoch of a few thousand clips takes minutes; only a run that stands still for an hour is dead.
 _PULSE_S = 3600.0
+_MOST_ERRORS = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +57,8 @@ def serve(request: Request, console: Console) -> None:
         figures = page.write(outcome, request.out)
         for what, count in outcome.labelled.warnings.items():
             console.print(f"[yellow]{what}: {count}[/]", highlight=False)
+        for error in outcome.labelled.errors[:_MOST_ERRORS]:
+            console.print(f"  {error}", highlight=False, markup=False, soft_wrap=True)
         console.print(_table(figures))
         console.print(f"{request.out / page.BUNDLE}  {request.out / page.PAGE}", highlight=False, soft_wrap=True)
         if not request.publish:
