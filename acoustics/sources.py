@@ -1,10 +1,12 @@
 """What can be played: audio files, the files of a directory, and PCM on standard input."""
 
+import os
+import select
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, cast
+from typing import BinaryIO, Literal, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -64,10 +66,13 @@ def open_file(path: str, rate: Rate | None) -> Recording:
     return Recording(path, wanted, info.channels, info.seconds, read_blocks(Path(path), wanted))
 
 
-def open_stdin(rate: Rate | None, channels: int, encoding: Encoding) -> Recording:
+def open_stdin(
+    rate: Rate | None, channels: int, encoding: Encoding, stopping: Callable[[], bool] = lambda: False
+) -> Recording:
     """Headerless PCM on standard input: little-endian for `l16`, else G.711; interleaved where `channels` > 1.
 
-    Without a `rate` it is taken for 8000 Hz in G.711, as telephony has it, and 16000 Hz in L16.
+    Without a `rate` it is taken for 8000 Hz in G.711, as telephony has it, and 16000 Hz in L16. Once `stopping()` is
+    true the input is at its end, also in the middle of a silence on the pipe.
 
     Raises:
         UserError: standard input is a terminal.
@@ -76,4 +81,28 @@ def open_stdin(rate: Rate | None, channels: int, encoding: Encoding) -> Recordin
         raise UserError("`-` reads PCM from standard input, which is a terminal: pipe audio into it")
     own: Rate = rate or (16000 if encoding is Encoding.L16 else 8000)
     name = cast(Literal["l16", "pcmu", "pcma"], encoding.value)
-    return Recording("stdin", own, channels, None, read_pcm(sys.stdin.buffer, own, channels, name), live=True)
+    pipe = cast(BinaryIO, _Pipe(sys.stdin.fileno(), stopping))
+    return Recording("stdin", own, channels, None, read_pcm(pipe, own, channels, name), live=True)
+
+
+class _Pipe:
+    """Reads a file descriptor without being stuck in a read when it is time to stop."""
+
+    def __init__(self, descriptor: int, stopping: Callable[[], bool]) -> None:
+        self._descriptor = descriptor
+        self._stopping = stopping
+
+    def read(self, size: int) -> bytes:
+        """`size` bytes, fewer at the end of the input, none where it was stopped."""
+        data = bytearray()
+        while len(data) < size:
+            # A signal's handler does not end a system call that Python waits in: look up four times a second.
+            if not select.select([self._descriptor], [], [], 0.25)[0]:
+                if self._stopping():
+                    return b""
+                continue
+            more = os.read(self._descriptor, size - len(data))
+            if not more:
+                break
+            data += more
+        return bytes(data)

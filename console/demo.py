@@ -45,7 +45,12 @@ def demo(settings: KafkaSettings, console: Console) -> int:
     """
     if not all((SAMPLES / name).exists() for name in REPLAY):
         raise UserError(f"the demo's recordings are not in {SAMPLES}: run it from a clone of the repository")
-    logs = Path(tempfile.mkdtemp(prefix="undertone-demo-"))
+    try:
+        logs = Path(tempfile.mkdtemp(prefix="undertone-demo-"))
+    except OSError as error:
+        raise UserError(
+            f"no place for the demo's logs: {error}; set TMPDIR to a directory that can be written"
+        ) from error
     _say(console, f"logs are in {logs}")
     try:
         with _terminable(), ExitStack() as stack:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
+from messaging.telemetry import Pulse
 from producer.metrics import Metrics
 from producer.playback import Playback
 from producer.sender import Sender
@@ -15,6 +16,8 @@ from schemas.errors import UserError
 
 # A live file holds a decoder and a file descriptor; the usual limit of descriptors is 1,024.
 MAX_LIVE_FILES = 100
+# Slow replays wait longer than this for a chunk, but the loop still shows that it lives.
+_LONGEST_WAIT_S = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +48,14 @@ class Replay:
     """Plays sources: at speed max one after the other, else all at the same time, at most 100 of them."""
 
     def __init__(
-        self, sender: Sender, *, speed: float, stop: threading.Event, reporter: Reporter, metrics: Metrics
+        self,
+        sender: Sender,
+        *,
+        speed: float,
+        stop: threading.Event,
+        reporter: Reporter,
+        metrics: Metrics,
+        pulse: Pulse,
     ) -> None:
         self.bad = 0  # sources that were damaged or empty
         self._sender = sender
@@ -53,6 +63,7 @@ class Replay:
         self._stop = stop
         self._reporter = reporter
         self._metrics = metrics
+        self._pulse = pulse
         self._playing: list[tuple[float, int, Playback]] = []
         self._turns = 0
 
@@ -60,13 +71,14 @@ class Replay:
         """Play until all is sent, or until `stop` is set: then streams that have begun are ended where they are."""
         waiting = iter(sources)
         while not self._stop.is_set():
+            self._pulse.beat()
             if self._due_in() > 0 and self._open_next(waiting):
                 continue
             if not self._playing:
                 return
             wait_s = self._due_in()
             if wait_s > 0:
-                self._stop.wait(wait_s)
+                self._stop.wait(min(wait_s, _LONGEST_WAIT_S))
             else:
                 self._send_next()
         while self._playing:

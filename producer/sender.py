@@ -5,7 +5,7 @@ import time
 from functools import partial
 
 from kafka import KafkaProducer
-from kafka.errors import KafkaError
+from kafka.errors import KafkaError, KafkaTimeoutError
 
 from producer.metrics import Metrics
 from schemas.audio import AudioChunk
@@ -17,6 +17,7 @@ MAX_BYTES = 16 * 1024 * 1024
 MAX_RECORDS = 2000
 # After this many failures in a row with nothing delivered the broker is gone for good: say so and stop.
 GIVE_UP_AFTER = 200
+_CLOSE_S = 2.0
 
 
 class Sender:
@@ -66,19 +67,20 @@ class Sender:
         future.add_errback(partial(self._lost, size))
 
     def flush(self, timeout_s: float | None = None) -> None:
-        """Wait until everything in flight is delivered or has failed, at most `timeout_s`; the rest then failed."""
-        deadline = None if timeout_s is None else time.monotonic() + timeout_s
+        """Wait until everything in flight is delivered or has failed, at most `timeout_s`."""
         try:
             self._producer.flush(timeout=timeout_s)
-        except KafkaError as error:
-            self.first_error = self.first_error or describe(error)
-        # The client's flush returns before the callbacks of the last batch have run.
+        except KafkaTimeoutError:
+            self.first_error = self.first_error or f"no answer within {timeout_s:.0f} s"
+
+    def close(self) -> None:
+        """Let go of the client. What is still in flight has failed; `delivered` and `failed` are final now."""
+        # Where something is left, kafka-python's close() raises and lets its thread run on; this fails it first.
+        self._producer._sender.force_close()
+        self._producer.close(timeout=_CLOSE_S)
         with self._changed:
-            while self._records and (deadline is None or time.monotonic() < deadline):
-                self._changed.wait(0.1)
-            if self._records:
-                self.failed += self._records
-                self.first_error = self.first_error or f"no answer within {timeout_s:.0f} s"
+            # The last batch's callbacks may still be running in the client's thread.
+            self._changed.wait_for(lambda: not self._records, _CLOSE_S)
 
     def _took(self, size: int, sent: float, _metadata: object) -> None:
         self._metrics.delivered(size, time.monotonic() - sent)

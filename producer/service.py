@@ -3,12 +3,8 @@
 import contextlib
 import functools
 import math
-import signal
-import sys
-import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from types import FrameType
 
 from rich.console import Console
 
@@ -22,6 +18,7 @@ from producer.playback import Options, Playback
 from producer.progress import reporter
 from producer.replay import Replay, Source
 from producer.sender import Sender
+from producer.stop import Stop
 from schemas.errors import UserError
 from schemas.streams import call_ids, copies
 from schemas.topics import Topics
@@ -62,21 +59,29 @@ def produce(request: Request, settings: KafkaSettings, console: Console) -> int:
     Raises:
         UserError: no Kafka, no topic, an impossible request; nothing was sent.
     """
-    sources = list(_sources(request))
+    stop = Stop()
+    sources = list(_sources(request, stop))
     metrics = Metrics()
     topic = Topics(settings.topic_prefix).call_audio
     with admin(settings) as client:
         require_topics(client, topic)
     with contextlib.ExitStack() as stack:
-        stop = stack.enter_context(_stopping())
-        client = stack.enter_context(audio_producer(settings))
+        stack.enter_context(stop)
+        sender = Sender(audio_producer(settings), topic.name, metrics)
+        stack.callback(sender.close)
         pulse = Pulse(ready=True)
         if request.metrics_port is not None:
             telemetry = stack.enter_context(Telemetry("127.0.0.1", request.metrics_port, metrics.registry, pulse))
             console.print(f"metrics on http://127.0.0.1:{telemetry.port}/metrics", highlight=False)
-        sender = Sender(client, topic.name, metrics)
         with reporter(console) as progress:
-            replay = Replay(sender, speed=request.options.speed, stop=stop.event, reporter=progress, metrics=metrics)
+            replay = Replay(
+                sender,
+                speed=request.options.speed,
+                stop=stop.event,
+                reporter=progress,
+                metrics=metrics,
+                pulse=pulse,
+            )
             replay.run(sources)
         sender.flush(STOP_FLUSH_S if stop.event.is_set() else None)
     _account(sender, replay.bad, len(sources), console)
@@ -85,18 +90,18 @@ def produce(request: Request, settings: KafkaSettings, console: Console) -> int:
     return 1 if replay.bad or sender.failed else 0
 
 
-def _sources(request: Request) -> Iterator[Source]:
+def _sources(request: Request, stop: Stop) -> Iterator[Source]:
     names = find(request.paths)
     ids = call_ids(["stdin"] if names == [STDIN] else names, request.call_id)
     for name, call_id in zip(names, ids, strict=True):
-        yield Source(name, functools.partial(_open, request, name, call_id))
+        yield Source(name, functools.partial(_open, request, stop, name, call_id))
 
 
-def _open(request: Request, name: str, call_id: str) -> Playback:
+def _open(request: Request, stop: Stop, name: str, call_id: str) -> Playback:
     options = request.options
     if name == STDIN:
         channels = options.roles.count(",") + 1 if options.roles else 1
-        recording = open_stdin(request.rate, channels, options.encoding)
+        recording = open_stdin(request.rate, channels, options.encoding, stop.event.is_set)
     else:
         recording = open_file(name, request.rate)
     return Playback(recording, copies(call_id, request.calls), options)
@@ -109,30 +114,3 @@ def _account(sender: Sender, bad: int, sources: int, console: Console) -> None:
         console.print(
             f"{sender.failed} chunks are NOT in Kafka: {sender.first_error}", style="red", markup=False, soft_wrap=True
         )
-
-
-class _Stop:
-    def __init__(self) -> None:
-        self.event = threading.Event()
-        self.code = 0
-
-
-@contextlib.contextmanager
-def _stopping() -> Iterator[_Stop]:
-    """The first SIGINT or SIGTERM asks for an orderly end; the second Ctrl-C leaves at once."""
-    stop = _Stop()
-
-    def ask(number: int, _frame: FrameType | None) -> None:
-        if stop.code:
-            raise KeyboardInterrupt
-        stop.code = 128 + number
-        stop.event.set()
-        # Not through the console: it could be inside its own lock at this moment.
-        sys.stderr.write("\nstopping: ending the streams that have begun; Ctrl-C again leaves at once\n")
-
-    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield stop
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

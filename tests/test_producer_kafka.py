@@ -2,11 +2,13 @@
 
 import math
 import os
+import re
 import shutil
 import signal
 import subprocess
 import sys
 import time
+import urllib.request
 from collections import defaultdict
 from pathlib import Path
 
@@ -17,7 +19,10 @@ from rich.console import Console
 
 from acoustics.codecs import decode, encode
 from acoustics.decode import load
+from messaging.broker import local_broker
+from messaging.clients import admin
 from messaging.settings import KafkaSettings
+from messaging.topics import ensure_topics
 from producer.playback import Options
 from producer.service import Request, parse_speed, produce
 from schemas.audio import AudioChunk, Encoding, RecordPlace
@@ -170,9 +175,21 @@ def test_ctrl_c_ends_the_streams_and_exits_130(
     kafka_settings: KafkaSettings, kafka_environment: dict[str, str], topics: Topics
 ) -> None:
     process = subprocess.Popen(
-        [*UNDERTONE, "produce", str(CALL), "--calls", "3"], env=kafka_environment, stdout=subprocess.PIPE, text=True
+        [*UNDERTONE, "produce", str(CALL), "--calls", "3", "--metrics-port", "0"],
+        env=kafka_environment,
+        stdout=subprocess.PIPE,
+        text=True,
     )
     try:
+        assert process.stdout
+        url = process.stdout.readline().removeprefix("metrics on ").strip()
+        for path, expected in {
+            "metrics": "undertone_producer_open_streams",
+            "healthz": "alive",
+            "readyz": "ready",
+        }.items():
+            with urllib.request.urlopen(url.replace("metrics", path), timeout=10) as answer:
+                assert expected in answer.read().decode()
         while sum(map(len, sent(kafka_settings, topics).values())) < 8:
             assert process.poll() is None
             time.sleep(0.2)
@@ -186,6 +203,52 @@ def test_ctrl_c_ends_the_streams_and_exits_130(
         heard = np.concatenate([decode(chunk.audio, Encoding.L16) for chunk in chunks])
         side = 0 if stream.endswith("agent") else 1
         check_whole(chunks, samples[: len(heard), side].copy(), Encoding.L16, 500)
+
+
+def test_a_silent_pipe_does_not_hold_up_ctrl_c(kafka_environment: dict[str, str], topics: Topics) -> None:
+    process = subprocess.Popen(
+        [*UNDERTONE, "produce", "-", "--rate", "16000"],
+        env=kafka_environment,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )
+    try:
+        assert process.stdin
+        assert process.stdout
+        process.stdin.write(b"\1\0" * 16_000)
+        process.stdin.flush()
+        assert b"stdin -> stdin: customer" in process.stdout.readline()
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(20) == 143
+    finally:
+        process.kill()
+
+
+@pytest.mark.slow
+def test_chunks_that_kafka_does_not_take_are_counted() -> None:
+    with local_broker() as broker:
+        settings = KafkaSettings(bootstrap_servers=broker.bootstrap_servers)
+        with admin(settings) as client:
+            ensure_topics(client, Topics())
+        process = subprocess.Popen(
+            [*UNDERTONE, "produce", str(CALL), "--chunk-ms", "100"],
+            env=os.environ | {"UNDERTONE_BOOTSTRAP_SERVERS": broker.bootstrap_servers},
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        assert process.stdout
+        process.stdout.readline()
+        time.sleep(1)
+    # Kafka is gone now, and the call goes on.
+    time.sleep(1)
+    process.send_signal(signal.SIGINT)
+    told, _ = process.communicate(timeout=60)
+    assert process.returncode == 130
+    (seconds,) = map(float, re.findall(r"ended after (\S+) s", told))
+    counted = re.findall(r"^(\d+) chunks (?:from 1 of 1 sources are|are NOT) in Kafka", told, re.MULTILINE)
+    # Both channels' chunks, and both streams' ends.
+    assert sum(map(int, counted)) == 2 * round(seconds * 10) + 2
+    assert int(counted[1]) > 0
 
 
 def test_a_missing_topic_is_named(kafka_settings: KafkaSettings) -> None:
