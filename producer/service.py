@@ -20,7 +20,7 @@ from producer.replay import Replay, Source
 from producer.sender import Sender
 from producer.stop import Stop
 from schemas.errors import UserError
-from schemas.streams import call_ids, copies
+from schemas.streams import call_ids, copies, voices
 from schemas.topics import Topics
 
 # After Ctrl-C a person waits this long for chunks in flight, not the two minutes of a delivery's timeout.
@@ -59,6 +59,8 @@ def produce(request: Request, settings: KafkaSettings, console: Console) -> int:
     Raises:
         UserError: no Kafka, no topic, an impossible request; nothing was sent.
     """
+    if roles := request.options.roles:
+        voices(roles, roles.count(",") + 1)  # a role that is none fits no file
     stop = Stop()
     sources = list(_sources(request, stop))
     metrics = Metrics()

@@ -188,7 +188,7 @@ def test_ctrl_c_ends_the_streams_and_exits_130(
             "healthz": "alive",
             "readyz": "ready",
         }.items():
-            with urllib.request.urlopen(url.replace("metrics", path), timeout=10) as answer:
+            with urllib.request.urlopen(url.replace("metrics", path), timeout=10) as answer:  # noqa: S310  our own
                 assert expected in answer.read().decode()
         while sum(map(len, sent(kafka_settings, topics).values())) < 8:
             assert process.poll() is None
@@ -264,6 +264,11 @@ def test_no_kafka_is_one_line_and_exit_2() -> None:
     assert done.returncode == 2
     assert done.stderr.count("\n") == 1
     assert "no Kafka at 127.0.0.1:9" in done.stderr
+
+
+def test_a_role_that_is_none_is_said_before_anything_is_sent(kafka_settings: KafkaSettings) -> None:
+    with pytest.raises(UserError, match="'caller' is no role"):
+        produce(request(CALL, roles="agent,caller"), kafka_settings, Console(quiet=True))
 
 
 @pytest.mark.parametrize("text", ["0", "-1", "fast", "nan", "inf", ""])
