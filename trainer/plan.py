@@ -1,5 +1,6 @@
 """What a training run is asked for, and the choices that follow from it: start, split, recipe."""
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +14,9 @@ from trainer.weights import Start, load_start, weights_path
 
 # With fewer clips per emotion the whole network would learn them by heart: only its head is trained.
 _HANDFUL = 40
-_FEWEST_DRAWS = 640
+# Clips drawn for an epoch. A few hundred clips fill too few batches to learn from; ten thousand take more than the
+# quarter of an hour that thirty epochs may, and come up in turn over several epochs instead.
+_FEWEST_DRAWS, _MOST_DRAWS = 640, 3200
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +34,11 @@ class Options:
     test_speakers: tuple[str, ...] = ()
     folds: int | None = None
     noise: tuple[Path, ...] = ()
+
+    def __post_init__(self) -> None:
+        # Ten digits of a checksum follow, and the whole is a model version of at most 64.
+        if not re.fullmatch(r"[a-z0-9][a-z0-9._-]{0,52}", self.name):
+            raise UserError(f"--name {self.name}: want small letters, digits, dots, _ and -, at most 53")
 
 
 def choose_start(options: Options, labelled: Labelled) -> tuple[Start | None, str]:
@@ -74,8 +82,7 @@ def choose_splits(options: Options, dataset: Dataset) -> list[Split]:
 
 def choose_recipe(options: Options, clips: int, labels: int, started: bool) -> Recipe:
     """The shipped model's recipe; for a handful of clips on trained weights, the head alone."""
-    # A few clips are one or two batches: they are drawn often, each time augmented anew.
-    draws = max(clips, _FEWEST_DRAWS)
+    draws = min(max(clips, _FEWEST_DRAWS), _MOST_DRAWS)
     recipe = Recipe(clips_per_epoch=draws, freeze_trunk=started and clips < _HANDFUL * labels)
     if options.epochs:
         recipe = recipe.model_copy(update={"epochs": options.epochs})

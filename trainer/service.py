@@ -45,6 +45,10 @@ def serve(request: Request, console: Console) -> None:
     Raises:
         UserError: bad data, a folder that cannot be written, no Kafka, or a candidate that is not to be published.
     """
+    try:
+        request.out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"--out {request.out}: cannot be written ({error.strerror})") from None
     settings = KafkaSettings.load(bootstrap_servers=request.bootstrap_servers)
     # Asked before an hour of training, not after it.
     running = publish.running_model(settings) if request.publish else None
@@ -121,9 +125,7 @@ def _shown(console: Console, metrics: TrainerMetrics, pulse: Pulse) -> Iterator[
 def _table(figures: dict[str, Any]) -> Table:
     test = figures["test"]
     low, high = test["uar_interval_over_speakers"]
-    table = Table(
-        "speakers not heard in training", "UAR", "accuracy", "macro F1", "ECE", title=figures["model_version"]
-    )
+    table = Table("speakers not heard", "UAR", "accuracy", "macro F1", "ECE", title=figures["model_version"])
     for name, part in {"clean": test, **figures["conditions"]}.items():
         interval = f" ({low:.2f} to {high:.2f})" if name == "clean" else ""
         cells = (f"{part[key]:.3f}" for key in ("accuracy", "macro_f1", "ece"))

@@ -72,8 +72,9 @@ def with_test_speakers(
             if name in (utterance.speaker, utterance.speaker.partition("/")[2], f"{utterance.corpus}/*")
         }
         if not fits:
-            known = ", ".join(sorted({utterance.speaker for utterance in utterances})[:12])
-            raise UserError(f"no speaker {name!r} in the data; there are {known}, ...")
+            known = sorted({utterance.speaker for utterance in utterances})
+            some = ", ".join(known[:12]) + (", ..." if len(known) > 12 else "")
+            raise UserError(f"no speaker {name!r} in the data; there are {some}")
         chosen |= fits
     rest = set(groups) - chosen
     if not rest:

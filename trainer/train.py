@@ -85,7 +85,8 @@ def run(options: Options, progress: Progress) -> Outcome:
     progress(said, 0, 0)
     course = _Course(options, labelled, start, progress)
     splits = choose_splits(options, course.dataset)
-    networks = [course.tested(split, f"{number}/{len(splits)}") for number, split in enumerate(splits, start=1)]
+    titles = [f"Training {k}/{len(splits)}" for k in range(1, len(splits) + 1)] if len(splits) > 1 else ["Training"]
+    networks = [course.tested(split, title) for split, title in zip(splits, titles, strict=True)]
     heard = {name: joined([network.trials[name] for network in networks]) for name in networks[0].trials}
     final = networks[0] if len(networks) == 1 else course.on_everybody(networks)
     bundle = with_metrics(final.bundle, _figures(heard) | {"us_per_s": us_per_second(final.bundle)})
@@ -125,9 +126,9 @@ class _Course:
         self.noises = self._noises()
         self.recipe = choose_recipe(options, len(self.dataset.utterances), len(labels), start is not None)
 
-    def tested(self, split: Split, number: str) -> Trained:
+    def tested(self, split: Split, title: str) -> Trained:
         """Train on a split, and hear its test speakers."""
-        model, history = self._fit(split.train, split.valid, f"Training {number}", self.recipe)
+        model, history = self._fit(split.train, split.valid, title, self.recipe)
         bundle = self._pack(model, (*split.train, *split.valid), self._calibrate(model, split.valid))
         clips = self.dataset.clips(split.test)
 

@@ -20,7 +20,6 @@ _STYLE: Any = {
     "axes.labelcolor": SOFT,
     "axes.titlecolor": INK,
     "axes.titlesize": 10.5,
-    "axes.titleweight": "medium",
     "axes.titlelocation": "left",
     "axes.spines.top": False,
     "axes.spines.right": False,
