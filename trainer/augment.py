@@ -25,14 +25,14 @@ class Augmentation(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    speed: float = 0.12  # tempo and, separately, pitch by a factor of 1 +- this
-    gain_db: float = 12.0
-    tilt_db: float = 6.0  # slope of the channel over the whole band, +- this
-    telephone: float = 0.2  # share of clips cut to about 300..3400 Hz
-    noise: float = 0.5  # share of clips with noise
-    snr_db: tuple[float, float] = (0.0, 30.0)
-    frequency_mask: int = 8  # bands, at most, twice
-    time_mask: int = 12  # frames, at most, twice
+    speed: float = 0.08  # tempo and, separately, pitch by a factor of 1 +- this
+    gain_db: float = 9.0
+    tilt_db: float = 3.0  # slope of the channel over the whole band, +- this
+    telephone: float = 0.1  # share of clips cut to about 300..3400 Hz
+    noise: float = 0.4  # share of clips with noise
+    snr_db: tuple[float, float] = (3.0, 25.0)
+    frequency_mask: int = 5  # bands, at most, twice
+    time_mask: int = 6  # frames, at most, twice
 
 
 class Augmenter:
@@ -90,7 +90,7 @@ class Augmenter:
         shift = voice - np.log(np.exp(noise).mean() + 1e-10)
         snr = self.rng.uniform(*self.how.snr_db)
         noise = noise + np.float32(shift - snr * LOG_PER_DB)
-        if self.rng.random() < 0.5:  # the gate's floor has settled on the noise
+        if self.rng.random() < 0.4:  # the gate's floor has settled on the noise
             loud = level_db[speech]
             floor = 10 * np.log10(np.mean(10 ** (loud / 10)) + 1e-10) - snr if len(loud) else -99.0
             speech = hang_over(speech & (level_db > floor + GATE_MARGIN_DB))

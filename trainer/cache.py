@@ -60,9 +60,17 @@ def clean(samples: NDArray[np.int16]) -> tuple[NDArray[np.int16], int]:
     return samples, _RATE
 
 
+def at_speed(samples: NDArray[np.int16], factor: float) -> tuple[NDArray[np.int16], int]:
+    """Played faster or slower, so higher or lower too: another voice saying the same."""
+    blocks = [samples[:, None].astype(np.float32) / np.float32(FULL_SCALE)]
+    return np.concatenate(list(resampled(blocks, 1, round(_RATE * factor), _RATE)))[:, 0], _RATE
+
+
 VARIANTS: dict[str, Callable[[NDArray[np.int16]], tuple[NDArray[np.int16], int]]] = {
     "clean": clean,
     "telephone": telephone,
+    "slower": partial(at_speed, factor=0.9),
+    "faster": partial(at_speed, factor=1.1),
 }
 
 

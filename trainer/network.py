@@ -36,7 +36,7 @@ class NetworkSpec(BaseModel):
     channels: tuple[int, ...] = Field(default=(24, 40, 64, 64), min_length=3, max_length=4)
     dense: int = Field(default=128, ge=16, le=256)
     heads: int = Field(default=4, ge=1, le=16)
-    dropout: float = Field(default=0.3, ge=0.0, lt=1.0)
+    dropout: float = Field(default=0.1, ge=0.0, lt=1.0)
 
     @property
     def context_frames(self) -> int:

@@ -1,0 +1,236 @@
+"""How the bundle in this repository was made, to be run again.
+
+    python -m trainer.shipped --data RAVDESS TESS nEMO EmoDB --noise ESC-10 --work FOLDER --out model.zip [--folds]
+
+    1. the teacher hears every clip (teacher.py): embeddings, kept in FOLDER
+    2. pretraining on the other corpora: labels where a corpus has them, and the teacher's hints
+    3. fine-tuning on the target corpus, at three speeds, with soft targets and hints, some of the others mixed in
+    4. temperature: by folds over the target's speakers, who are then heard by a network that never met them
+
+--folds tests steps 3 and 4 on the target's published folds. Step 2 is shared: no target speaker is in it. On a
+folds' training speakers alone rest the fine-tuning, the teacher's soft targets and the temperature.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from acoustics.decode import expand, load
+from analysis.metrics import ece
+from inference.bundle import bundle_bytes
+from inference.model import softmax
+from schemas.card import CalibrationSpec, FrontEndSpec, GateSpec, SegmentSpec
+from trainer.cache import VARIANTS, features_of
+from trainer.calibration import calibrate
+from trainer.clips import Clips, concatenate
+from trainer.corpora import load as load_corpora
+from trainer.dataset import read
+from trainer.distill import blend, fit_hints, soft_targets
+from trainer.fit import Epoch, Recipe, Weights, fit, predict, uar_of
+from trainer.network import NetworkSpec, build_sequence_model, network_weights, restore_weights
+from trainer.packing import pack, with_metrics
+from trainer.splits import folds
+from trainer.teacher import RATE, WhisperEncoder, spoken
+from trainer.train import us_per_second
+from trainer.weights import save_weights
+
+Heard = dict[str, NDArray[np.float32]]
+
+SPEEDS = ("clean", "slower", "faster")
+FOLDS = 4
+CLIPS_PER_SPEAKER = 350  # of the other corpora: an actor's other thousand clips of the same carrier sentence add little
+SPEAKER_WEIGHT = 15.0
+OTHERS_SHARE = 0.2  # added to fine-tuning's draws: keeps other languages in mind
+SOFT_SHARE = 0.3
+
+PRETRAINING = Recipe(epochs=16, hint_share=1.0)
+FINE_TUNING = Recipe(epochs=60, hint_share=0.5)
+
+
+class Course:
+    """The data, what the teacher heard in them, and the two stages of training."""
+
+    def __init__(self, options: argparse.Namespace) -> None:
+        self.front_end = FrontEndSpec(context_frames=NetworkSpec(n_classes=2).context_frames)
+        self.gate, self.seed, self.work, self.name = GateSpec(), options.seed, options.work, options.out.stem
+        self.labelled = load_corpora(options.data)
+        self.dataset = read(self.labelled, self.front_end, self.gate)
+        self.spec = NetworkSpec(n_classes=len(self.dataset.labels))
+        found, _ = features_of(expand(options.noise), self.front_end, self.gate)
+        self.noises = [noise.frames for noise in found if noise is not None]
+        corpora = np.array([utterance.corpus for utterance in self.dataset.utterances])
+        self.target = np.flatnonzero(corpora == options.target)
+        self.groups = np.array(self.dataset.groups)[self.target]
+        rows = [self._thinned(np.flatnonzero(corpora == name)) for name in sorted({*corpora} - {options.target})]
+        embeddings = [self._embeddings(part, "clean") for part in rows]
+        self.hint_map = fit_hints(np.concatenate(embeddings))
+        self.others = concatenate(
+            [self._weighted(part, self.hint_map(heard)) for part, heard in zip(rows, embeddings, strict=True)]
+        )
+        self.spoken = [self.target_clips(variant) for variant in SPEEDS]
+        self.heard = [self._embeddings(self.target, variant) for variant in SPEEDS]
+
+    def folds(self) -> list[NDArray[np.integer]]:
+        """Target rows by fold; every speaker is in one."""
+        utterances = [self.dataset.utterances[row] for row in self.target]
+        return [np.array(split.test) for split in folds(utterances, list(self.groups), FOLDS, self.seed)]
+
+    def pretrain(self) -> Weights:
+        """Weights from the other corpora."""
+        draws = round(float(self.others.weights.sum()))
+        recipe = PRETRAINING.model_copy(update={"clips_per_epoch": draws})
+        say = _say("pretraining", recipe)
+        result = fit(self.others, None, self.spec, recipe, seed=self.seed, on_epoch=say, noises=self.noises)
+        return network_weights(result.model)
+
+    def fine_tune(self, rows: NDArray[np.integer], start: Weights, seed: int) -> Weights:
+        """Weights after the target's clips at these rows; no other row has a part in it."""
+        heard = np.concatenate([part[rows] for part in self.heard])
+        clips = concatenate([part.subset(rows) for part in self.spoken])
+        labels = clips.targets.argmax(axis=1)
+        soft = soft_targets(heard, labels, np.tile(self.groups[rows], len(SPEEDS)), self.spec.n_classes)
+        clips = dataclasses.replace(
+            clips,
+            targets=blend(clips.targets, soft, SOFT_SHARE),
+            hints=self.hint_map(heard),
+            weights=clips.weights / np.float32(len(SPEEDS)),
+        )
+        share = OTHERS_SHARE * len(rows) / self.others.weights.sum()
+        mixed = concatenate([clips, dataclasses.replace(self.others, weights=self.others.weights * share)])
+        recipe = FINE_TUNING.model_copy(update={"clips_per_epoch": round(float(mixed.weights.sum()))})
+        say = _say("fine-tuning", recipe)
+        result = fit(mixed, None, self.spec, recipe, seed=seed, on_epoch=say, init=start, noises=self.noises)
+        return network_weights(result.model)
+
+    def target_clips(self, variant: str) -> Clips:
+        """All clips of the target corpus, played as the variant says."""
+        clips = self.dataset.clips(self.target.tolist())
+        paths = [self.dataset.utterances[row].path for row in self.target]
+        found = [one for one in features_of(paths, self.front_end, self.gate, variant=variant)[0] if one is not None]
+        return dataclasses.replace(
+            clips,
+            features=[one.frames.astype(np.float16) for one in found],
+            level_db=[one.level_db for one in found],
+            speech=[one.active for one in found],
+        )
+
+    def _thinned(self, rows: NDArray[np.integer]) -> NDArray[np.integer]:
+        speakers = len({self.dataset.groups[row] for row in rows})
+        return rows[:: -(-len(rows) // (speakers * CLIPS_PER_SPEAKER))]
+
+    def _weighted(self, rows: NDArray[np.integer], hints: NDArray[np.float32]) -> Clips:
+        clips = self.dataset.clips(rows.tolist())
+        speakers = len({self.dataset.groups[row] for row in rows})
+        # Between one draw for each clip and one for each speaker: ten EmoDB actors say more than two of TESS.
+        weight = np.float32(SPEAKER_WEIGHT * np.sqrt(speakers / len(rows)))
+        return dataclasses.replace(clips, hints=hints, weights=clips.weights * weight)
+
+    def _embeddings(self, rows: NDArray[np.integer], variant: str) -> NDArray[np.float32]:
+        """The teacher's, computed once and kept by corpus and variant."""
+        utterances = [self.dataset.utterances[row] for row in rows]
+        kept = self.work / f"{utterances[0].corpus}-{variant}.npz"
+        names = np.array([utterance.path.name for utterance in utterances])
+        if kept.is_file():
+            with np.load(kept, allow_pickle=False) as found:
+                if np.array_equal(found["names"], names):
+                    return np.asarray(found["embeddings"], np.float32)
+        encoder = WhisperEncoder()
+        heard = []
+        for number, utterance in enumerate(utterances, start=1):
+            samples = np.rint(load(utterance.path, RATE)[0].mean(axis=1)).astype(np.int16)
+            heard.append(encoder.embed(spoken(VARIANTS[variant](samples)[0])))
+            if number % 200 == 0:
+                print(f"teacher: {utterances[0].corpus}, {variant}: {number} of {len(utterances)}", flush=True)
+        np.savez(kept, allow_pickle=False, names=names, embeddings=np.array(heard, np.float16))
+        return np.array(heard, np.float32)
+
+
+def _say(what: str, recipe: Recipe) -> Callable[[Epoch], None]:
+    return lambda epoch: print(f"{what}: epoch {epoch.epoch} of {recipe.epochs}, loss {epoch.loss:.3f}", flush=True)
+
+
+def cross_validate(course: Course, start: Weights, parts: Sequence[NDArray[np.integer]]) -> Heard:
+    """What networks that have not heard a target speaker make of that speaker's clips.
+
+    Returns probabilities [N, C] by condition: "clean", "telephone", and "1 s" and "2 s" of speech.
+    """
+    shape = (len(course.target), course.spec.n_classes)
+    answers = {name: np.zeros(shape, np.float32) for name in ("clean", "telephone", "1 s", "2 s")}
+    telephone = course.target_clips("telephone")
+    for number, test in enumerate(parts):
+        rest = np.setdiff1d(np.arange(shape[0]), test)
+        model = build_sequence_model(course.spec)
+        restore_weights(model, course.fine_tune(rest, start, course.seed * 10 + number))
+        answers["clean"][test], early = predict(model, course.spoken[0].subset(test), (1.0, 2.0))
+        answers["1 s"][test], answers["2 s"][test] = early
+        answers["telephone"][test], _ = predict(model, telephone.subset(test))
+        print(f"fold {number + 1}: UAR {uar_of(answers['clean'][test], course.spoken[0].subset(test)):.3f}", flush=True)
+    return answers
+
+
+def figures(answers: Heard, truth: Clips, parts: Sequence[NDArray[np.integer]]) -> dict[str, float]:
+    """Mean UAR over the folds by condition, and the ECE with a temperature from the other folds' speakers."""
+    scores = {
+        f"heldout_uar_{name.replace(' ', '_')}": float(np.mean([uar_of(p[t], truth.subset(t)) for t in parts]))
+        for name, p in answers.items()
+    }
+    labels, calibrated = truth.targets.argmax(1), np.zeros_like(answers["clean"])
+    for test in parts:
+        rest = np.setdiff1d(np.arange(len(labels)), test)
+        logs = np.log(answers["clean"] + 1e-9)
+        calibrated[test] = softmax(logs[test] / calibrate(logs[rest], labels[rest]).temperature)
+    return scores | {"heldout_ece": float(ece(labels, calibrated)), "heldout_files": float(len(labels))}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, nargs="+", required=True)
+    parser.add_argument("--target", default="ravdess", help="corpus to fine-tune on; the bundle has its labels")
+    parser.add_argument("--noise", type=Path, nargs="*", default=[])
+    parser.add_argument("--work", type=Path, required=True, help="folder for what is computed once")
+    parser.add_argument("--out", type=Path, required=True, help="the bundle; its weights go beside it")
+    parser.add_argument("--seed", type=int, default=1)
+    options = parser.parse_args()
+    options.work.mkdir(parents=True, exist_ok=True)
+    course = Course(options)
+    start = course.pretrain()
+    parts = course.folds()
+    answers = cross_validate(course, start, parts)
+    truth = course.spoken[0]
+    found = figures(answers, truth, parts)
+    print(json.dumps(found, indent=1))
+    everybody = np.arange(len(course.target))
+    weights = course.fine_tune(everybody, start, course.seed * 10 - 1)
+    calibration = calibrate(np.log(answers["clean"] + 1e-9), truth.targets.argmax(1))
+    write(course, weights, calibration, found, options.out)
+
+
+def write(course: Course, weights: Weights, calibration: CalibrationSpec, found: dict[str, float], out: Path) -> None:
+    """The bundle, and the weights beside it for those who train on from here."""
+    model = build_sequence_model(course.spec)
+    restore_weights(model, weights)
+    bundle = pack(
+        model,
+        course.spoken[0].subset(np.arange(8)),
+        name=course.name,
+        labels=course.dataset.labels,
+        front_end=course.front_end,
+        gate=course.gate,
+        segments=SegmentSpec(),
+        calibration=calibration,
+        training_data=course.labelled.training_data(course.dataset.utterances),
+    )
+    bundle = with_metrics(bundle, found | {"us_per_s": us_per_second(bundle)})
+    out.write_bytes(bundle_bytes(bundle.card, bundle.flatbuffer))
+    save_weights(out, weights, course.spec, bundle.card.version)
+
+
+if __name__ == "__main__":
+    main()
