@@ -1,5 +1,9 @@
 """The TFLite runtime: runs a bundle's network for any number of streams in fixed batches."""
 
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -38,16 +42,20 @@ class Runtime:
         self._state_size = spec.state_size
         self._labels = len(bundle.card.labels)
         try:
-            # One thread: workers scale by processes, and two threads cost more than they gain at these sizes.
-            self._interpreter = Interpreter(model_content=bundle.flatbuffer, num_threads=1)
-            self._runners: dict[int, Any] = {
-                size: self._interpreter.get_signature_runner(f"batch_{size}") for size in self.sizes
-            }
-            for size in self.sizes:
-                self._try(size)
+            with _quiet():
+                self._load(bundle)
         except (RuntimeError, ValueError, KeyError, TypeError) as error:
             line = " ".join(str(error).split())[:200]
             raise UserError(f"{bundle.origin}: this runtime cannot run the network: {line}") from None
+
+    def _load(self, bundle: Bundle) -> None:
+        # One thread: workers scale by processes, and two threads cost more than they gain at these sizes.
+        self._interpreter = Interpreter(model_content=bundle.flatbuffer, num_threads=1)
+        self._runners: dict[int, Any] = {
+            size: self._interpreter.get_signature_runner(f"batch_{size}") for size in self.sizes
+        }
+        for size in self.sizes:
+            self._try(size)
 
     def run(self, features: Floats, speech: Floats, state: Floats) -> tuple[Floats, Floats]:
         """Run one block of n streams.
@@ -83,3 +91,18 @@ class Runtime:
             raise ValueError(f"outputs {shapes}, the card says {wanted}")
         if not all(np.isfinite(value).all() for value in out.values()):
             raise ValueError("outputs are not finite")
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Hold back LiteRT's "INFO: Created ... delegate" on stderr, for which it has no switch; all else goes through."""
+    with tempfile.TemporaryFile() as held:
+        stderr = os.dup(2)
+        os.dup2(held.fileno(), 2)
+        try:
+            yield
+        finally:
+            os.dup2(stderr, 2)
+            os.close(stderr)
+            held.seek(0)
+            os.write(2, b"".join(line for line in held if not line.startswith(b"INFO:")))
