@@ -13,7 +13,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from messaging.broker_runtime import Runtime, Say, find_runtime
+from messaging.broker_runtime import Say, find_runtime
 from messaging.clients import admin
 from messaging.settings import KafkaSettings
 from schemas.errors import UserError
@@ -85,20 +85,19 @@ def local_broker(port: int | None = None, data_dir: Path | None = None, say: Say
     Raises:
         UserError: the port is taken, the directory cannot be used, Java and Docker are missing, a download fails.
     """
+    keep = data_dir is not None
     with ExitStack() as stack:
         if data_dir is None:
             data_dir = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="undertone-kafka-")))
         data_dir = data_dir.absolute()
         lock = stack.enter_context(_locked(data_dir))
         port = free_port(port or 0)
-        runtime = find_runtime(say)
-        yield stack.enter_context(_running(runtime, port, data_dir, lock))
+        command = find_runtime(say).command(node_properties(port, free_port(0)), data_dir, keep)
+        yield stack.enter_context(_running(command, port, data_dir / "broker.log", lock))
 
 
 @contextmanager
-def _running(runtime: Runtime, port: int, data_dir: Path, lock: int) -> Iterator[Broker]:
-    command = runtime.command(node_properties(port, free_port(0)), data_dir)
-    log_file = data_dir / "broker.log"
+def _running(command: list[str], port: int, log_file: Path, lock: int) -> Iterator[Broker]:
     with log_file.open("wb") as log:
         process = subprocess.Popen(
             command,

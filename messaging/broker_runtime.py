@@ -31,8 +31,8 @@ class JavaRuntime:
     java: str
     jars: Path
 
-    def command(self, properties: Mapping[str, str], data_dir: Path) -> list[str]:
-        """The command that runs the broker; formats `data_dir` the first time.
+    def command(self, properties: Mapping[str, str], data_dir: Path, keep: bool) -> list[str]:
+        """The command that runs the broker; formats `data_dir` the first time. `keep` means nothing here.
 
         Raises:
             UserError: the data directory cannot be formatted.
@@ -66,12 +66,13 @@ class JavaRuntime:
 class DockerRuntime:
     """Kafka from the official image. The data lie in a volume named after the data directory."""
 
-    def command(self, properties: Mapping[str, str], data_dir: Path) -> list[str]:
-        """The command that runs the broker in the foreground and removes the container when it ends."""
+    def command(self, properties: Mapping[str, str], data_dir: Path, keep: bool) -> list[str]:
+        """The command that runs the broker in the foreground. At its end the container goes; the data unless `keep`."""
         port = properties["advertised.listeners"].rpartition(":")[2]
-        volume = "undertone-" + hashlib.sha256(str(data_dir).encode()).hexdigest()[:16]
+        # A volume without a name goes with its container.
+        volume = f"undertone-{hashlib.sha256(str(data_dir).encode()).hexdigest()[:16]}:" if keep else ""
         command = ["docker", "run", "--rm", f"--publish=127.0.0.1:{port}:{port}"]
-        command += [f"--volume={volume}:/var/lib/kafka/data"]
+        command += [f"--volume={volume}/var/lib/kafka/data"]
         command += [f"--env={name}={value}" for name, value in container_environment(properties).items()]
         # Docker's client passes SIGTERM on to the container; SIGKILL would leave it running.
         return tethered([*command, IMAGE], at_death=signal.SIGTERM)

@@ -49,7 +49,9 @@ def _from_testcontainers() -> Iterator[str]:
 
     # The port that clients are told must be known before the container starts, so Docker may not choose it.
     port = free_port(0)
-    container = DockerContainer(IMAGE).with_bind_ports(port, ("127.0.0.1", port))
+    container = DockerContainer(IMAGE)
+    # Not with_bind_ports, which would publish it on all addresses.
+    container.ports[f"{port}/tcp"] = ("127.0.0.1", port)
     for name, value in container_environment(node_properties(port, free_port(0))).items():
         container.with_env(name, value)
     with container:

@@ -15,7 +15,7 @@ import pytest
 from kafka import TopicPartition
 
 from messaging import broker_runtime
-from messaging.broker import free_port, is_free, local_broker
+from messaging.broker import free_port, is_free, local_broker, node_properties
 from messaging.clients import admin, idempotent_producer, reader
 from messaging.settings import KafkaSettings
 from schemas.errors import UserError
@@ -206,8 +206,11 @@ def test_docker_is_used_where_java_is_missing(bare_machine: Path, tmp_path: Path
     runtime = broker_runtime.find_runtime(said.append)
     assert isinstance(runtime, broker_runtime.DockerRuntime)
     assert said[0].endswith("using Docker")
-    command = runtime.command({"listeners": "", "advertised.listeners": "PLAINTEXT://127.0.0.1:1234"}, tmp_path)
+    properties = node_properties(1234, 1235)
+    command = runtime.command(properties, tmp_path, keep=True)
     assert "--publish=127.0.0.1:1234:1234" in command
+    assert any(argument.startswith("--volume=undertone-") for argument in command)
+    assert "--volume=/var/lib/kafka/data" in runtime.command(properties, tmp_path, keep=False)
 
 
 def test_a_tethered_command_dies_with_its_parent(tmp_path: Path) -> None:
