@@ -29,6 +29,17 @@ app = typer.Typer(
     rich_markup_mode="rich",
     pretty_exceptions_show_locals=False,
 )
+
+
+@app.callback(help=app.info.help)
+def check_environment() -> None:
+    # Every subcommand refuses a misspelt UNDERTONE_ variable: the default it leaves is not what somebody meant.
+    from messaging.settings import KafkaSettings, reject_unknown_variables
+    from worker.settings import WorkerSettings
+
+    reject_unknown_variables(KafkaSettings, WorkerSettings)
+
+
 for name in NAMES:
     if importlib.util.find_spec(f"cli.{name}"):
         app.add_typer(importlib.import_module(f"cli.{name}").app)
