@@ -136,7 +136,9 @@ def _share(utterances: Sequence[Utterance], groups: Sequence[str], among: set[st
     if not able:
         largest = max(by_corpus.values(), key=len)
         able = {"": largest}
-    return {speaker for speakers in able.values() for speaker in speakers[: max(1, round(len(speakers) / one_in))]}
+    # Two where that leaves enough: a man and a woman, as `_in_turn` has sorted them.
+    counts = {corpus: max(2 if len(of) >= 6 else 1, round(len(of) / one_in)) for corpus, of in able.items()}
+    return {speaker for corpus, speakers in able.items() for speaker in speakers[: counts[corpus]]}
 
 
 def _by_corpus(
