@@ -82,7 +82,7 @@ check_java() {
   ! is_root_on_debian || update_package_lists
   local java=openjdk-17-jre-headless missing=()
   # Debian 13 has no Java 17; its default is newer.
-  apt-cache show "$java" >/dev/null 2>&1 || java=default-jre-headless
+  [[ "$(LC_ALL=C apt-cache policy "$java")" == *"Candidate: "[0-9]* ]] || java=default-jre-headless
   has_java || missing+=("$java")
   command -v mvn >/dev/null || missing+=(maven)
   install_system "${missing[@]}"

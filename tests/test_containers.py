@@ -6,6 +6,7 @@ Skipped, with the reason, where there is no Docker or its base images cannot be 
 import json
 import os
 import subprocess
+import sys
 import time
 import urllib.request
 from collections.abc import Iterator
@@ -66,10 +67,15 @@ class Stack:
 
 
 @pytest.fixture(scope="module")
-def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """Everything up, with two workers; gone at the end, volumes included."""
+def docker() -> None:
+    """Docker and the base images, or the test is skipped with the reason."""
     if reason := _why_not():
         pytest.skip(reason)
+
+
+@pytest.fixture(scope="module")
+def stack(docker: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """Everything up, with two workers; gone at the end, volumes included."""
     override = tmp_path_factory.mktemp("compose") / "override.yml"
     override.write_text(OVERRIDE)
     stack = Stack(override)
@@ -120,3 +126,19 @@ assert not [tool for tool in ("cc", "gcc", "c++", "clang", "make") if shutil.whi
 assert not os.access(os.path.dirname(os.__file__), os.W_OK), "its programs can be changed"
 """
     stack.compose("exec", "--no-TTY", "worker", "python", "-c", probe)
+
+
+def test_the_tests_can_use_testcontainers(docker: None) -> None:
+    # Ryuk, which removes what a dead test run leaves, is one more image to pull; here the fixture ends by itself.
+    environment = os.environ | {"UNDERTONE_TEST_KAFKA": "testcontainers", "TESTCONTAINERS_RYUK_DISABLED": "true"}
+    test = "tests/test_messaging_topics.py::test_a_transaction_is_seen_whole_or_not_at_all"
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", test],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout
+    assert "1 passed" in done.stdout

@@ -22,7 +22,7 @@ def machine(tmp_path: Path) -> Path:
         (folder / tool).symlink_to(shutil.which(tool) or f"/usr/bin/{tool}")
     _install(folder, "id", "echo 1000")
     _install(folder, "apt-get", "echo apt-get must not run >&2; exit 99")
-    _install(folder, "apt-cache", "exit 0")
+    _install(folder, "apt-cache", "echo '  Candidate: 17.0.15+6-1~deb12u1'")
     return folder
 
 
@@ -76,7 +76,7 @@ def test_no_java_and_no_maven(machine: Path) -> None:
 
 
 def test_a_debian_without_java_17_gets_its_own(machine: Path) -> None:
-    _install(machine, "apt-cache", "exit 100")
+    _install(machine, "apt-cache", "echo '  Candidate: (none)'")
     assert "default-jre-headless maven" in _setup(machine, PYTHON=sys.executable)
 
 

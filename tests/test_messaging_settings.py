@@ -1,10 +1,16 @@
 """Settings: where they come from, and that every mistake is named in one line."""
 
+import re
+from pathlib import Path
+
 import pytest
 
 from messaging.clients import admin
-from messaging.settings import KafkaSettings, Settings, reject_unknown_variables
+from messaging.settings import OTHER_VARIABLES, KafkaSettings, Settings, reject_unknown_variables
 from schemas.errors import UserError
+from worker.settings import WorkerSettings
+
+OPERATIONS = Path(__file__).parents[1] / "docs" / "operations.md"
 
 
 class ServiceSettings(Settings):
@@ -107,3 +113,9 @@ def test_a_missing_kafka_is_one_line_that_says_what_to_do() -> None:
     assert str(caught.value) == (
         "no Kafka at 127.0.0.1:9: start one with `undertone broker`, or set UNDERTONE_BOOTSTRAP_SERVERS"
     )
+
+
+def test_operations_lists_every_variable_and_no_other() -> None:
+    listed = re.findall(r"^\| `(UNDERTONE_\w+)` \|", OPERATIONS.read_text(), flags=re.MULTILINE)
+    assert len(listed) == len(set(listed))
+    assert set(listed) == KafkaSettings.variables() | WorkerSettings.variables() | OTHER_VARIABLES
