@@ -33,6 +33,10 @@ def train(
             show_default=False,
         ),
     ],
+    more: Annotated[
+        list[Path] | None,
+        typer.Argument(metavar="[PATH]...", help="More data: --data A B C is --data A --data B --data C."),
+    ] = None,
     publish: Annotated[
         bool, typer.Option("--publish", help="Give the bundle to running workers, if it beats the model they run.")
     ] = False,
@@ -90,7 +94,7 @@ def train(
     """
     # TensorFlow takes seconds to load, and only the trainer's installation has it.
     if find_spec("tensorflow") is None or find_spec("matplotlib") is None:
-        raise UserError("training needs more packages than the other services: pip install 'undertone[trainer]'")
+        raise UserError("training needs more packages than a worker: pip install -r requirements/trainer.lock")
     from rich.console import Console
 
     from trainer.quiet import quiet
@@ -100,5 +104,5 @@ def train(
         from trainer.service import Request, serve
 
     speakers = tuple(part.strip() for part in (test_speakers or "").split(",") if part.strip())
-    options = Options(tuple(data), name, seed, epochs, start, speakers, folds, tuple(noise or ()))
+    options = Options((*data, *(more or ())), name, seed, epochs, start, speakers, folds, tuple(noise or ()))
     serve(Request(options, out, publish, force, metrics_port, bootstrap_servers), Console())

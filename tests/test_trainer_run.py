@@ -8,7 +8,9 @@ from contextlib import closing
 import numpy as np
 import pytest
 from rich.console import Console
+from typer.testing import CliRunner
 
+from cli.main import app
 from inference.bundle import bundle_bytes, read_bundle
 from inference.model import Model
 from messaging.clients import reader
@@ -156,3 +158,24 @@ def test_a_card_with_other_figures_is_still_the_same_network(trained):
     bundle = read_bundle(trained / "model.zip")
     changed = with_metrics(bundle, {"heldout_uar": 0.5})
     assert read_bundle(bundle_bytes(changed.card, changed.flatbuffer)).card.metrics["heldout_uar"] == 0.5
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (("--data", "nowhere"), "nowhere: no such file or folder"),
+        (("--data", "{corpus}", "elsewhere"), "elsewhere: no such file or folder"),
+        (("--data", "{corpus}", "--name", "No Name"), "--name No Name"),
+        (("--data", "{corpus}", "--from", "gone.zip"), "gone.zip: cannot read"),
+        (("--data", "{corpus}", "--test-speakers", "nobody"), "no speaker 'nobody'"),
+        (("--data", "{corpus}", "--folds", "9"), "ask for fewer folds"),
+        (("--data", "{corpus}", "--folds", "3", "--test-speakers", "s1"), "give one of the two"),
+        (("--data", "{corpus}", "--publish", "--bootstrap-servers", "127.0.0.1:1"), "no Kafka at 127.0.0.1:1"),
+    ],
+)
+def test_mistakes_get_one_line_before_anything_is_trained(corpus, tmp_path, arguments, complaint):
+    given = [argument.format(corpus=corpus) for argument in arguments]
+    result = CliRunner().invoke(app, ["train", *given, "--out", str(tmp_path / "out")])
+    assert isinstance(result.exception, UserError)
+    assert complaint in str(result.exception)
+    assert "\n" not in str(result.exception)
