@@ -63,8 +63,13 @@ def worker(
         instance_id=instance_id, metrics_port=metrics_port, model=model, analyze_agent=analyze_agent
     )
     service = Worker(kafka, settings)
+
+    def stop(number: int, _: object) -> None:
+        service.stop()
+        signal.signal(number, signal.SIG_DFL)  # asked twice it ends at once, which loses nothing either
+
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: service.stop())
+        signal.signal(number, stop)
     with Telemetry(settings.metrics_host, settings.metrics_port, service.metrics.registry, service.pulse) as telemetry:
 
         def say_ready(partitions: list[int]) -> None:

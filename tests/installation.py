@@ -20,7 +20,7 @@ from schemas.topics import Topics
 ROOT = Path(__file__).parent.parent
 # Short, so that a takeover can be waited for; the broker of the tests allows it.
 SESSION_TIMEOUT_S = 4
-PATIENCE_S = 60
+PATIENCE_S = 120
 
 
 class WorkerProcess:

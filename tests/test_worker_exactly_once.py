@@ -1,5 +1,6 @@
 """Exactly once: whatever happens to workers, a read_committed reader sees the engine's events, once each."""
 
+import os
 import random
 import signal
 import time
@@ -10,10 +11,13 @@ import pytest
 
 from inference.engine import Engine
 from inference.model import Model
+from messaging.broker import local_broker
+from messaging.clients import admin
 from messaging.settings import KafkaSettings
+from messaging.topics import ensure_topics
 from schemas.audio import AudioChunk
 from schemas.topics import Topics
-from tests.installation import SESSION_TIMEOUT_S, Installation, interleave, wait_for
+from tests.installation import PATIENCE_S, SESSION_TIMEOUT_S, Installation, interleave, wait_for
 from tests.streams import customer, cut, hear, lines
 
 # Few records a transaction: the call is then hundreds of them, and a kill falls into its middle.
@@ -65,7 +69,7 @@ def test_death_between_the_steps_of_a_transaction(installation: Installation) ->
         ("after", "commit_transaction"),
     ):
         program = ("-m", "tests.crashing_worker", when, step, "5")
-        assert installation.worker(program=program, **SLOW).process.wait(timeout=60) == 9
+        assert installation.worker(program=program, **SLOW).process.wait(timeout=PATIENCE_S) == 9
     installation.worker().ready()
     assert_exactly_once(installation, streams)
 
@@ -105,3 +109,23 @@ def test_two_workers_of_one_name(installation: Installation) -> None:
     assert gone.process.returncode == 2
     assert "give each worker its own --instance-id" in gone.output
     assert left.ready().stop() == 0
+
+
+def test_a_broker_that_dies_and_comes_back(tmp_path: Path) -> None:
+    streams = calls()
+    with local_broker(data_dir=tmp_path / "kafka") as broker:
+        settings = KafkaSettings(bootstrap_servers=broker.bootstrap_servers)
+        environment = os.environ | {"UNDERTONE_BOOTSTRAP_SERVERS": broker.bootstrap_servers}
+        installation = Installation(settings, environment, Topics(), tmp_path)
+        with admin(settings) as client:
+            ensure_topics(client, installation.topics, partitions=4)
+        worker = installation.worker(transaction_timeout_s=5, **SLOW).ready()
+        installation.send(interleave(*streams))
+        time.sleep(1)
+        broker.process.kill()
+    try:
+        with local_broker(int(broker.bootstrap_servers.rpartition(":")[2]), tmp_path / "kafka"):
+            assert_exactly_once(installation, streams)
+            assert worker.stop() == 0
+    finally:
+        installation.close()

@@ -66,10 +66,14 @@ class Assignment(ConsumerRebalanceListener):
         """Whether every partition of this worker is being read."""
         return not self._given and not self._taken
 
-    @property
-    def in_use(self) -> list[TopicPartition]:
-        """The partitions that are being read."""
-        return sorted(self._consumer.assignment() - self._given)
+    def positions(self) -> dict[TopicPartition, int]:
+        """The partitions that are being read, and the next offset of each; all before it have been polled."""
+        # With a timeout of 0 it says what it knows. With none it would wait for the offsets of other partitions.
+        known = {
+            partition: self._consumer.position(partition, timeout_ms=0)
+            for partition in sorted(self._consumer.assignment() - self._given)
+        }
+        return {partition: position for partition, position in known.items() if position is not None}
 
     def settle(self) -> None:
         """Forget what was taken, restore what was given, then let it be read.

@@ -51,7 +51,10 @@ def _records(
     with closing(reader(settings, auto_offset_reset="earliest", fetch_max_wait_ms=_POLL_MS)) as changelog:
         changelog.assign(wanted)
         changelog.seek_to_beginning()
-        while any((changelog.position(partition) or 0) < ends[partition] for partition in wanted) and not stopping():
+        while not stopping():
+            positions = {partition: changelog.position(partition, timeout_ms=_POLL_MS) for partition in wanted}
+            if all((positions[partition] or 0) >= ends[partition] for partition in wanted):
+                return
             for records in changelog.poll(timeout_ms=_POLL_MS).values():
                 yield from records
 

@@ -4,12 +4,15 @@
 """
 
 import logging
+import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import Future
 from contextlib import contextmanager
+from functools import partial
 
 from kafka import KafkaProducer
 from kafka.consumer.fetcher import ConsumerRecord
-from kafka.errors import CommitFailedError, KafkaError
+from kafka.errors import CommitFailedError, KafkaError, KafkaTimeoutError
 from kafka.structs import ConsumerGroupMetadata, OffsetAndMetadata, TopicPartition
 
 from inference.engine import StateRecord
@@ -20,6 +23,9 @@ from schemas.topics import Topics
 from worker.metrics import WorkerMetrics
 
 log = logging.getLogger(__name__)
+
+# An abort is a courtesy to those who read: the next session's first request aborts what was left open.
+_ABORT_TIMEOUT_S = 5.0
 
 
 class Transaction:
@@ -59,15 +65,19 @@ class Checkpoint:
         membership: Callable[[], ConsumerGroupMetadata],
         topics: Topics,
         metrics: WorkerMetrics,
+        timeout_s: float,
     ) -> None:
         self._producer = producer
         self._membership = membership
         self._topics = topics
         self._metrics = metrics
+        self._timeout_s = timeout_s
 
     @contextmanager
     def transaction(self, offsets: Mapping[TopicPartition, int]) -> Iterator[Transaction]:
-        """A transaction that also moves the group to `offsets`, which must not be empty: zombies are told by them.
+        """A transaction that also moves the group to `offsets`: by them zombies are told.
+
+        They are empty only where this worker has no partition, and so nothing to write about one.
 
         Raises:
             CommitFailedError, FencedInstanceIdError, ProducerFencedError: another worker owns the partitions.
@@ -78,14 +88,14 @@ class Checkpoint:
         try:
             with self._metrics.stage("publish"):
                 yield Transaction(self._producer, self._topics)  # 3. events, state, dead letters
-                self._producer.flush()
+                self._producer.flush(timeout=self._timeout_s)
             with self._metrics.stage("commit"):
                 # 4. The group's coordinator checks the membership here: this is where a zombie is stopped.
-                self._producer.send_offsets_to_transaction(
-                    {partition: OffsetAndMetadata(offset) for partition, offset in offsets.items()}, member
-                )
+                if offsets:
+                    committed = {partition: OffsetAndMetadata(offset) for partition, offset in offsets.items()}
+                    self._bounded(partial(self._producer.send_offsets_to_transaction, committed, member))
                 # 5. Raises where anything of step 3 has failed.
-                self._producer.commit_transaction()
+                self._bounded(self._producer.commit_transaction)
         except BaseException as error:
             self._abort(error)
             raise
@@ -102,7 +112,29 @@ class Checkpoint:
     def _abort(self, cause: BaseException) -> None:
         self._metrics.transactions.labels("aborted").inc()
         try:
-            self._producer.abort_transaction()
+            self._bounded(self._producer.abort_transaction, timeout_s=_ABORT_TIMEOUT_S)
         except KafkaError as error:
             # A fenced producer may not even abort: who fenced it has done so already.
             log.info("no abort after %s: %s", type(cause).__name__, error)
+
+    def _bounded(self, call: Callable[[], None], timeout_s: float | None = None) -> None:
+        """Give up a call of the client after a time: by default when the broker gives up the transaction.
+
+        The client itself waits for ever, and where its connection is lost at the wrong moment for ever is what it
+        takes: a broker's restart left a worker standing still in `send_offsets_to_transaction`.
+        """
+        answer: Future[None] = Future()
+
+        def run() -> None:
+            try:
+                call()
+            except Exception as error:
+                answer.set_exception(error)
+            else:
+                answer.set_result(None)
+
+        threading.Thread(target=run, name="transaction", daemon=True).start()
+        try:
+            answer.result(timeout_s or self._timeout_s)
+        except TimeoutError:
+            raise KafkaTimeoutError("Kafka does not answer, the transaction is given up") from None

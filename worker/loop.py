@@ -1,6 +1,7 @@
 """The loop around the engine: poll, decode, hear, and one transaction for all that came of it."""
 
 import time
+from collections.abc import Mapping
 
 from kafka import KafkaConsumer, TopicPartition
 
@@ -19,6 +20,8 @@ _POLL_MS = 500
 _CHECK_IN_S = 10.0
 # The gauges, and a look for a new model: often enough for people, too seldom to cost anything.
 _CHORES_S = 1.0
+
+Positions = Mapping[TopicPartition, int]
 
 
 class Loop:
@@ -61,19 +64,19 @@ class Loop:
         with self._metrics.stage("poll"):
             records = 1 if self._quarantine.one_by_one else self._batch_records
             polled = self._consumer.poll(timeout_ms=_POLL_MS, max_records=records)
+        # Of all partitions, not only of those with records: the group's coordinator checks the membership by them,
+        # and a stream that is closed for being idle must not be closed by a zombie.
+        positions = self._assignment.positions()
         with self._metrics.stage("decode"):
             batch = decode(polled, self._quarantine)
         with self._metrics.stage("engine"):
-            heard = self._hear(batch)
+            heard = self._hear(batch, positions)
             changed = self._engine.changed()
         if self._chores.due():
-            self._do_chores(batch)
+            self._do_chores(batch, positions)
         if not (changed or batch.records or batch.rejected or self._check_in.due()):
             return
-        # Of all partitions, not only of those with records: the group's coordinator checks the membership by them,
-        # and a stream that is closed for being idle must not be closed by a zombie.
-        offsets = {partition: self._consumer.position(partition) for partition in self._assignment.in_use}
-        with self._checkpoint.transaction(offsets) as transaction:
+        with self._checkpoint.transaction(positions) as transaction:
             transaction.publish(heard.events)
             transaction.save(changed)
             transaction.reject(batch.rejected)
@@ -81,13 +84,13 @@ class Loop:
         self._quarantine.passed(batch.records)
         self._metrics.count(batch, heard)
 
-    def _hear(self, batch: Batch) -> Heard:
+    def _hear(self, batch: Batch, positions: Positions) -> Heard:
         try:
             heard = self._engine.feed(batch.chunks) if batch.chunks else Heard()
             self._watermarks |= batch.newest_ms
             if self._idle_check.due():
-                for partition in self._assignment.in_use:
-                    idle = self._engine.close_idle(partition.partition, self._event_time_ms(partition))
+                for partition, position in positions.items():
+                    idle = self._engine.close_idle(partition.partition, self._event_time_ms(partition, position))
                     heard.events += idle.events
                     heard.clicks += idle.clicks
         except Exception as error:
@@ -96,27 +99,26 @@ class Loop:
             batch.reject(chunk, rejected)
         return heard
 
-    def _event_time_ms(self, partition: TopicPartition) -> int:
+    def _event_time_ms(self, partition: TopicPartition, position: int) -> int:
         """The partition's time: that of its newest record, or the clock's where no record is left to read.
 
         So a backlog cannot close a stream whose chunks are still in it, and a call whose producer has died gets its
         summary even where no other call moves the partition's time on.
         """
-        if self._consumer.highwater(partition) == self._consumer.position(partition):
+        if self._consumer.highwater(partition) == position:
             return int(time.time() * 1000)
         return self._watermarks.get(partition.partition, 0)
 
-    def _do_chores(self, batch: Batch) -> None:
+    def _do_chores(self, batch: Batch, positions: Positions) -> None:
         batch.rejected += self._models.poll()
         if self._models.current is not self._engine.model:
             self._engine.use(self._models.current)
         self._metrics.model_in_use(self._models.current.card)
         self._metrics.open_streams.set(self._engine.open_streams)
-        for partition in self._assignment.in_use:
+        for partition, position in positions.items():
             highwater = self._consumer.highwater(partition)
             if highwater is not None:
-                left = highwater - self._consumer.position(partition)
-                self._metrics.lag.labels(str(partition.partition)).set(left)
+                self._metrics.lag.labels(str(partition.partition)).set(highwater - position)
 
 
 class Timer:

@@ -58,11 +58,18 @@ class Worker:
             while not self._stop.is_set():
                 self._run_session(on_ready)
         finally:
-            self.pulse.ready = False
             self._models.close()
 
     def _run_session(self, on_ready: Callable[[list[int]], None]) -> None:
-        session = Session(self._kafka, self._settings, self._models, self._quarantine, self.metrics, self._stop.is_set)
+        try:
+            session = Session(
+                self._kafka, self._settings, self._models, self._quarantine, self.metrics, self._stop.is_set
+            )
+        except UserError as error:
+            if not self._announced:
+                raise
+            self._pause(error)  # it has worked before: Kafka is away for a while
+            return
         self.metrics.sessions.inc()
         try:
             session.join()
@@ -74,16 +81,16 @@ class Worker:
         except KafkaError as error:
             self._after_kafka_error(session, error)
         finally:
+            self.pulse.ready = False
             session.close()
 
     def _beat(self, session: Session, on_ready: Callable[[list[int]], None]) -> None:
         self.pulse.beat()
         self._pause_s = _FIRST_PAUSE_S
-        partitions = session.partitions
-        self.pulse.ready = partitions is not None
-        if partitions is not None and not self._announced:
+        self.pulse.ready = session.ready
+        if session.ready and not self._announced:
             self._announced = True
-            on_ready(partitions)
+            on_ready(session.partitions)
 
     def _after_engine_failure(self, failure: EngineFailure) -> None:
         self.metrics.error("engine", failure.__cause__ or failure)
@@ -102,6 +109,9 @@ class Worker:
                 f"another worker has taken over instance id {self._settings.instance_id!r}: give each worker"
                 " its own --instance-id"
             ) from error
+        self._pause(error)
+
+    def _pause(self, error: Exception) -> None:
         log.warning("%s: %s; joining again in %.1f s", type(error).__name__, error, self._pause_s)
         self._stop.wait(self._pause_s)
         self._pause_s = min(2 * self._pause_s, _LONGEST_PAUSE_S)

@@ -28,6 +28,8 @@ from worker.settings import WorkerSettings
 log = logging.getLogger(__name__)
 
 _CLOSE_S = 5
+# The client's own 30 s would keep a worker away for half a minute from a broker that is back.
+_RECONNECT_MS = 2000
 _POLL_MS = 100
 
 
@@ -56,7 +58,9 @@ class Session:
         read = partial(read_states, kafka, topics.worker_state.name, stopping=stopping)
         self._assignment = Assignment(self._consumer, engine, read, models.find, metrics)
         self._consumer.subscribe([topics.call_audio.name], listener=self._assignment)
-        checkpoint = Checkpoint(self._producer, self._consumer.group_metadata, topics, metrics)
+        checkpoint = Checkpoint(
+            self._producer, self._consumer.group_metadata, topics, metrics, settings.transaction_timeout_s
+        )
         self._loop = Loop(
             self._consumer,
             checkpoint,
@@ -84,11 +88,14 @@ class Session:
         self._loop.turn()
 
     @property
-    def partitions(self) -> list[int] | None:
-        """The partitions being read; None while some of them are still to be restored."""
-        if not self._assignment.settled:
-            return None
-        return [partition.partition for partition in self._assignment.in_use]
+    def ready(self) -> bool:
+        """Whether every partition of this worker is being read."""
+        return self._assignment.settled
+
+    @property
+    def partitions(self) -> list[int]:
+        """The partitions that are being read."""
+        return [partition.partition for partition in self._assignment.positions()]
 
     def replaced(self) -> bool:
         """Whether another worker has taken this one's instance id.
@@ -133,6 +140,7 @@ def _consumer(kafka: KafkaSettings, settings: WorkerSettings) -> KafkaConsumer:
         fetch_max_bytes=settings.batch_bytes,
         fetch_max_wait_ms=settings.batch_ms,
         max_poll_records=settings.batch_records,
+        reconnect_backoff_max_ms=_RECONNECT_MS,
     )
 
 
@@ -145,4 +153,5 @@ def _producer(kafka: KafkaSettings, settings: WorkerSettings) -> KafkaProducer:
         # A partition takes one request after the other, and at the default 16 KiB that is one for four states.
         linger_ms=60_000,
         batch_size=512 * 1024,
+        reconnect_backoff_max_ms=_RECONNECT_MS,
     )
