@@ -1,0 +1,124 @@
+"""A finished cell in figures: what compare.json holds of it, and what the page and the plots are made of."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict
+
+from trainer.compare.bench import Bench, SplitName
+from trainer.compare.cells import CellResult, Chosen, Training
+from trainer.compare.features import HEARD_SECONDS
+from trainer.compare.measures import (
+    confusion_of,
+    hardest_pairs,
+    interval,
+    mean_recall,
+    resampled_uars,
+    speaker_confusions,
+    uar_by,
+)
+
+
+class Summary(BaseModel):
+    """One cell.
+
+    `uar`: mean over folds (or random splits) of the mean over repeats. `uar_std_folds` and `uar_std_repeats`: standard
+    deviation over folds, and over the repeats' means; None where there was one. `interval`: the middle 95% of the UAR
+    of all answers with the test speakers drawn anew, None for a random split. `confusion`: rows are the truth, all
+    repeats added up. `heard`: UAR after so many seconds of speech.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    system: str
+    family: str
+    features: str
+    split: SplitName
+    uar: float
+    uar_std_folds: float | None
+    uar_std_repeats: float | None
+    interval: tuple[float, float] | None
+    accuracy: float
+    parameters: int
+    fit_seconds: float
+    seconds: float
+    repeats: int
+    chosen: list[Chosen]
+    confusion: list[list[int]]
+    recall: dict[str, float]
+    hardest_pairs: list[tuple[str, str, float]]
+    by_speaker: dict[str, float]
+    by_gender: dict[str, float]
+    by_intensity: dict[str, float]
+    heard: dict[str, float]
+
+
+def summarise(bench: Bench, result: CellResult, family: str) -> Summary:
+    """Figures of one cell."""
+    answers = np.array(result.answers)
+    classes = len(bench.labels)
+    matrix = confusion_of(bench.y, answers, classes)
+    by_fold, by_repeat = _table(result.trainings, "part"), _table(result.trainings, "seed")
+    speakers = result.cell.split == "speakers"
+    counts = speaker_confusions(bench.y, answers, classes, bench.groups) if speakers else None
+    return Summary(
+        system=result.cell.system,
+        family=family,
+        features=result.cell.features,
+        split=result.cell.split,
+        uar=round(float(np.mean(by_fold)), 4),
+        uar_std_folds=_spread(by_fold),
+        uar_std_repeats=_spread(by_repeat),
+        interval=None if counts is None else _rounded(interval(resampled_uars(counts))),
+        accuracy=round(float(np.mean([training.accuracy for training in result.trainings])), 4),
+        parameters=round(float(np.mean([training.parameters for training in result.trainings]))),
+        fit_seconds=round(float(np.mean([training.fit_seconds for training in result.trainings])), 3),
+        seconds=result.seconds,
+        repeats=len(by_repeat),
+        chosen=result.chosen,
+        confusion=matrix.tolist(),
+        recall=_recall(matrix, bench.labels),
+        hardest_pairs=[(a, b, round(share, 4)) for a, b, share in hardest_pairs(matrix, bench.labels)],
+        by_speaker=_by(bench, answers, list(bench.groups)) if speakers else {},
+        by_gender=_by(bench, answers, [u.gender for u in bench.utterances]) if speakers else {},
+        by_intensity=_by(bench, answers, [u.intensity for u in bench.utterances]) if speakers else {},
+        heard={
+            f"{seconds:g}": round(mean_recall(bench.y, np.array(row)), 4)
+            for seconds, row in zip(HEARD_SECONDS, result.heard, strict=False)
+        },
+    )
+
+
+def advantage(bench: Bench, one: CellResult, other: CellResult) -> tuple[float, float, float]:
+    """How far `one` lies above `other` on the same speakers: the difference in UAR and the middle 95% of it."""
+    first, second = (
+        resampled_uars(speaker_confusions(bench.y, np.array(cell.answers), len(bench.labels), bench.groups))
+        for cell in (one, other)
+    )
+    return (float((first - second).mean()), *interval(first - second))
+
+
+def _table(trainings: Sequence[Training], by: str) -> list[float]:
+    """Mean UAR for each fold (`part`) or each repeat (`seed`)."""
+    keys = sorted({getattr(training, by) for training in trainings})
+    return [float(np.mean([t.uar for t in trainings if getattr(t, by) == key])) for key in keys]
+
+
+def _spread(values: Sequence[float]) -> float | None:
+    return round(float(np.std(values, ddof=1)), 4) if len(values) > 1 else None
+
+
+def _rounded(pair: tuple[float, float]) -> tuple[float, float]:
+    return round(pair[0], 4), round(pair[1], 4)
+
+
+def _recall(matrix: NDArray[np.int64], labels: Sequence[str]) -> dict[str, float]:
+    support = matrix.sum(axis=1)
+    return {label: round(float(matrix[k, k] / support[k]), 4) for k, label in enumerate(labels) if support[k]}
+
+
+def _by(bench: Bench, answers: NDArray[np.int64], names: Sequence[str]) -> dict[str, Any]:
+    groups = uar_by(bench.y, answers, len(bench.labels), names)
+    return {name: round(value, 4) for name, value in groups.items()}
