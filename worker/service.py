@@ -43,6 +43,7 @@ class Worker:
         self._announced = False
         self._check_topics()
         self._models = self._open_models()
+        self.metrics.model_in_use(self._models.current.card)
 
     def stop(self) -> None:
         """Finish the batch in hand, commit it, and return from `run`. Safe to call from a signal handler."""
