@@ -31,10 +31,12 @@ docs: ## Generate docs/schemas, docs/asyncapi.json and docs/model-card.md
 	@.venv/bin/python -m schemas.documents
 	@.venv/bin/undertone models show --format markdown > docs/model-card.md
 
-UV = .venv/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header
+COMPILE = .venv/bin/uv pip compile --quiet --python-version 3.11 --generate-hashes --no-header
+UV = $(COMPILE) --universal
 lock: ## Renew requirements/*.lock from pyproject.toml
 	@scripts/setup.sh dev
 	$(UV) pyproject.toml -o requirements/runtime.lock
 	$(UV) pyproject.toml --extra trainer -c requirements/runtime.lock -o requirements/trainer.lock
 	$(UV) pyproject.toml --extra trainer --extra dev -c requirements/runtime.lock -o requirements/dev.lock
 	echo 'setuptools>=77' | $(UV) - -c requirements/dev.lock -o requirements/build.lock
+	$(COMPILE) pyproject.toml --extra tflite-runtime -o requirements/tflite-runtime.lock
