@@ -65,11 +65,11 @@ class Grid:
 
     def _rank(self, cell: Cell) -> int:
         joint = cell.features in (TOGETHER, EGEMAPS)
-        if cell.system == SHIPPED:
-            return 2
-        if cell.system in NETWORK_NAMES:
-            return 2 if joint else 5
-        return (0 if joint else 3) + (cell.system in SLOW)
+        if cell.system in (*NETWORK_NAMES, SHIPPED):
+            return 3 if joint or cell.system == SHIPPED else 5
+        if cell.system in SLOW:
+            return 2 if joint else 4
+        return 0 if joint else 1
 
 
 def system_names() -> tuple[str, ...]:

@@ -210,7 +210,7 @@ def _name_points(axes: Axes, points: Sequence[tuple[float, float, str]]) -> None
     scale = axes.figure.dpi / 72
     taken = [(x - 5 * scale, y - 5 * scale, x + 5 * scale, y + 5 * scale) for x, y in pixels]
     places = [(side, rise) for rise in (-3, 7, -13, 17) for side in (1, -1)]
-    for (x, y), (_, _, name) in zip(pixels, points, strict=True):
+    for (x, y), (parameters, uar, name) in zip(pixels, points, strict=True):
         width = 4.8 * len(name) * scale  # of 8-point letters
         for side, rise in places:
             left, bottom = (x + 8 * scale if side > 0 else x - 8 * scale - width), y + rise * scale
@@ -220,7 +220,7 @@ def _name_points(axes: Axes, points: Sequence[tuple[float, float, str]]) -> None
         taken.append(box)
         axes.annotate(
             name,
-            axes.transData.inverted().transform((x, y)),
+            (parameters, uar),
             (8 * side, rise),
             textcoords="offset points",
             fontsize=8,
