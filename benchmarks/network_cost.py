@@ -22,6 +22,7 @@ from trainer.export import BATCH_SIZES, to_tflite
 from trainer.network import FRAMES_PER_BLOCK, STEPS_PER_BLOCK, NetworkSpec, build_sequence_model
 
 CANDIDATES = {
+    "two of 24-40-64-64, GRU 112": NetworkSpec(n_classes=8, dense=112, members=2),
     "16-32-64-64, GRU 128": NetworkSpec(n_classes=8, channels=(16, 32, 64, 64)),
     "24-40-64-64, GRU 128": NetworkSpec(n_classes=8, channels=(24, 40, 64, 64)),
     "32-48-64-96, GRU 160": NetworkSpec(n_classes=8, channels=(32, 48, 64, 96), dense=160),

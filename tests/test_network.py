@@ -12,12 +12,13 @@ from trainer.network import (
     NetworkSpec,
     build_block_model,
     build_sequence_model,
+    joined,
     network_weights,
     restore_weights,
     set_normalisation,
 )
 
-SPEC = NetworkSpec(n_classes=5)
+SPEC = NetworkSpec(n_classes=5, dense=112, members=2)
 
 
 def make_model(seed: int = 0) -> keras.Model:
@@ -125,9 +126,22 @@ def test_weights_survive_a_round_trip_and_a_new_head(model: keras.Model) -> None
     restore_weights(same, saved)
     inputs = make_input(1, 8)
     np.testing.assert_array_equal(same(inputs), model(inputs))
-    other = build_sequence_model(NetworkSpec(n_classes=2))
+    other = build_sequence_model(SPEC.model_copy(update={"n_classes": 2}))
     restore_weights(other, saved, skip=("head",))
     np.testing.assert_array_equal(network_weights(other)["gru/gru_cell/kernel"], saved["gru/gru_cell/kernel"])
+
+
+def test_members_trained_apart_are_joined_into_their_mean() -> None:
+    alone = SPEC.model_copy(update={"members": 1})
+    parts = []
+    for seed in (1, 2):
+        keras.utils.set_random_seed(seed)
+        parts.append(build_sequence_model(alone))
+    both = build_sequence_model(SPEC)
+    restore_weights(both, joined([network_weights(part) for part in parts]))
+    inputs = make_input(2, 8)
+    mean = sum(np.asarray(part(inputs)) for part in parts) / 2
+    np.testing.assert_allclose(both(inputs), mean, atol=1e-6)
 
 
 def test_limits(model: keras.Model) -> None:

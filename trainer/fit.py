@@ -31,7 +31,7 @@ from trainer.network import (
 
 STEPS_PER_SECOND = 20
 # Some batches keep up to 0.9 s of what surrounds the speech: under noise the gate is open there as well.
-MARGIN_SHARE = 0.3
+MARGIN_SHARE = 0.2
 MARGIN_FRAMES = 72
 Weights = dict[str, NDArray[np.float32]]
 
@@ -214,7 +214,7 @@ def fit(
         restore_weights(model, init, skip=() if same_head else ("head",))
     if recipe.freeze_trunk:
         for layer in model.layers:
-            layer.trainable = layer.name == "head"
+            layer.trainable = layer.name.endswith("head")
     batches = _Batches(train, spec, recipe, noises, seed)
     hints = recipe.hint_share if train.hints is not None else 0.0
     student = _with_hints(model, train.hints.shape[1]) if train.hints is not None else model

@@ -1,8 +1,9 @@
 """The network that hears: causal convolutions, a GRU and running attention pooling, as a Keras 3 model.
 
-One set of weights has two faces. The sequence model sees whole clips and is what training uses; the block
-model is the streaming signature that the bundle ships: one block of frames and one state vector in, logits
-and the next state out. Both are built from the same layer objects, so they cannot drift apart.
+A network is one such chain or the mean of several, its members: two small ones that were trained apart err in
+different places. It has two faces. The sequence model sees whole clips and is what training uses; the block model
+is the streaming signature that the bundle ships: one block of frames and one state vector in, logits and the next
+state out. Both are built from the same layer objects, so they cannot drift apart.
 
 Time is strided by 4: one step of the GRU (50 ms) for every four frames (12.5 ms). The convolutions carry no
 state: each block brings `context_frames` frames of the past with it. Nothing here knows a label's name.
@@ -36,6 +37,7 @@ class NetworkSpec(BaseModel):
     channels: tuple[int, ...] = Field(default=(24, 40, 64, 64), min_length=3, max_length=4)
     dense: int = Field(default=128, ge=16, le=256)
     heads: int = Field(default=4, ge=1, le=16)
+    members: int = Field(default=1, ge=1, le=4)
     dropout: float = Field(default=0.1, ge=0.0, lt=1.0)
 
     @property
@@ -48,9 +50,14 @@ class NetworkSpec(BaseModel):
         return field - FRAMES_PER_STEP
 
     @property
-    def state_size(self) -> int:
-        """Floats in the state vector: GRU, attention mass per head, weighted sums of values and of squares."""
+    def member_state(self) -> int:
+        """Floats of one member: GRU, attention mass per head, weighted sums of values and of squares."""
         return 3 * self.dense + self.heads
+
+    @property
+    def state_size(self) -> int:
+        """Floats in the state vector: the members' states, one after another."""
+        return self.members * self.member_state
 
 
 @keras.saving.register_keras_serializable("undertone")
@@ -112,26 +119,27 @@ class PooledStatistics(keras.layers.Layer):
 
 
 class _Layers:
-    """The layers that both faces share, made once per sequence model."""
+    """One member's layers, which both faces share; made once per sequence model."""
 
-    def __init__(self, spec: NetworkSpec) -> None:
-        self.standardise = Standardise(name="standardise")
+    def __init__(self, spec: NetworkSpec, prefix: str) -> None:
+        self.spec, self.prefix = spec, prefix
+        self.standardise = Standardise(name=prefix + "standardise")
         self.convolutions, self.norms = [], []
         for i, channels in enumerate(spec.channels):
             kernel = TIME_KERNELS[i] if i < len(TIME_KERNELS) else 1
             stride = TIME_STRIDES[i] if i < len(TIME_STRIDES) else 1
             self.convolutions.append(
-                keras.layers.Conv2D(channels, (kernel, 3), (stride, 2), use_bias=False, name=f"conv{i}")
+                keras.layers.Conv2D(channels, (kernel, 3), (stride, 2), use_bias=False, name=f"{prefix}conv{i}")
             )
-            self.norms.append(keras.layers.BatchNormalization(momentum=0.95, epsilon=1e-3, name=f"norm{i}"))
-        self.drop_encoder = keras.layers.Dropout(spec.dropout, name="drop_encoder")
-        self.project = keras.layers.Dense(spec.dense, activation="relu", name="project")
-        self.gru = keras.layers.GRU(spec.dense, return_sequences=True, name="gru")
-        self.residual_norm = keras.layers.LayerNormalization(epsilon=1e-3, name="residual_norm")
-        self.attend = AttentionSums(spec.heads, name="attend")
-        self.pool = PooledStatistics(spec.heads, name="pool")
-        self.drop_head = keras.layers.Dropout(spec.dropout, name="drop_head")
-        self.head = keras.layers.Dense(spec.n_classes, name="head")
+            self.norms.append(keras.layers.BatchNormalization(momentum=0.95, epsilon=1e-3, name=f"{prefix}norm{i}"))
+        self.drop_encoder = keras.layers.Dropout(spec.dropout, name=prefix + "drop_encoder")
+        self.project = keras.layers.Dense(spec.dense, activation="relu", name=prefix + "project")
+        self.gru = keras.layers.GRU(spec.dense, return_sequences=True, name=prefix + "gru")
+        self.residual_norm = keras.layers.LayerNormalization(epsilon=1e-3, name=prefix + "residual_norm")
+        self.attend = AttentionSums(spec.heads, name=prefix + "attend")
+        self.pool = PooledStatistics(spec.heads, name=prefix + "pool")
+        self.drop_head = keras.layers.Dropout(spec.dropout, name=prefix + "drop_head")
+        self.head = keras.layers.Dense(spec.n_classes, name=prefix + "head")
 
     def encode(self, features: Any) -> Any:
         """[B, context + 4 S, n_mels] -> [B, S, dense]."""
@@ -145,22 +153,46 @@ class _Layers:
         """Attention sums [..., heads + 2 dense] -> logits [..., n_classes]."""
         return self.head(self.drop_head(self.pool(sums)))
 
+    def over_clip(self, features: Any, speech: Any) -> Any:
+        """Logits [B, S, n_classes] after each step of whole clips."""
+        encoded = self.encode(features)
+        recalled = self.gru(encoded, mask=ops.cast(speech, "bool"))
+        sums = ops.cumsum(self.attend(self.residual_norm(encoded + recalled), speech), axis=1)
+        return self.classify(sums)
+
+    def over_block(self, features: Any, speech: Any, state: Any) -> tuple[Any, Any]:
+        """Logits [B, n_classes] and state [B, member_state] after one block, the recurrence unrolled."""
+        encoded = self.encode(features)
+        hidden, sums = state[:, : self.spec.dense], state[:, self.spec.dense :]
+        recalled = []
+        # Here the cell is a layer of the model, and two members' cells must not share a name. The names of its
+        # weights were fixed when it was built.
+        self.gru.cell.name = self.prefix + "gru_cell"
+        for step in range(STEPS_PER_BLOCK):
+            mask = speech[:, step : step + 1]
+            update, _ = self.gru.cell(encoded[:, step], [hidden])
+            # Not hidden + mask * (update - hidden): that rounds, and this keeps a masked state to the bit.
+            hidden = mask * update + (1.0 - mask) * hidden
+            recalled.append(hidden)
+        heard = self.attend(self.residual_norm(encoded + ops.stack(recalled, axis=1)), speech)
+        sums = sums + ops.sum(heard, axis=1)
+        return self.classify(sums), ops.concatenate([hidden, sums], axis=-1)
+
 
 def build_sequence_model(spec: NetworkSpec) -> keras.Model:
     """The training face: whole clips, any length.
 
     Inputs: features [B, context_frames + 4 S, n_mels] float32 raw log-mel, whose first context_frames frames
-    precede the first step; speech [B, S] float32 0/1. Output: logits [B, S, n_classes] after each step. Where a
-    step is masked, and in the padding behind a clip, the logits repeat; the last step's are the clip's.
+    precede the first step; speech [B, S] float32 0/1. Output: logits [B, S, n_classes] after each step, the mean
+    of the members'. Where a step is masked, and in the padding behind a clip, the logits repeat; the last step's
+    are the clip's.
     """
-    layers = _Layers(spec)
+    members = [_Layers(spec, _prefix(number)) for number in range(spec.members)]
     features = keras.Input((None, spec.n_mels), name="features")
     speech = keras.Input((None,), name="speech")
-    encoded = layers.encode(features)
-    recalled = layers.gru(encoded, mask=ops.cast(speech, "bool"))
-    sums = ops.cumsum(layers.attend(layers.residual_norm(encoded + recalled), speech), axis=1)
-    model = keras.Model([features, speech], layers.classify(sums), name="sequence")
-    model.undertone_layers = layers
+    logits = _mean([member.over_clip(features, speech) for member in members])
+    model = keras.Model([features, speech], logits, name="sequence")
+    model.undertone_members = members
     model.undertone_spec = spec
     return model
 
@@ -172,31 +204,40 @@ def build_block_model(sequence_model: keras.Model, batch: int) -> keras.Model:
     at the start of a segment). Outputs: logits [batch, n_classes], state. A masked step leaves every float of
     the state as it was, so a block without speech returns the state it was given.
     """
-    layers, spec = sequence_model.undertone_layers, sequence_model.undertone_spec
+    spec: NetworkSpec = sequence_model.undertone_spec
     features = keras.Input((spec.context_frames + FRAMES_PER_BLOCK, spec.n_mels), batch_size=batch, name="features")
     speech = keras.Input((STEPS_PER_BLOCK,), batch_size=batch, name="speech")
     state = keras.Input((spec.state_size,), batch_size=batch, name="state")
-    encoded = layers.encode(features)
-    hidden, past_sums = state[:, : spec.dense], state[:, spec.dense :]
-    recalled = []
-    for step in range(STEPS_PER_BLOCK):
-        mask = speech[:, step : step + 1]
-        update, _ = layers.gru.cell(encoded[:, step], [hidden])
-        # Not hidden + mask * (update - hidden): that rounds, and this keeps a masked state to the bit.
-        hidden = mask * update + (1.0 - mask) * hidden
-        recalled.append(hidden)
-    sums = layers.attend(layers.residual_norm(encoded + ops.stack(recalled, axis=1)), speech)
-    sums = past_sums + ops.sum(sums, axis=1)
-    logits = keras.layers.Identity(name="logits")(layers.classify(sums))
-    new_state = keras.layers.Identity(name="new_state")(ops.concatenate([hidden, sums], axis=-1))
+    size = spec.member_state
+    answers = [
+        member.over_block(features, speech, state[:, number * size : (number + 1) * size])
+        for number, member in enumerate(sequence_model.undertone_members)
+    ]
+    logits = keras.layers.Identity(name="logits")(_mean([logits for logits, _ in answers]))
+    new_state = answers[0][1] if len(answers) == 1 else ops.concatenate([new for _, new in answers], axis=-1)
+    new_state = keras.layers.Identity(name="new_state")(new_state)
     return keras.Model([features, speech, state], {"logits": logits, "state": new_state}, name="block")
+
+
+def _prefix(member: int) -> str:
+    # The first has none: networks of one member keep their weights' names whatever the number of members.
+    return f"member{member + 1}_" if member else ""
+
+
+def _mean(logits: list[Any]) -> Any:
+    return sum(logits[1:], logits[0]) / len(logits) if len(logits) > 1 else logits[0]
+
+
+def joined(members: list[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
+    """Weights of networks of one member each, trained apart, as those of one network with that many members."""
+    return {_prefix(n) + name: weight for n, weights in enumerate(members) for name, weight in weights.items()}
 
 
 def set_normalisation(model: keras.Model, mean: np.ndarray, std: np.ndarray) -> None:
     """Write the per-band mean and standard deviation ([n_mels], of training speech) into the network."""
-    layer = model.get_layer("standardise")
-    layer.mean.assign(mean.astype(np.float32))
-    layer.scale.assign(1.0 / np.maximum(std, 1e-3).astype(np.float32))
+    for member in model.undertone_members:
+        member.standardise.mean.assign(mean.astype(np.float32))
+        member.standardise.scale.assign(1.0 / np.maximum(std, 1e-3).astype(np.float32))
 
 
 def network_weights(model: keras.Model) -> dict[str, np.ndarray]:
@@ -210,6 +251,6 @@ def restore_weights(model: keras.Model, weights: dict[str, np.ndarray], skip: tu
     Raises KeyError where a weight is missing and ValueError where a shape differs.
     """
     for weight in model.weights:
-        if "seed" in weight.path or weight.path.split("/")[0] in skip:
+        if "seed" in weight.path or weight.path.split("/")[0].split("_")[-1] in skip:
             continue
         weight.assign(weights[weight.path])

@@ -35,7 +35,7 @@ class Start:
         New labels start from zero, which for the last layer is as good as chance.
         """
         weights = dict(self.weights)
-        for name in ("head/kernel", "head/bias"):
+        for name in [one for one in self.weights if one.endswith(("head/kernel", "head/bias"))]:
             old = self.weights[name]
             new = np.zeros((*old.shape[:-1], len(labels)), np.float32)
             for k, label in enumerate(labels):
