@@ -24,7 +24,7 @@ from trainer.export import BATCH_SIZES, to_tflite
 from trainer.network import STEPS_PER_BLOCK, build_block_model
 
 PARITY = 1e-4
-# Weights in eight bits move logits by some hundredths; what they do to accuracy is measured, this finds a broken export.
+# Weights in eight bits move logits by some hundredths. Accuracy is what they are judged by; this finds a broken export.
 INT8_PARITY = 0.5
 _PROBED_CLIPS = 8
 _PROBED_BLOCKS = 8  # two seconds of speech
@@ -97,7 +97,7 @@ def with_metrics(bundle: Bundle, metrics: dict[str, float]) -> Bundle:
     return Bundle(card, bundle.flatbuffer, bundle.origin)
 
 
-def parity(model: keras.Model, runtime: Runtime, clips: Clips) -> float:
+def parity(model: keras.Model, runtime: Runtime, clips: Clips, *, state: bool = True) -> float:
     """Greatest difference between Keras and the runtime over clips heard block by block.
 
     Of logits absolute, each side going on from its own state for two seconds of speech. Of the state relative to its
