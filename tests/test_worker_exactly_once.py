@@ -20,6 +20,8 @@ from schemas.topics import Topics
 from tests.installation import PATIENCE_S, SESSION_TIMEOUT_S, Installation, interleave, wait_for
 from tests.streams import customer, cut, hear, lines
 
+pytestmark = pytest.mark.slow
+
 # Few records a transaction: the call is then hundreds of them, and a kill falls into its middle.
 SLOW = {"batch_records": 3, "batch_ms": 20}
 STREAMS = 4

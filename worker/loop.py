@@ -62,7 +62,7 @@ class Loop:
         """
         self._assignment.settle()
         with self._metrics.stage("poll"):
-            records = 1 if self._quarantine.one_by_one else self._batch_records
+            records = 1 if self._quarantine.one_by_one(self._consumer.assignment()) else self._batch_records
             polled = self._consumer.poll(timeout_ms=_POLL_MS, max_records=records)
         # Of all partitions, not only of those with records: the group's coordinator checks the membership by them,
         # and a stream that is closed for being idle must not be closed by a zombie.
@@ -81,7 +81,7 @@ class Loop:
             transaction.save(changed)
             transaction.reject(batch.rejected)
         self._check_in.restart()
-        self._quarantine.passed(batch.records)
+        self._quarantine.passed(positions)
         self._metrics.count(batch, heard)
 
     def _hear(self, batch: Batch, positions: Positions) -> Heard:

@@ -5,7 +5,9 @@ the engine's state. Its records are read again, one a transaction, until one fai
 letter the next time.
 """
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Mapping
+
+from kafka import TopicPartition
 
 from schemas.audio import AudioChunk, RecordPlace
 from schemas.dead_letters import Reason, Rejected
@@ -38,10 +40,10 @@ class Quarantine:
             self._suspects.update((place.partition, place.offset) for place in failure.places)
         return True
 
-    @property
-    def one_by_one(self) -> bool:
-        """Whether suspects are to be read again, so that a batch must be a single record."""
-        return bool(self._suspects)
+    def one_by_one(self, partitions: Collection[TopicPartition]) -> bool:
+        """Whether a batch of these partitions must be a single record, for suspects are to be read again."""
+        suspected = {number for number, _ in self._suspects}
+        return any(partition.partition in suspected for partition in partitions)
 
     def check(self, place: RecordPlace) -> None:
         """Refuse a record that is to blame.
@@ -53,12 +55,8 @@ class Quarantine:
         if error is not None:
             raise Rejected(Reason.PROCESSING_FAILED, f"the engine failed on it: {error}")
 
-    def passed(self, records: Iterable[tuple[int, int]]) -> None:
-        """These are committed (partition and offset): no suspects any more."""
-        for record in records:
-            self._suspects.discard(record)
-            self._blamed.pop(record, None)
-
-    def forget_partition(self, partition: int) -> None:
-        """Another worker reads its suspects."""
-        self._suspects = {suspect for suspect in self._suspects if suspect[0] != partition}
+    def passed(self, positions: Mapping[TopicPartition, int]) -> None:
+        """All before these positions is committed, by this worker or by another: no suspects any more."""
+        ends = {partition.partition: position for partition, position in positions.items()}
+        self._suspects = {at for at in self._suspects if at[1] >= ends.get(at[0], 0)}
+        self._blamed = {at: why for at, why in self._blamed.items() if at[1] >= ends.get(at[0], 0)}
