@@ -84,7 +84,7 @@ def pack(
         limitations=LIMITATIONS,
     )
     bundle = Bundle(card, flatbuffer, "the new bundle")
-    worst, limit = parity(model, Runtime(bundle), probes, state=not int8), INT8_PARITY if int8 else PARITY
+    worst, limit = parity(model, Runtime(bundle), probes), INT8_PARITY if int8 else PARITY
     if not worst <= limit:  # NaN fails too
         raise UserError(f"export: TFLite and Keras differ by {worst:.2g} on real clips, over {limit:g}; not saved")
     return with_metrics(bundle, {"parity": worst})
@@ -97,7 +97,7 @@ def with_metrics(bundle: Bundle, metrics: dict[str, float]) -> Bundle:
     return Bundle(card, bundle.flatbuffer, bundle.origin)
 
 
-def parity(model: keras.Model, runtime: Runtime, clips: Clips, *, state: bool = True) -> float:
+def parity(model: keras.Model, runtime: Runtime, clips: Clips) -> float:
     """Greatest difference between Keras and the runtime over clips heard block by block.
 
     Of logits absolute, each side going on from its own state for two seconds of speech. Of the state relative to its
