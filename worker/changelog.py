@@ -24,7 +24,7 @@ def read_states(settings: KafkaSettings, topic: str, partitions: list[int], stop
     wanted = [TopicPartition(topic, partition) for partition in partitions]
     states: States = {}
     for record in _records(settings, wanted, stopping):
-        stream = record.key.decode(errors="replace")
+        stream = (record.key or b"").decode(errors="replace")
         if record.value is None:
             states.pop(stream, None)
         else:
