@@ -2,6 +2,7 @@
 
 import importlib
 import importlib.util
+import signal
 import sys
 
 import typer
@@ -47,6 +48,8 @@ for name in NAMES:
 
 def main() -> None:
     """Entry point of `undertone`. Exits with 2 after a person's mistake, 130 after Ctrl-C."""
+    # A shell starts a script's background jobs with SIGINT ignored: `kill -INT` is to stop them all the same.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         app()
     except UserError as error:

@@ -56,6 +56,7 @@ def demo(settings: KafkaSettings, console: Console) -> int:
         with _terminable(), ExitStack() as stack:
             settings = stack.enter_context(_kafka(settings, logs, console))
             workers = _start_workers(stack, settings, logs, console)
+            stack.callback(_say, console, "stopping what was started")
             watch = Watch(settings, list(workers), console)
             watch.run([Cue(at_s, partial(_play, stack, name, settings, logs)) for name, at_s in REPLAY.items()])
             summarise(watch.board, console)

@@ -22,7 +22,7 @@ _HEIGHTS = "▁▂▃▄▅▆▇█"
 _QUIET_DBFS, _LOUD_DBFS = -48.0, -12.0
 # A terminal narrower than this keeps the timeline and gives up the numbers behind it.
 _WIDE = 110
-_KINDS = {"update": "updates", "segment": "segments", "summary": "summaries"}
+_PLURALS = {"update": "updates", "segment": "segments", "summary": "summaries"}
 
 
 def draw(board: Board, title: str, width: int) -> RenderableType:
@@ -98,8 +98,9 @@ def _foot(board: Board) -> RenderableType:
 
 def count_line(board: Board) -> str:
     """How much was heard, and how many events of each kind came of it."""
-    counts = (f"{board.events[kind]} {name}" for kind, name in _KINDS.items())
-    return ", ".join((f"{board.audio_s:.0f} s of audio", *counts))
+    counts = [(board.events[kind], kind, plural) for kind, plural in _PLURALS.items()]
+    named = (f"{count} {kind if count == 1 else plural}" for count, kind, plural in counts)
+    return ", ".join((f"{board.audio_s:.0f} s of audio", *named))
 
 
 def delay_line(delays: list[float]) -> str:

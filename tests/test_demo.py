@@ -1,10 +1,12 @@
 """`undertone demo`: it ends by itself, says what it heard, and leaves no process behind, however it ends."""
 
 import os
+import pty
 import re
 import signal
 import subprocess
 import sys
+import termios
 import time
 import uuid
 from collections.abc import Iterator
@@ -23,14 +25,16 @@ pytestmark = pytest.mark.slow
 
 
 @contextmanager
-def running_demo(folder: Path, **environment: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
+def running_demo(
+    folder: Path, stdout: int = subprocess.PIPE, **environment: str
+) -> Iterator[tuple[subprocess.Popen[str], str]]:
     """The demo without a terminal, and the mark that all of its processes carry in their environment."""
     mark = uuid.uuid4().hex
     clean = {name: value for name, value in os.environ.items() if not name.endswith("BOOTSTRAP_SERVERS")}
     process = subprocess.Popen(
         [*UNDERTONE, "demo"],
         env=clean | {MARK: mark, "TMPDIR": str(folder)} | environment,
-        stdout=subprocess.PIPE,
+        stdout=stdout,
         stderr=subprocess.STDOUT,
         text=True,
         start_new_session=True,
@@ -125,6 +129,24 @@ def test_stopped_on_a_kafka_of_the_users_it_takes_its_topics_with_it(
     assert "Traceback" not in text
     with admin(kafka_settings) as client:
         assert not [name for name in client.list_topics() if name.startswith(kafka_settings.topic_prefix)]
+
+
+def test_on_a_terminal_it_draws_a_timeline_per_stream(kafka_settings: KafkaSettings, tmp_path: Path) -> None:
+    terminal, end = pty.openpty()
+    termios.tcsetwinsize(end, (40, 120))
+    servers = {"KAFKA_BOOTSTRAP_SERVERS": kafka_settings.bootstrap_servers, "TERM": "xterm-256color"}
+    screen = ""
+    with running_demo(tmp_path, stdout=end, **servers) as (process, mark):
+        os.close(end)
+        while not re.search(r"call/customer.*[▁▂▃▄▅▆▇█]{3}", screen):
+            drawn = os.read(terminal, 65_536).decode(errors="replace")  # OSError when the demo has ended
+            screen = (screen + re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", drawn))[-200_000:]
+        process.send_signal(signal.SIGINT)
+        assert process.wait(60) == 130
+        assert none_left(mark)
+    os.close(terminal)
+    assert "timeline, 0.5 s a mark" in screen
+    assert re.search(r"call/agent.*─{3}.*not analysed", screen)
 
 
 def test_killed_with_9_it_leaves_no_process_either(tmp_path: Path) -> None:
