@@ -97,6 +97,12 @@ def test_page_figures_and_plots(compared):
     assert "svm-linear" in printed
 
 
+def test_a_folder_that_cannot_be_made_is_said_at_once(corpus, tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match="cannot be made"):
+        _compare(corpus, tmp_path / "file" / "out")
+
+
 def test_each_split_is_named_and_a_random_one_claims_no_interval(compared):
     figures = json.loads((compared[0] / "compare.json").read_text())
     cells = figures["corpora"][0]["cells"]

@@ -51,13 +51,26 @@ def write(boards: Sequence[Board], grid: Grid, notes: Sequence[str], out: Path, 
         "corpora": [_corpus(board) for board in boards],
     }
     try:
-        out.mkdir(parents=True, exist_ok=True)
         images = [plots.write_all(board, out / IMAGES) for board in boards]
         (out / JSON).write_text(json.dumps(figures, separators=(",", ":")).replace('{"system"', '\n{"system"') + "\n")
         (out / PAGE).write_text(_page(figures, boards, images))
     except OSError as error:
         raise UserError(f"{out}: cannot be written ({error.strerror})") from None
     return figures
+
+
+def make_folder(out: Path) -> None:
+    """The folder that `write` will write into.
+
+    Raises:
+        UserError: it cannot be made or written.
+    """
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"{out}: cannot be made ({error.strerror})") from None
+    if not os.access(out, os.W_OK):
+        raise UserError(f"{out}: cannot be written")
 
 
 def _run(grid: Grid, jobs: int, boards: Sequence[Board]) -> dict[str, Any]:

@@ -42,6 +42,7 @@ def serve(request: Request, console: Console) -> None:
     grid = choose_grid(
         quick=request.quick, systems=request.systems, features=request.features, changes=dict(request.changes)
     )
+    page.make_folder(request.out)  # asked before hours of work, not after them
     with _shown(console) as progress:
         benches, notes = run.prepare(request.data, grid, request.jobs, progress)
         boards = []
