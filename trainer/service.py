@@ -61,8 +61,8 @@ def serve(request: Request, console: Console) -> None:
         figures = page.write(outcome, request.out)
         for what, count in outcome.labelled.warnings.items():
             console.print(f"[yellow]{what}: {count}[/]", highlight=False)
-        for error in outcome.labelled.errors[:_MOST_ERRORS]:
-            console.print(f"  {error}", highlight=False, markup=False, soft_wrap=True)
+        for line in outcome.labelled.errors[:_MOST_ERRORS]:
+            console.print(f"  {line}", highlight=False, markup=False, soft_wrap=True)
         console.print(_table(figures))
         console.print(f"{request.out / page.BUNDLE}  {request.out / page.PAGE}", highlight=False, soft_wrap=True)
         if not request.publish:

@@ -86,13 +86,15 @@ def run(options: Options, progress: Progress) -> Outcome:
     progress(said, 0, 0)
     course = _Course(options, labelled, start, progress)
     splits = choose_splits(options, course.dataset)
+    fewest = min(len(split.train) for split in splits)
+    recipe = choose_recipe(options, fewest, len(course.dataset.labels), start is not None)
     titles = [f"Training {k}/{len(splits)}" for k in range(1, len(splits) + 1)] if len(splits) > 1 else ["Training"]
-    networks = [course.tested(split, title) for split, title in zip(splits, titles, strict=True)]
+    networks = [course.tested(split, title, recipe) for split, title in zip(splits, titles, strict=True)]
     heard = {name: joined([network.trials[name] for network in networks]) for name in networks[0].trials}
-    final = networks[0] if len(networks) == 1 else course.on_everybody(networks)
+    final = networks[0] if len(networks) == 1 else course.on_everybody(networks, recipe)
     bundle = with_metrics(final.bundle, _figures(heard) | {"us_per_s": us_per_second(final.bundle)})
     final = Trained(final.split, final.model, bundle, final.history, final.trials)
-    return Outcome(labelled, course.dataset, final, networks, heard, course.recipe, said, time.monotonic() - began)
+    return Outcome(labelled, course.dataset, final, networks, heard, recipe, said, time.monotonic() - began)
 
 
 def hear_again(outcome: Outcome, other: Model) -> Trial:
@@ -110,7 +112,7 @@ def hear_again(outcome: Outcome, other: Model) -> Trial:
 
 
 class _Course:
-    """What all networks of a run share: data, starting weights, recipe."""
+    """What all networks of a run share: data, starting weights, noises."""
 
     def __init__(self, options: Options, labelled: Labelled, start: Start | None, progress: Progress) -> None:
         self.options, self.labelled, self.start, self.progress = options, labelled, start, progress
@@ -125,11 +127,10 @@ class _Course:
         if start:
             self.weights, self.spec = start.for_labels(labels)
         self.noises = self._noises()
-        self.recipe = choose_recipe(options, len(self.dataset.utterances), len(labels), start is not None)
 
-    def tested(self, split: Split, title: str) -> Trained:
+    def tested(self, split: Split, title: str, recipe: Recipe) -> Trained:
         """Train on a split, and hear its test speakers."""
-        model, history = self._fit(split.train, split.valid, title, self.recipe)
+        model, history = self._fit(split.train, split.valid, title, recipe)
         bundle = self._pack(model, (*split.train, *split.valid), self._calibrate(model, split.valid))
         clips = self.dataset.clips(split.test)
 
@@ -147,11 +148,11 @@ class _Course:
         )
         return Trained(split, model, bundle, history, heard)
 
-    def on_everybody(self, networks: Sequence[Trained]) -> Trained:
+    def on_everybody(self, networks: Sequence[Trained], recipe: Recipe) -> Trained:
         """Train on all speakers for as long as the folds took on the mean, with their mean temperature."""
         epochs = round(float(np.mean([len(network.history) for network in networks])))
         rows = tuple(range(len(self.dataset.utterances)))
-        recipe = self.recipe.model_copy(update={"epochs": epochs})
+        recipe = recipe.model_copy(update={"epochs": epochs})
         model, history = self._fit(rows, (), "Training on everybody", recipe)
         specs = [network.bundle.card.calibration for network in networks]
         calibration = CalibrationSpec(
