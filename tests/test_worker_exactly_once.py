@@ -121,7 +121,7 @@ def test_a_broker_that_dies_and_comes_back(tmp_path: Path) -> None:
         installation = Installation(settings, environment, Topics(), tmp_path)
         with admin(settings) as client:
             ensure_topics(client, installation.topics, partitions=4)
-        worker = installation.worker(transaction_timeout_s=5, **SLOW).ready()
+        worker = installation.worker(transaction_timeout_s=10, **SLOW).ready()
         installation.send(interleave(*streams))
         time.sleep(1)
         broker.process.kill()
