@@ -23,6 +23,7 @@ from trainer.network import FRAMES_PER_BLOCK, STEPS_PER_BLOCK, NetworkSpec, buil
 
 CANDIDATES = {
     "two of 24-40-64-64, GRU 112": NetworkSpec(n_classes=8, dense=112, members=2),
+    "24-40-64-64, GRU 112": NetworkSpec(n_classes=8, dense=112),
     "16-32-64-64, GRU 128": NetworkSpec(n_classes=8, channels=(16, 32, 64, 64)),
     "24-40-64-64, GRU 128": NetworkSpec(n_classes=8, channels=(24, 40, 64, 64)),
     "32-48-64-96, GRU 160": NetworkSpec(n_classes=8, channels=(32, 48, 64, 96), dense=160),
@@ -71,13 +72,13 @@ def plot(rows: list[dict[str, Any]], accuracy: dict[str, float], path: Path) -> 
     for row in rows:
         key = f"{row['name']}, {row['arithmetic']}"
         if key in accuracy:
-            axes.scatter(row["us"][BATCH_SIZES[-1]], accuracy[key], s=60)
-            axes.annotate(key, (row["us"][BATCH_SIZES[-1]], accuracy[key]), xytext=(6, 6), textcoords="offset points")
+            axes.scatter(row["us"][BATCH_SIZES[-1]], accuracy[key], s=70, label=key)
     axes.axvline(100, color="grey", linestyle="--", label="budget")
+    axes.axhline(0.72, color="grey", linestyle=":", label="goal")
     axes.set_xlabel("microseconds per half second of audio, batch 32, one core")
     axes.set_ylabel("UAR on unseen speakers (RAVDESS, 4 folds)")
-    axes.set_xlim(left=0)
-    axes.legend()
+    axes.set(xlim=(0, None), ylim=(0.60, 0.76))
+    axes.legend(loc="lower right", fontsize=8)
     figure.tight_layout()
     figure.savefig(path, dpi=120)
 

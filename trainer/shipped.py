@@ -7,7 +7,7 @@
     3. fine-tuning on the target corpus, at three speeds, with soft targets and hints, some of the others mixed in;
        twice with different seeds: the network is the mean of the two
     4. the same for each published fold without its speakers, who then test it and give the temperature
-    5. the bundle, its large products in eight bits
+    5. the bundle; with --int8 its large products in eight bits
 
 No target speaker is in step 2, so the folds share it. The teacher's soft targets come from the fold's training
 speakers alone, as all else that step 3 learns from.
@@ -212,6 +212,9 @@ def main() -> None:
     parser.add_argument("--work", type=Path, required=True, help="folder for what is computed once")
     parser.add_argument("--out", type=Path, required=True, help="the bundle; its weights go beside it")
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument(
+        "--int8", action="store_true", help="large products in eight bits: half the time, half the size"
+    )
     options = parser.parse_args()
     options.work.mkdir(parents=True, exist_ok=True)
     course = Course(options)
@@ -224,10 +227,18 @@ def main() -> None:
     everybody = np.arange(len(course.target))
     model = course.network(everybody, start, -1)
     calibration = calibrate(np.log(answers["clean"] + 1e-9), truth.targets.argmax(1))
-    write(course, model, calibration, found, options.out)
+    write(course, model, calibration, found, options.out, int8=options.int8)
 
 
-def write(course: Course, model: keras.Model, calibration: CalibrationSpec, found: dict[str, float], out: Path) -> None:
+def write(
+    course: Course,
+    model: keras.Model,
+    calibration: CalibrationSpec,
+    found: dict[str, float],
+    out: Path,
+    *,
+    int8: bool = False,
+) -> None:
     """The bundle, and the weights beside it for those who train on from here."""
     bundle = pack(
         model,
@@ -239,7 +250,7 @@ def write(course: Course, model: keras.Model, calibration: CalibrationSpec, foun
         segments=SegmentSpec(),
         calibration=calibration,
         training_data=course.labelled.training_data(course.dataset.utterances),
-        int8=True,
+        int8=int8,
     )
     bundle = with_metrics(bundle, found | {"us_per_s": us_per_second(bundle)})
     out.write_bytes(bundle_bytes(bundle.card, bundle.flatbuffer))
