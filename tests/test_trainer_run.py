@@ -135,7 +135,7 @@ def test_weights_must_be_those_of_their_bundle(trained, tmp_path):
 
 
 def test_a_published_model_is_the_bundle(outcome, trained, kafka_settings, topics):
-    assert publish.running_model(kafka_settings) is None
+    assert publish.running_model(kafka_settings).card == Model.load().card  # the one that ships
     publish.send(outcome, kafka_settings)
     with closing(reader(kafka_settings)) as client:
         (record,) = read_to_end(client, topics.models.name)

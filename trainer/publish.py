@@ -25,8 +25,8 @@ class Decision:
     why: str
 
 
-def running_model(settings: KafkaSettings) -> Model | None:
-    """The newest usable model of the `models` topic; None where workers run the one that ships.
+def running_model(settings: KafkaSettings) -> Model:
+    """What workers run: the newest usable model of the `models` topic, else the one that ships.
 
     Raises:
         UserError: no Kafka, or no such topic.
@@ -40,7 +40,7 @@ def running_model(settings: KafkaSettings) -> Model | None:
                 newest = Model.load(record.value)
             except UserError:
                 continue  # workers refuse it too and say so in dead-letters; they go on with the one before
-    return newest
+    return newest or Model.load()
 
 
 def decide(outcome: Outcome, running: Model) -> Decision:

@@ -65,9 +65,9 @@ def serve(request: Request, console: Console) -> None:
             console.print(f"  {line}", highlight=False, markup=False, soft_wrap=True)
         console.print(_table(figures))
         console.print(f"{request.out / page.BUNDLE}  {request.out / page.PAGE}", highlight=False, soft_wrap=True)
-        if not request.publish:
+        if running is None:
             return
-        decision = publish.decide(outcome, running) if running else publish.Decision(True, "no other model is running")
+        decision = publish.decide(outcome, running)
         if not (decision.publish or request.force):
             raise UserError(f"not published: {decision.why}; --force publishes it all the same")
         offset = publish.send(outcome, settings)

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from sklearn.metrics import auc, average_precision_score, precision_recall_curve, roc_curve
 
 from analysis.colours import colour_of
@@ -31,8 +32,10 @@ def curves(histories: Sequence[Sequence[Epoch]]) -> Figure:
         heard = [(epoch.epoch, epoch.valid_uar) for epoch in history if epoch.valid_uar is not None]
         if heard:
             uar.plot(*zip(*heard, strict=True), label=f"fold {number}", **shade)
-    loss.set(title="Training loss (augmented, smoothed labels)", xlabel="epoch")
+    loss.set(title="Training loss, on augmented clips", xlabel="epoch")
     loss.set_ylim(bottom=0)
+    for axes in (loss, uar):
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     uar.set(title="UAR on validation speakers", xlabel="epoch")
     share_axis(uar, "")
     if not uar.lines:
@@ -140,7 +143,7 @@ def coverage(trial: Trial, threshold: float) -> Figure:
         axes.plot([share], [there], "o", color="#d1343c")
         axes.annotate(
             f"uncertain below {threshold:.2f}: answers {share:.0%}, {there:.0%} of them right",
-            (share, there), xytext=(-4, 26), textcoords="offset points", ha="right", color=INK,
+            (share, there), xytext=(-4, -34 if there > 0.55 else 28), textcoords="offset points", ha="right", color=INK,
             bbox={"facecolor": "white", "edgecolor": "none", "pad": 2},
         )  # fmt: skip
     share_axis(axes, "share of right answers")
