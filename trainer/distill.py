@@ -19,7 +19,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 HINTS = 128  # axes kept of 3072
-PROBE_C = 1e-3  # ten times more or less costs the probe a point of UAR on other speakers
+PROBE_C = 1e-3  # 3e-4 gave 0.732 where this gave 0.749, on actors not heard
 
 
 @dataclass(frozen=True)
