@@ -6,10 +6,12 @@ import numpy as np
 import pytest
 
 from trainer.augment import Augmentation, Augmenter, hang_over
+from trainer.batches import Batches
 from trainer.clips import Clips, concatenate, one_hot, segments, step_mask
-from trainer.distill import blend, fit_hints, soft_targets
-from trainer.fit import Recipe, fit, predict, uar_of
+from trainer.distill import FRAME_HINTS, blend, fit_frame_map, fit_hints, soft_targets
+from trainer.fit import fit, predict, uar_of
 from trainer.network import NetworkSpec, network_weights
+from trainer.recipe import Recipe
 
 SPEC = NetworkSpec(n_classes=2, channels=(8, 8, 8), dense=16, heads=2, dropout=0.0)
 CALM = Augmentation(speed=0.02, gain_db=3, tilt_db=1, telephone=0, noise=0.2, frequency_mask=2, time_mask=4)
@@ -93,6 +95,42 @@ def test_hints_are_learned_and_not_shipped(train: Clips) -> None:
     assert concatenate([clips, train]).hints is None
 
 
+def test_frame_hints_follow_the_frames_that_they_belong_to(train: Clips) -> None:
+    # Each step's hint is the number of the step; a batch cut, stretched and shifted at random must still find them.
+    numbered = [np.arange(len(x) // 4, dtype=np.float16)[:, None] for x in train.features]
+    numbered[0][:] = np.nan  # nobody listened to this one
+    clips = dataclasses.replace(
+        train,
+        features=[np.repeat(np.arange(len(x), dtype=np.float32)[:, None], 64, 1) for x in train.features],
+        frame_hints=numbered,
+    )
+    still = Augmentation(speed=0.0, gain_db=0, tilt_db=0, telephone=0, noise=0, frequency_mask=0, time_mask=0)
+    batches = Batches(clips, SPEC, RECIPE.model_copy(update={"augmentation": still}), (), seed=3)
+    for index in range(len(batches)):
+        (features, speech), (_, hints), (_, listened) = batches[index]
+        assert listened.sum() == pytest.approx(1.0)
+        assert not listened[speech == 0].any()
+        frame = features[:, SPEC.context_frames :: 4, 0][:, : speech.shape[1]]
+        heard = listened > 0
+        assert (np.abs(frame[heard] / 4 - 1 - hints[..., 0][heard]) <= 1).all()
+
+
+def test_frame_hints_are_learned_and_not_shipped(train: Clips) -> None:
+    rng = np.random.default_rng(0)
+    frames = [rng.normal(size=(len(x) // 2, 120)) + np.linspace(0, 5, 120) for x in train.features]
+    to_hints = fit_frame_map(frames)
+    hints = [to_hints(part)[::2].astype(np.float16) for part in frames]
+    assert hints[0].shape[1] == FRAME_HINTS
+    assert np.abs(np.concatenate(hints).mean()) < 0.1
+    short = RECIPE.model_copy(update={"epochs": 4, "ema": 0.0})
+    taught = dataclasses.replace(train, frame_hints=hints)
+    losses = [one.loss for one in fit(taught, None, SPEC, short, seed=1).history]
+    assert losses[-1] < losses[0]
+    assert not [name for name in network_weights(fit(taught, None, SPEC, short, seed=1).model) if "frame" in name]
+    assert concatenate([taught, train]).frame_hints is None
+    assert len(concatenate([taught, taught]).frame_hints or ()) == 64
+
+
 def test_soft_targets_come_from_probes_that_have_not_heard_the_speaker() -> None:
     # A speaker's clips carry his number as a cue and labels that contradict the others': a probe that had heard
     # him would follow them, one that had not follows the cue that the rest share.
@@ -124,10 +162,10 @@ def test_augmentation_keeps_shapes_and_repeats_with_its_seed(train: Clips) -> No
     for _ in range(2):
         augment = Augmenter(Augmentation(noise=1.0), noises, 64, seed=5)
         outputs.append([augment(train.features[i], train.level_db[i], train.speech[i]) for i in range(8)])
-    for (features, speech), (again, _) in zip(*outputs, strict=True):
+    for (features, speech, source), (again, _, _) in zip(*outputs, strict=True):
         assert features.dtype == np.float32
         assert np.isfinite(features).all()
-        assert len(features) == len(speech)
+        assert len(features) == len(speech) == len(source)
         np.testing.assert_array_equal(features, again)
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from schemas.errors import UserError
-from trainer.teacher import EMBEDDING, LAYERS, WIDTH, WhisperEncoder, spoken
+from trainer.teacher import EMBEDDING, LAYERS, WIDTH, WhisperEncoder, embedding, spoken
 
 SHAPES = {
     "conv1/weight": (WIDTH, 80, 3),
@@ -60,18 +60,22 @@ def test_embeds_speech_whatever_its_level(model_file: Path) -> None:
     encoder = WhisperEncoder(model_file)
     assert set(encoder.weights) == set(SHAPES)
     tone = np.sin(np.arange(12_000) * 0.1).astype(np.float32)
-    embedding = encoder.embed(tone * 0.1)
-    assert embedding.shape == (EMBEDDING,)
-    assert np.isfinite(embedding).all()
-    np.testing.assert_allclose(encoder.embed(tone * 0.01), embedding, atol=1e-3)
-    assert np.isfinite(encoder.embed(np.zeros(500, np.float32))).all()
+    layers = encoder.listen(tone * 0.1)
+    assert layers.shape == (LAYERS, 37, WIDTH)
+    heard = embedding(layers)
+    assert heard.shape == (EMBEDDING,)
+    assert np.isfinite(heard).all()
+    np.testing.assert_allclose(embedding(encoder.listen(tone * 0.01)), heard, atol=1e-3)
+    assert np.isfinite(embedding(encoder.listen(np.zeros(500, np.float32)))).all()
 
 
 def test_outer_silence_is_cut_and_silence_alone_is_not() -> None:
     samples = np.zeros(32_000, np.int16)
     samples[12_000:16_000] = 8000
-    assert len(spoken(samples)) == 4000 + 2 * 3200
-    assert len(spoken(np.zeros(1000, np.int16))) == 1000
+    speech, start = spoken(samples)
+    assert (len(speech), start) == (4000 + 2 * 3200, 8800 / 16_000)
+    silence, start = spoken(np.zeros(1000, np.int16))
+    assert (len(silence), start) == (1000, 0.0)
 
 
 def test_damaged_and_foreign_files_are_named(model_file: Path, tmp_path: Path) -> None:

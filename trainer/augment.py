@@ -46,19 +46,21 @@ class Augmenter:
 
     def __call__(
         self, features: NDArray[np.float32], level_db: NDArray[np.float32], speech: NDArray[np.bool_]
-    ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-        """[F, n_mels], [F], [F] -> features [F', n_mels] and speech [F'], with F' near F."""
+    ) -> tuple[NDArray[np.float32], NDArray[np.bool_], NDArray[np.int64]]:
+        """[F, n_mels], [F], [F] -> features [F', n_mels], speech [F'] and each frame's place in the original [F'].
+
+        F' is near F.
+        """
         how, rng = self.how, self.rng
-        features, level_db, speech = self._resample(features, level_db, speech)
+        features, source = self._resample(features)
+        level_db, speech = level_db[source], speech[source]
         gain = rng.uniform(-how.gain_db, how.gain_db)
         features = features + np.float32(gain * LOG_PER_DB) + self._channel()
         if rng.random() < how.noise:
             features, speech = self._add_noise(features, level_db + gain, speech)
-        return self._mask(features), speech
+        return self._mask(features), speech, source
 
-    def _resample(
-        self, features: NDArray[np.float32], level_db: NDArray[np.float32], speech: NDArray[np.bool_]
-    ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.bool_]]:
+    def _resample(self, features: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
         tempo, pitch = 1.0 + self.rng.uniform(-self.how.speed, self.how.speed, 2)
         at = np.arange(0.0, len(features) - 1.0, tempo)
         low = at.astype(np.int64)
@@ -71,7 +73,7 @@ class Augmenter:
         left = np.minimum(moved.astype(np.int64), len(self.bands) - 2)
         weight = (moved - left).astype(np.float32)
         warped = stretched[:, left] * (1.0 - weight) + stretched[:, left + 1] * weight
-        return warped, level_db[low], speech[low]
+        return warped, low
 
     def _channel(self) -> NDArray[np.float32]:
         slope = self.rng.uniform(-self.how.tilt_db, self.how.tilt_db)

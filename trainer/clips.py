@@ -29,6 +29,7 @@ class Clips:
     allowed: [N, C] float32 0/1, the classes that the clip's corpus knows; the others are masked in the loss.
     weights: [N] float32, how often a clip is drawn, relative to the others.
     hints: [N, H] float32 or None, what a teacher heard in the clip; learned beside the targets (distill.py).
+    frame_hints: one [F / 4, K] float16 per clip or None, what it heard in each step; NaN where it did not listen.
     """
 
     features: Sequence[NDArray[np.floating]]
@@ -38,6 +39,7 @@ class Clips:
     allowed: NDArray[np.float32]
     weights: NDArray[np.float32]
     hints: NDArray[np.float32] | None = None
+    frame_hints: Sequence[NDArray[np.floating]] | None = None
 
     def __len__(self) -> int:
         return len(self.features)
@@ -54,12 +56,14 @@ class Clips:
             self.allowed[index],
             self.weights[index],
             None if self.hints is None else self.hints[index],
+            None if self.frame_hints is None else [self.frame_hints[i] for i in index],
         )
 
 
 def concatenate(parts: Sequence[Clips]) -> Clips:
     """All clips of all parts, in order. Hints are kept where every part has them."""
     hints = [part.hints for part in parts if part.hints is not None]
+    frame_hints = [part.frame_hints for part in parts if part.frame_hints is not None]
     return Clips(
         [x for part in parts for x in part.features],
         [x for part in parts for x in part.level_db],
@@ -68,6 +72,7 @@ def concatenate(parts: Sequence[Clips]) -> Clips:
         np.concatenate([part.allowed for part in parts]),
         np.concatenate([part.weights for part in parts]),
         np.concatenate(hints) if len(hints) == len(parts) else None,
+        [x for part in frame_hints for x in part] if len(frame_hints) == len(parts) else None,
     )
 
 

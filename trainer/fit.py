@@ -17,45 +17,19 @@ import keras
 import numpy as np
 from keras import ops
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field
 
-from trainer.augment import Augmentation, Augmenter, Noises
+from trainer.augment import Noises
+from trainer.batches import STEPS_PER_SECOND, Batches
 from trainer.clips import Clips, pad_batch, segments, step_mask, window
 from trainer.network import (
-    FRAMES_PER_STEP,
     NetworkSpec,
     build_sequence_model,
     restore_weights,
     set_normalisation,
 )
+from trainer.recipe import Recipe
 
-STEPS_PER_SECOND = 20
-# Some batches keep up to 0.9 s of what surrounds the speech: under noise the gate is open there as well.
-MARGIN_SHARE = 0.2
-MARGIN_FRAMES = 72
 Weights = dict[str, NDArray[np.float32]]
-
-
-class Recipe(BaseModel):
-    """How to train. The defaults are the shipped model's (docs/experiments.md says what each is worth)."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    epochs: int = Field(default=30, ge=1, le=1000)
-    clips_per_epoch: int | None = Field(default=None, description="Draws an epoch; None: as many as there are.")
-    batch: int = Field(default=16, ge=2, le=512)
-    learning_rate: float = 2.5e-3
-    weight_decay: float = 0.02
-    warmup: float = Field(default=0.1, description="Share of all steps over which the learning rate rises.")
-    ema: float = Field(default=0.98, description="Decay of the averaged weights that the result holds; 0: none.")
-    label_smoothing: float = 0.0
-    hint_share: float = Field(default=0.5, description="Weight of the teacher's hints, where the clips have them.")
-    mixup: float = Field(default=0.0, description="Share of clips that are mixed with another.")
-    prefix_share: float = Field(default=0.3, description="Share of the loss on what was heard before the end.")
-    prefix_from_s: float = Field(default=0.4, description="Seconds of speech from which prefixes count.")
-    longest_s: float = Field(default=3.0, description="Longer clips are cut to a random stretch of this length.")
-    freeze_trunk: bool = Field(default=False, description="Train the head alone: for a handful of clips a class.")
-    augmentation: Augmentation = Augmentation()
 
 
 @dataclass(frozen=True)
@@ -75,6 +49,17 @@ class FitResult:
     history: list[Epoch]
 
 
+class _FrameLoss(keras.losses.Loss):
+    """Squared error of the guessed hints [B, S, K], times `share`; sample_weight [B, S] adds up to 1 over a batch."""
+
+    def __init__(self, share: float) -> None:
+        super().__init__(reduction="sum")
+        self.share = share
+
+    def call(self, y_true: Any, y_pred: Any) -> Any:
+        return self.share * ops.mean(ops.square(y_pred - y_true), axis=-1)
+
+
 class _PrefixLoss(keras.losses.Loss):
     """Cross-entropy at each step over the classes that the clip's corpus knows, and the error of the hints.
 
@@ -91,89 +76,9 @@ class _PrefixLoss(keras.losses.Loss):
         targets, allowed, hints = y_true[..., :classes], y_true[..., classes : 2 * classes], y_true[..., 2 * classes :]
         log_p = ops.log_softmax(y_pred[..., :classes] - 1e4 * (1.0 - allowed), axis=-1)
         loss = -ops.sum(targets * log_p, axis=-1)
-        if self.hint_share:
+        if hints.shape[-1]:
             loss = loss + self.hint_share * ops.mean(ops.square(y_pred[..., classes:] - hints), axis=-1)
         return loss
-
-
-class _Batches:
-    """Augmented batches, one epoch after another, each drawn anew from one seeded generator."""
-
-    def __init__(self, clips: Clips, spec: NetworkSpec, recipe: Recipe, noises: Noises, seed: int) -> None:
-        self.clips, self.spec, self.recipe = clips, spec, recipe
-        self.rng = np.random.default_rng(seed)
-        self.augment = Augmenter(recipe.augmentation, noises, spec.n_mels, seed + 1)
-        self.lengths = np.array([speech.sum() for speech in clips.speech])
-        self.draws = recipe.clips_per_epoch or len(clips)
-        self.shuffle()
-
-    def __len__(self) -> int:
-        return max(1, self.draws // self.recipe.batch)
-
-    def shuffle(self) -> None:
-        """Draw the next epoch: by weight, without repeats where the weights are equal; like lengths together."""
-        share = self.clips.weights / self.clips.weights.sum() * self.draws
-        times = np.floor(share + self.rng.random(len(share))).astype(int)
-        order = self.rng.permutation(np.repeat(np.arange(len(share)), times))
-        order = np.resize(order, len(self) * self.recipe.batch)
-        # Sorted within pools of eight batches: half the padding, and batches still differ from epoch to epoch.
-        pools = np.array_split(order, range(8 * self.recipe.batch, len(order), 8 * self.recipe.batch))
-        order = np.concatenate([pool[np.argsort(self.lengths[pool], kind="stable")] for pool in pools])
-        self.batches = self.rng.permutation(order.reshape(len(self), self.recipe.batch))
-
-    def __getitem__(self, index: int) -> tuple[Any, Any, Any]:
-        rows = self.batches[index]
-        margin = MARGIN_FRAMES if self.rng.random() < MARGIN_SHARE else 1
-        pairs = [self._clip(row, margin) for row in rows]
-        steps = max(len(mask) for _, mask in pairs)
-        steps += -steps % 4  # fewer shapes for the framework to plan for
-        features, speech = pad_batch([w for w, _ in pairs], [m for _, m in pairs], self.spec.context_frames, steps)
-        allowed = self.clips.allowed[rows]
-        smoothing = self.recipe.label_smoothing
-        targets = (1 - smoothing) * self.clips.targets[rows] + smoothing * allowed / allowed.sum(1, keepdims=True)
-        hints = self.clips.hints[rows] if self.clips.hints is not None else targets[:, :0]
-        features, targets, allowed, hints = self._mix(features, targets, allowed, hints)
-        truth = np.concatenate([targets, allowed, hints], axis=1)[:, None, :]
-        return (features, speech), truth, self._step_weights(speech)
-
-    def _clip(self, row: int, margin: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        clips, context = self.clips, self.spec.context_frames
-        spoken = np.flatnonzero(clips.speech[row])
-        first, last = (spoken[0], spoken[-1] + 1) if len(spoken) else (0, FRAMES_PER_STEP)
-        longest = int(self.recipe.longest_s * STEPS_PER_SECOND * FRAMES_PER_STEP)
-        if last - first > longest:
-            first = first + self.rng.integers(last - first - longest + 1)
-            last = first + longest
-        first, last = first - self.rng.integers(margin), last + self.rng.integers(margin)
-        # The front of the window moves by up to one step: a live stream's blocks fall anywhere on the speech.
-        first = max(first - context - self.rng.integers(FRAMES_PER_STEP), 0)
-        features, speech = self.augment(
-            np.asarray(clips.features[row][first:last], np.float32),
-            clips.level_db[row][first:last],
-            clips.speech[row][first:last],
-        )
-        steps = max((len(features) - context) // FRAMES_PER_STEP, 1)
-        end = context + FRAMES_PER_STEP * steps
-        mask = speech[context:end]
-        return features[:end], step_mask(np.pad(mask, (0, FRAMES_PER_STEP * steps - len(mask))))
-
-    def _mix(self, features: Any, targets: Any, allowed: Any, hints: Any) -> tuple[Any, Any, Any, Any]:
-        """Mixup of log-mel frames; each row keeps its own mask and the larger share."""
-        count = len(features)
-        share = np.where(self.rng.random(count) < self.recipe.mixup, self.rng.uniform(0, 0.5, count), 0.0)
-        share = share.astype(np.float32)
-        partner = self.rng.permutation(count)
-        features = features + share[:, None, None] * (features[partner] - features)
-        targets = targets + share[:, None] * (targets[partner] - targets)
-        hints = hints + share[:, None] * (hints[partner] - hints)
-        return features, targets, np.where(share[:, None] > 0, np.maximum(allowed, allowed[partner]), allowed), hints
-
-    def _step_weights(self, speech: NDArray[np.float32]) -> NDArray[np.float32]:
-        heard = np.cumsum(speech, axis=1)
-        prefix = speech * (heard >= self.recipe.prefix_from_s * STEPS_PER_SECOND)
-        weights = self.recipe.prefix_share * prefix / np.maximum(prefix.sum(1, keepdims=True), 1.0)
-        weights[:, -1] += 1.0 - weights.sum(axis=1)
-        return (weights / len(speech)).astype(np.float32)
 
 
 def band_statistics(clips: Clips) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
@@ -215,15 +120,13 @@ def fit(
     if recipe.freeze_trunk:
         for layer in model.layers:
             layer.trainable = layer.name.endswith("head")
-    batches = _Batches(train, spec, recipe, noises, seed)
-    hints = recipe.hint_share if train.hints is not None else 0.0
-    student = _with_hints(model, train.hints.shape[1]) if train.hints is not None else model
-    loss = _PrefixLoss(spec.n_classes, hints)
-    student.compile(optimizer=_optimizer(recipe, len(batches)), loss=loss, jit_compile=False)
+    batches = Batches(train, spec, recipe, noises, seed)
+    student, losses_of = _student(model, batches)
+    student.compile(optimizer=_optimizer(recipe, len(batches)), loss=losses_of, jit_compile=False)
     history: list[Epoch] = []
     best = (-1.0, 0, model.get_weights())
     for epoch in range(1, recipe.epochs + 1):
-        losses = [float(student.train_on_batch(*batches[index])) for index in range(len(batches))]
+        losses = [float(np.ravel(student.train_on_batch(*batches[index]))[0]) for index in range(len(batches))]
         batches.shuffle()
         uar = None if valid is None else uar_of(predict(model, valid)[0], valid)
         history.append(Epoch(epoch, float(np.mean(losses)), uar))
@@ -240,10 +143,19 @@ def fit(
     return FitResult(model, history)
 
 
-def _with_hints(model: keras.Model, width: int) -> keras.Model:
-    """The model with a second head that guesses the hints from the same pooled statistics; not shipped."""
-    guess = keras.layers.Dense(width, name="hints")(model.get_layer("pool").output)
-    return keras.Model(model.inputs, ops.concatenate([model.output, guess], axis=-1), name="student")
+def _student(model: keras.Model, batches: Batches) -> tuple[keras.Model, list[keras.losses.Loss]]:
+    """The model with heads that guess what the teacher heard, in the clip and in each step; not shipped."""
+    hints, recipe = batches.clips.hints, batches.recipe
+    answers = [model.output]
+    losses: list[keras.losses.Loss] = [_PrefixLoss(batches.spec.n_classes, recipe.hint_share)]
+    if hints is not None:
+        guess = keras.layers.Dense(hints.shape[1], name="hints")(model.get_layer("pool").output)
+        answers = [ops.concatenate([model.output, guess], axis=-1)]
+    if batches.frame_hints is not None:
+        width = batches.frame_hints[0].shape[1]
+        answers.append(keras.layers.Dense(width, name="frame_hints")(model.get_layer("residual_norm").output))
+        losses.append(_FrameLoss(recipe.frame_hint_share))
+    return keras.Model(model.inputs, answers, name="student"), losses
 
 
 def _optimizer(recipe: Recipe, steps_per_epoch: int) -> keras.optimizers.Optimizer:

@@ -8,7 +8,7 @@ from inference.bundle import DEFAULT_BUNDLE, read_bundle
 from schemas.errors import UserError
 from trainer.corpora import Labelled
 from trainer.dataset import Dataset
-from trainer.fit import Recipe
+from trainer.recipe import Recipe
 from trainer.splits import Split, by_speaker, folds, with_test_speakers
 from trainer.weights import Start, load_start, weights_path
 

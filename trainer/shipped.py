@@ -25,32 +25,33 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from acoustics.decode import expand, load
+from acoustics.decode import expand
 from analysis.metrics import ece
 from inference.bundle import bundle_bytes
 from inference.model import softmax
 from schemas.card import CalibrationSpec, FrontEndSpec, GateSpec, SegmentSpec
 from trainer.augment import Augmentation
-from trainer.cache import VARIANTS, features_of
+from trainer.cache import features_of
 from trainer.calibration import calibrate
 from trainer.clips import Clips, concatenate
+from trainer.corpora import Utterance
 from trainer.corpora import load as load_corpora
 from trainer.dataset import read
 from trainer.distill import blend, fit_hints, soft_targets
-from trainer.fit import Epoch, Recipe, Weights, fit, predict, uar_of
+from trainer.fit import Epoch, Weights, fit, predict, uar_of
+from trainer.listening import Heard, Listener
 from trainer.network import NetworkSpec, build_sequence_model, joined, network_weights, restore_weights
 from trainer.packing import pack, with_metrics
+from trainer.recipe import Recipe
 from trainer.splits import folds
-from trainer.teacher import RATE, WhisperEncoder, spoken
 from trainer.train import us_per_second
 from trainer.weights import save_weights
 
-Heard = dict[str, NDArray[np.float32]]
+Answers = dict[str, NDArray[np.float32]]
 
 SPEEDS = ("clean", "slower", "faster")
 FOLDS = 4
 MEMBERS = 2
-CLIPS_PER_SPEAKER = 350  # of the other corpora: an actor's other thousand clips of the same carrier sentence add little
 SPEAKER_WEIGHT = 12.0
 OTHERS_SHARE = 0.15  # added to fine-tuning's draws: keeps other languages in mind
 SOFT_SHARE = 0.3
@@ -78,14 +79,14 @@ class Course:
         corpora = np.array([utterance.corpus for utterance in self.dataset.utterances])
         self.target = np.flatnonzero(corpora == options.target)
         self.groups = np.array(self.dataset.groups)[self.target]
-        rows = [self._thinned(np.flatnonzero(corpora == name)) for name in sorted({*corpora} - {options.target})]
-        embeddings = [self._embeddings(part, "clean") for part in rows]
-        self.hint_map = fit_hints(np.concatenate(embeddings))
-        self.others = concatenate(
-            [self._weighted(part, self.hint_map(heard)) for part, heard in zip(rows, embeddings, strict=True)]
-        )
+        rows = [np.flatnonzero(corpora == name) for name in sorted({*corpora} - {options.target})]
+        self.listener = Listener(options.work)
+        self.frame_map = self.listener.frame_map(self._utterances(np.concatenate(rows)))
+        heard = [self._heard(part, "clean") for part in rows]
+        self.hint_map = fit_hints(np.concatenate([part.embeddings for part in heard]))
+        self.others = concatenate([self._weighted(*pair) for pair in zip(rows, heard, strict=True)])
         self.spoken = [self.target_clips(variant) for variant in SPEEDS]
-        self.heard = [self._embeddings(self.target, variant) for variant in SPEEDS]
+        self.heard = [self._heard(self.target, variant).embeddings for variant in SPEEDS]
 
     def folds(self) -> list[NDArray[np.integer]]:
         """Target rows by fold; every speaker is in one."""
@@ -137,42 +138,27 @@ class Course:
             speech=[one.active for one in found],
         )
 
-    def _thinned(self, rows: NDArray[np.integer]) -> NDArray[np.integer]:
-        speakers = len({self.dataset.groups[row] for row in rows})
-        return rows[:: -(-len(rows) // (speakers * CLIPS_PER_SPEAKER))]
-
-    def _weighted(self, rows: NDArray[np.integer], hints: NDArray[np.float32]) -> Clips:
+    def _weighted(self, rows: NDArray[np.integer], heard: Heard) -> Clips:
         clips = self.dataset.clips(rows.tolist())
         speakers = len({self.dataset.groups[row] for row in rows})
         # Between one draw for each clip and one for each speaker: ten EmoDB actors say more than two of TESS.
         weight = np.float32(SPEAKER_WEIGHT * np.sqrt(speakers / len(rows)))
-        return dataclasses.replace(clips, hints=hints, weights=clips.weights * weight)
+        return dataclasses.replace(
+            clips, hints=self.hint_map(heard.embeddings), frame_hints=heard.steps, weights=clips.weights * weight
+        )
 
-    def _embeddings(self, rows: NDArray[np.integer], variant: str) -> NDArray[np.float32]:
-        """The teacher's, computed once and kept by corpus and variant."""
-        utterances = [self.dataset.utterances[row] for row in rows]
-        kept = self.work / f"{utterances[0].corpus}-{variant}.npz"
-        names = np.array([utterance.path.name for utterance in utterances])
-        if kept.is_file():
-            with np.load(kept, allow_pickle=False) as found:
-                if np.array_equal(found["names"], names):
-                    return np.asarray(found["embeddings"], np.float32)
-        encoder = WhisperEncoder()
-        heard = []
-        for number, utterance in enumerate(utterances, start=1):
-            samples = np.rint(load(utterance.path, RATE)[0].mean(axis=1)).astype(np.int16)
-            heard.append(encoder.embed(spoken(VARIANTS[variant](samples)[0])))
-            if number % 200 == 0:
-                print(f"teacher: {utterances[0].corpus}, {variant}: {number} of {len(utterances)}", flush=True)
-        np.savez(kept, allow_pickle=False, names=names, embeddings=np.array(heard, np.float16))
-        return np.array(heard, np.float32)
+    def _utterances(self, rows: NDArray[np.integer]) -> list[Utterance]:
+        return [self.dataset.utterances[row] for row in rows]
+
+    def _heard(self, rows: NDArray[np.integer], variant: str) -> Heard:
+        return self.listener.hear(self._utterances(rows), variant, self.frame_map)
 
 
 def _say(what: str, recipe: Recipe) -> Callable[[Epoch], None]:
     return lambda epoch: print(f"{what}: epoch {epoch.epoch} of {recipe.epochs}, loss {epoch.loss:.3f}", flush=True)
 
 
-def cross_validate(course: Course, start: Weights, parts: Sequence[NDArray[np.integer]]) -> Heard:
+def cross_validate(course: Course, start: Weights, parts: Sequence[NDArray[np.integer]]) -> Answers:
     """What networks that have not heard a target speaker make of that speaker's clips.
 
     Returns probabilities [N, C] by condition: "clean", "telephone", and "1 s" and "2 s" of speech.
@@ -190,7 +176,7 @@ def cross_validate(course: Course, start: Weights, parts: Sequence[NDArray[np.in
     return answers
 
 
-def figures(answers: Heard, truth: Clips, parts: Sequence[NDArray[np.integer]]) -> dict[str, float]:
+def figures(answers: Answers, truth: Clips, parts: Sequence[NDArray[np.integer]]) -> dict[str, float]:
     """Mean UAR over the folds by condition, and the ECE with a temperature from the other folds' speakers."""
     scores = {
         f"heldout_uar_{name.replace(' ', '_')}": float(np.mean([uar_of(p[t], truth.subset(t)) for t in parts]))

