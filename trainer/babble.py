@@ -27,10 +27,31 @@ def write_with_babble(
     """
     rng = np.random.default_rng(seed)
     babble = _babble([talkers[k] for k in rng.permutation(len(talkers))[: 3 * _TALKERS]])
+    return _write(paths, [babble], snr_db, rng, folder)
+
+
+def write_with_sounds(
+    paths: Sequence[Path], sounds: Sequence[Path], snr_db: float, seed: int, folder: Path
+) -> list[Path]:
+    """The same with recordings of sounds that are no speech, one after another."""
+    levelled = []
+    for path in sounds:
+        sound = _mono(path)
+        levelled.append(sound / max(float(np.sqrt(np.mean(sound**2))), 1e-6))
+    return _write(paths, levelled, snr_db, np.random.default_rng(seed), folder)
+
+
+def _write(
+    paths: Sequence[Path],
+    noises: Sequence[NDArray[np.float32]],
+    snr_db: float,
+    rng: np.random.Generator,
+    folder: Path,
+) -> list[Path]:
     written = []
     for number, path in enumerate(paths):
-        speech = _mono(path)
-        noise = np.resize(np.roll(babble, -int(rng.integers(len(babble)))), len(speech))
+        speech, noise = _mono(path), noises[number % len(noises)]
+        noise = np.resize(np.roll(noise, -int(rng.integers(len(noise)))), len(speech))
         noise *= _speech_rms(speech) / 10 ** (snr_db / 20)
         mixed = speech + noise
         # Clipping would be another distortion than the one that is measured.
