@@ -126,5 +126,5 @@ def transferred(
 
 
 def blend(targets: NDArray[np.float32], soft: NDArray[np.float32], share: float = 0.5) -> NDArray[np.float32]:
-    """Labels and the teacher's answers, mixed; the label always keeps the larger part of its row."""
+    """Labels and the teacher's answers, mixed: [N, n_classes], rows add up to 1."""
     return np.asarray((1.0 - share) * targets + share * soft, np.float32)

@@ -8,6 +8,7 @@ from trainer.compare.bench import SplitName
 from trainer.compare.cells import Cell, Protocol
 from trainer.compare.features import EGEMAPS, NETWORK_INPUT, TOGETHER, set_names
 from trainer.compare.systems import CLASSIC, System
+from trainer.quiet import quiet
 
 SPLITS: tuple[SplitName, ...] = ("speakers", "random")
 NETWORK_NAMES = ("cnn-1d", "cnn-2d", "lstm", "gru")
@@ -48,12 +49,11 @@ class Grid:
             if classic.name == name:
                 return classic
         # TensorFlow takes seconds and 600 MB to load: a process that fits classifiers alone does without.
-        if name == SHIPPED:
+        with quiet():
+            from trainer.compare.networks import NETWORKS  # noqa: PLC0415
             from trainer.compare.shipped import Shipped  # noqa: PLC0415
-
+        if name == SHIPPED:
             return Shipped(QUICK_EPOCHS if self.quick else None)
-        from trainer.compare.networks import NETWORKS  # noqa: PLC0415
-
         network = next(network for network in NETWORKS if network.name == name)
         return replace(network, epochs=QUICK_NETWORK_EPOCHS) if self.quick else network
 
