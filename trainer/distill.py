@@ -105,26 +105,6 @@ def soft_targets(
     return answers
 
 
-def transferred(
-    embeddings: NDArray[np.floating],
-    labels: NDArray[np.integer],
-    elsewhere: Sequence[NDArray[np.floating]],
-    n_classes: int,
-) -> NDArray[np.float32]:
-    """What a probe on these clips says of other corpora's, [M, n_classes], one corpus after another.
-
-    Each corpus is standardised by itself: its room and language would decide otherwise (agreement with the
-    corpora's own labels is 0.42 so, and 0.33 without).
-    """
-    probe = LogisticRegression(C=PROBE_C, max_iter=200)
-    probe.fit(StandardScaler().fit_transform(embeddings), labels)
-    answers = np.zeros((sum(map(len, elsewhere)), n_classes), np.float32)
-    answers[:, probe.classes_] = np.concatenate(
-        [probe.predict_proba(StandardScaler().fit_transform(corpus)) for corpus in elsewhere]
-    )
-    return answers
-
-
 def blend(targets: NDArray[np.float32], soft: NDArray[np.float32], share: float = 0.5) -> NDArray[np.float32]:
     """Labels and the teacher's answers, mixed: [N, n_classes], rows add up to 1."""
     return np.asarray((1.0 - share) * targets + share * soft, np.float32)
