@@ -9,6 +9,7 @@ from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer
 from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssignor
 from kafka.errors import KafkaConnectionError, KafkaError, KafkaTimeoutError
 
+from messaging.group_joins import finish_joins
 from messaging.header_names import accept_any_header_name
 from messaging.settings import KafkaSettings
 from schemas.errors import UserError
@@ -53,6 +54,7 @@ def reader(settings: KafkaSettings, **options: Any) -> KafkaConsumer:
         "allow_auto_create_topics": False,
     }
     accept_any_header_name()
+    finish_joins()
     return _connect(KafkaConsumer, settings, defaults | options)
 
 

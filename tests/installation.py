@@ -39,9 +39,20 @@ class WorkerProcess:
 
     def ready(self) -> "WorkerProcess":
         """Wait for the line that says that its partitions are being read."""
-        wait_for(lambda: "ready:" in self.output or self.process.poll() is not None, "the worker's ready line")
+        wait_for(
+            lambda: "ready:" in self.output or self.process.poll() is not None,
+            "the worker's ready line",
+            said=self.last_words,
+        )
         assert self.process.poll() is None, self.output
         return self
+
+    def last_words(self) -> str:
+        """Abort a worker that does not do what a test waits for: its log's end, and where each thread of it stood."""
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGABRT)
+            self.process.wait()
+        return self.output[-8000:]
 
     def signal(self, number: signal.Signals) -> None:
         """Send a signal."""
@@ -77,6 +88,7 @@ class Installation:
             "UNDERTONE_INSTANCE_ID": instance,
             "UNDERTONE_METRICS_PORT": "0",
             "UNDERTONE_SESSION_TIMEOUT_S": str(SESSION_TIMEOUT_S),
+            "PYTHONFAULTHANDLER": "1",  # for `last_words`
         }
         environment |= {f"UNDERTONE_{name.upper()}": str(value) for name, value in variables.items()}
         command = [sys.executable, *(program or ("-c", "from cli.main import main; main()", "worker"))]
@@ -102,7 +114,9 @@ class Installation:
             end = time.monotonic() + PATIENCE_S
             quiet_since = None
             while quiet_since is None or time.monotonic() - quiet_since < 1:
-                assert time.monotonic() < end, f"{topic}: {len(found)} records after {PATIENCE_S} s"
+                assert time.monotonic() < end, (
+                    f"{topic}: {len(found)} records after {PATIENCE_S} s\n{self._last_words()}"
+                )
                 new = [record for some in consumer.poll(timeout_ms=200).values() for record in some]
                 found += new
                 if new or not enough(found):
@@ -120,6 +134,9 @@ class Installation:
         """All dead letters, once there are at least `count`."""
         return self.records(self.topics.dead_letters.name, lambda found: len(found) >= count)
 
+    def _last_words(self) -> str:
+        return "\n".join(worker.last_words() for worker in self._workers)
+
     def close(self) -> None:
         """Leave no process behind."""
         for worker in self._workers:
@@ -127,11 +144,13 @@ class Installation:
                 worker.kill()
 
 
-def wait_for(true: Callable[[], bool], what: str, seconds: float = PATIENCE_S) -> None:
-    """Wait until something is true."""
+def wait_for(
+    true: Callable[[], bool], what: str, seconds: float = PATIENCE_S, said: Callable[[], str] = lambda: ""
+) -> None:
+    """Wait until something is true; where it does not become so, the failure tells what was `said` meanwhile."""
     end = time.monotonic() + seconds
     while not true():
-        assert time.monotonic() < end, f"waited {seconds} s for {what}"
+        assert time.monotonic() < end, f"waited {seconds} s for {what}\n{said()}"
         time.sleep(0.05)
 
 
