@@ -124,7 +124,12 @@ def test_a_broker_that_dies_and_comes_back(tmp_path: Path) -> None:
         worker = installation.worker(transaction_timeout_s=10, **SLOW).ready()
         installation.send(interleave(*streams))
         time.sleep(1)
+        # The worker is frozen wherever it stands, and the broker ends what it has decided: killed in between, a single
+        # Kafka 4.3.0 notes the transaction as complete when it is back, without having written its markers.
+        worker.signal(signal.SIGSTOP)
+        time.sleep(0.5)
         broker.process.kill()
+        worker.signal(signal.SIGCONT)
     try:
         with local_broker(int(broker.bootstrap_servers.rpartition(":")[2]), tmp_path / "kafka"):
             assert_exactly_once(installation, streams)

@@ -20,6 +20,8 @@ log = logging.getLogger(__name__)
 
 # How long one attempt to learn a committed offset may block; in between the loop looks for a stop signal.
 _POSITION_TIMEOUT_MS = 1000
+# An open transaction holds offsets back for 20 s by default; one whose end a broker has lost does so for good.
+_PATIENCE_S = 60.0
 
 
 class Assignment(ConsumerRebalanceListener):
@@ -40,6 +42,7 @@ class Assignment(ConsumerRebalanceListener):
         self._metrics = metrics
         self._given: set[TopicPartition] = set()
         self._taken: set[TopicPartition] = set()
+        self._held_back_since: float | None = None
 
     def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
         """Take no record of a new partition before its state is here."""
@@ -92,7 +95,9 @@ class Assignment(ConsumerRebalanceListener):
         # First the committed offsets, then the changelog's end. What an earlier owner left open holds its offsets
         # back until it is decided (KIP-447), so the end that is read after them lies behind all that it wrote.
         if any(self._consumer.position(partition, timeout_ms=_POSITION_TIMEOUT_MS) is None for partition in given):
+            self._report_held_back(given)
             return
+        self._held_back_since = None
         start = time.monotonic()
         states = self._read_states([partition.partition for partition in given])
         self._know_models(states)
@@ -108,6 +113,18 @@ class Assignment(ConsumerRebalanceListener):
             len(states),
             time.monotonic() - start,
         )
+
+    def _report_held_back(self, given: list[TopicPartition]) -> None:
+        now = time.monotonic()
+        self._held_back_since = self._held_back_since or now
+        if now - self._held_back_since > _PATIENCE_S:
+            log.error(
+                "partitions %s: Kafka has held their offsets back for over %.0f s, as if a transaction were open;"
+                " docs/operations.md says how to end one that hangs",
+                _numbers(given),
+                _PATIENCE_S,
+            )
+            self._held_back_since = now
 
     def _know_models(self, states: States) -> None:
         """Load the models in which streams stand in the middle of an utterance; they finish it with them."""
