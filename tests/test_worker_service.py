@@ -9,12 +9,14 @@ from typing import Any
 from urllib.error import HTTPError
 
 import pytest
+from kafka import TopicPartition
+from kafka.structs import ConsumerGroupMetadata, OffsetAndMetadata
 
 from inference.bundle import DEFAULT_BUNDLE, bundle_bytes, read_bundle
 from inference.engine import Engine
 from inference.intake import Heard
 from inference.model import Model
-from messaging.clients import idempotent_producer
+from messaging.clients import idempotent_producer, transactional_producer
 from messaging.settings import KafkaSettings
 from messaging.telemetry import Telemetry
 from schemas.audio import AudioChunk
@@ -187,3 +189,25 @@ def get(url: str) -> tuple[int, str]:
             return answer.status, answer.read().decode()
     except HTTPError as error:
         return error.code, error.read().decode()
+
+
+def test_offsets_that_are_held_back_are_told(
+    installation: Installation, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("worker.assignment._PATIENCE_S", 1.0)
+    group = f"{installation.settings.topic_prefix}undertone-workers"
+    partition = TopicPartition(installation.topics.call_audio.name, 0)
+    with closing(transactional_producer(installation.settings, "someone-else")) as producer:
+        producer.init_transactions()
+        producer.begin_transaction()
+        producer.send_offsets_to_transaction({partition: OffsetAndMetadata(0)}, ConsumerGroupMetadata(group))
+        worker = Worker(installation.settings, WorkerSettings.load(instance_id="here", session_timeout_s=4))
+        ready = threading.Event()
+        thread = threading.Thread(target=worker.run, args=[lambda _: ready.set()], daemon=True)
+        thread.start()
+        wait_for(lambda: "held their offsets back" in caplog.text, "the worker to say why it waits")
+        assert not ready.is_set()
+        producer.abort_transaction()
+    assert ready.wait(30)
+    worker.stop()
+    thread.join(30)
