@@ -16,7 +16,8 @@ _TAIL = """## How to read the figures
 
 - `heldout_*`: files of speakers that no network under test was trained, tuned or calibrated on, heard through the
   engine that workers run. UAR is the mean of the emotions' recalls; chance is one in the number of emotions.
-- `heldout_uar_noise_*`: babble of six other speakers, so many dB below the speech. `heldout_uar_telephone`: 8 kHz
+- `heldout_uar_noise_*`: with noise so many dB below the speech, of kinds that those networks had not heard: babble of
+  six other speakers; for the shipped bundle rain, a helicopter, a dog and a clock. `heldout_uar_telephone`: 8 kHz
   mu-law. `heldout_uar_after_*_s`: after so many seconds of speech.
 - `heldout_ece`: expected calibration error in 15 bins. A stated probability is off by that much on the mean.
 - `parity`: greatest difference of the TFLite network from the Keras network that was trained, on real speech.

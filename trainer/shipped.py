@@ -80,8 +80,7 @@ def cross_validate(course: Course, parts: Sequence[NDArray[np.integer]], unheard
 def figures(answers: Answers, truth: Clips, parts: Sequence[NDArray[np.integer]]) -> dict[str, float]:
     """Mean UAR over the folds by condition, and the ECE with a temperature from the other folds' speakers."""
     scores = {
-        f"heldout_uar_{name.replace(' ', '_')}": float(np.mean([uar_of(p[t], truth.subset(t)) for t in parts]))
-        for name, p in answers.items()
+        _metric(name): float(np.mean([uar_of(p[t], truth.subset(t)) for t in parts])) for name, p in answers.items()
     }
     labels, calibrated = truth.targets.argmax(1), np.zeros_like(answers["clean"])
     for test in parts:
@@ -89,6 +88,12 @@ def figures(answers: Answers, truth: Clips, parts: Sequence[NDArray[np.integer]]
         logs = np.log(answers["clean"] + 1e-9)
         calibrated[test] = softmax(logs[test] / calibrate(logs[rest], labels[rest]).temperature)
     return scores | {"heldout_ece": float(ece(labels, calibrated)), "heldout_files": float(len(labels))}
+
+
+def _metric(condition: str) -> str:
+    """The name that `undertone train` gives the same figure on a card."""
+    name = {"clean": "", "1 s": "after_1_s", "2 s": "after_2_s"}.get(condition, condition.replace(" ", "_").lower())
+    return f"heldout_uar_{name}".rstrip("_")
 
 
 def main() -> None:
