@@ -60,7 +60,7 @@ def handful(labels: NDArray[np.integer], rows: NDArray[np.integer], examples: in
 def by_network(clips: Clips, few: NDArray[np.integer], test: NDArray[np.integer], start: Weights | None) -> float:
     """UAR of a network that was given the few."""
     classes = clips.targets.shape[1]
-    recipe = choose_recipe(Options(()), len(few), classes, start is not None)
+    recipe = choose_recipe(Options(()), len(few))
     model = fit(clips.subset(few), None, NetworkSpec(n_classes=classes), recipe, seed=0, init=start).model
     heard = clips.subset(test)
     return uar_of(predict(model, heard)[0], heard)

@@ -121,8 +121,11 @@ def test_new_emotions_start_from_another_models_weights(
     assert card.labels == ("puzzled", "satisfied")
     assert publish.running_model(kafka_settings).card == card
     old, new = load_start(trained / "model.zip").weights, load_start(tmp_path / "out" / "model.zip").weights
-    assert np.array_equal(old["gru/gru_cell/kernel"], new["gru/gru_cell/kernel"])  # a handful: the head alone
-    assert not np.array_equal(old["head/kernel"], new["head/kernel"])
+    assert np.array_equal(old["standardise/mean"], new["standardise/mean"])
+    drift = np.linalg.norm(new["gru/gru_cell/kernel"] - old["gru/gru_cell/kernel"]) / np.linalg.norm(
+        old["gru/gru_cell/kernel"]
+    )
+    assert 0 < drift < 0.5  # it went on from there: two networks from different seeds differ by 1.2
 
 
 def test_weights_must_be_those_of_their_bundle(trained, tmp_path):

@@ -117,9 +117,6 @@ def fit(
     else:
         same_head = init["head/bias"].shape == (spec.n_classes,)
         restore_weights(model, init, skip=() if same_head else ("head",))
-    if recipe.freeze_trunk:
-        for layer in model.layers:
-            layer.trainable = layer.name.endswith("head")
     batches = Batches(train, spec, recipe, noises, seed)
     student, losses_of = _student(model, batches)
     student.compile(optimizer=_optimizer(recipe, len(batches)), loss=losses_of, jit_compile=False)

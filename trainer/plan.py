@@ -12,8 +12,6 @@ from trainer.recipe import Recipe
 from trainer.splits import Split, by_speaker, folds, with_test_speakers
 from trainer.weights import Start, load_start, weights_path
 
-# With fewer clips per emotion the whole network would learn them by heart: only its head is trained.
-_HANDFUL = 40
 # Clips drawn for an epoch. A few hundred clips fill too few batches to learn from; ten thousand take more than the
 # quarter of an hour that thirty epochs may, and come up in turn over several epochs instead.
 _FEWEST_DRAWS, _MOST_DRAWS = 640, 3200
@@ -80,10 +78,10 @@ def choose_splits(options: Options, dataset: Dataset) -> list[Split]:
     return [by_speaker(dataset.utterances, dataset.groups, options.seed)]
 
 
-def choose_recipe(options: Options, clips: int, labels: int, started: bool) -> Recipe:
-    """The shipped model's recipe; for a handful of clips on trained weights, the head alone."""
+def choose_recipe(options: Options, clips: int) -> Recipe:
+    """The recipe for so many clips."""
     draws = min(max(clips, _FEWEST_DRAWS), _MOST_DRAWS)
-    recipe = Recipe(clips_per_epoch=draws, freeze_trunk=started and clips < _HANDFUL * labels)
+    recipe = Recipe(clips_per_epoch=draws)
     if options.epochs:
         recipe = recipe.model_copy(update={"epochs": options.epochs})
     # The averaged weights must not reach back to where a short run began: over the last tenth of it at most.

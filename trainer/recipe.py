@@ -26,5 +26,4 @@ class Recipe(BaseModel):
     prefix_share: float = Field(default=0.3, description="Share of the loss on what was heard before the end.")
     prefix_from_s: float = Field(default=0.4, description="Seconds of speech from which prefixes count.")
     longest_s: float = Field(default=3.0, description="Longer clips are cut to a random stretch of this length.")
-    freeze_trunk: bool = Field(default=False, description="Train the head alone: for a handful of clips a class.")
     augmentation: Augmentation = Augmentation()

@@ -88,7 +88,7 @@ def run(options: Options, progress: Progress) -> Outcome:
     course = _Course(options, labelled, start, progress)
     splits = choose_splits(options, course.dataset)
     fewest = min(len(split.train) for split in splits)
-    recipe = choose_recipe(options, fewest, len(course.dataset.labels), start is not None)
+    recipe = choose_recipe(options, fewest)
     titles = [f"Training {k}/{len(splits)}" for k in range(1, len(splits) + 1)] if len(splits) > 1 else ["Training"]
     networks = [course.tested(split, title, recipe) for split, title in zip(splits, titles, strict=True)]
     heard = {name: joined([network.trials[name] for network in networks]) for name in networks[0].trials}
