@@ -40,17 +40,24 @@ def installation(
 
 
 @contextmanager
-def working(installation: Installation, **options: Any) -> Iterator[Worker]:
-    """A worker in a thread of this process."""
+def starting(installation: Installation, **options: Any) -> Iterator[tuple[Worker, threading.Event]]:
+    """A worker in a thread of this process, and what is set once it is ready."""
     worker = Worker(installation.settings, WorkerSettings.load(instance_id="here", session_timeout_s=4, **options))
     ready = threading.Event()
     thread = threading.Thread(target=worker.run, args=[lambda _: ready.set()], daemon=True)
     thread.start()
-    assert ready.wait(30)
-    yield worker
+    yield worker, ready
     worker.stop()
     thread.join(30)
     assert not thread.is_alive()
+
+
+@contextmanager
+def working(installation: Installation, **options: Any) -> Iterator[Worker]:
+    """A worker that is ready."""
+    with starting(installation, **options) as (worker, ready):
+        assert ready.wait(30)
+        yield worker
 
 
 def publish_model(installation: Installation, version: str, value: bytes) -> None:
@@ -201,13 +208,8 @@ def test_offsets_that_are_held_back_are_told(
         producer.init_transactions()
         producer.begin_transaction()
         producer.send_offsets_to_transaction({partition: OffsetAndMetadata(0)}, ConsumerGroupMetadata(group))
-        worker = Worker(installation.settings, WorkerSettings.load(instance_id="here", session_timeout_s=4))
-        ready = threading.Event()
-        thread = threading.Thread(target=worker.run, args=[lambda _: ready.set()], daemon=True)
-        thread.start()
-        wait_for(lambda: "held their offsets back" in caplog.text, "the worker to say why it waits")
-        assert not ready.is_set()
-        producer.abort_transaction()
-    assert ready.wait(30)
-    worker.stop()
-    thread.join(30)
+        with starting(installation) as (_, ready):
+            wait_for(lambda: "held their offsets back" in caplog.text, "the worker to say why it waits")
+            assert not ready.is_set()
+            producer.abort_transaction()
+            assert ready.wait(30)

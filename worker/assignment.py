@@ -15,6 +15,7 @@ from inference.engine import Engine
 from inference.model import Model
 from worker.changelog import States, model_versions
 from worker.metrics import WorkerMetrics
+from worker.timer import Timer
 
 log = logging.getLogger(__name__)
 
@@ -42,13 +43,14 @@ class Assignment(ConsumerRebalanceListener):
         self._metrics = metrics
         self._given: set[TopicPartition] = set()
         self._taken: set[TopicPartition] = set()
-        self._held_back_since: float | None = None
+        self._patience = Timer(_PATIENCE_S)
 
     def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
         """Take no record of a new partition before its state is here."""
         self._metrics.rebalances.labels("assigned").inc()
         self._consumer.pause(*assigned)
         self._given.update(assigned)
+        self._patience.restart()
 
     def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
         """Another worker takes these over, from the state that was committed."""
@@ -95,9 +97,9 @@ class Assignment(ConsumerRebalanceListener):
         # First the committed offsets, then the changelog's end. What an earlier owner left open holds its offsets
         # back until it is decided (KIP-447), so the end that is read after them lies behind all that it wrote.
         if any(self._consumer.position(partition, timeout_ms=_POSITION_TIMEOUT_MS) is None for partition in given):
-            self._report_held_back(given)
+            if self._patience.due():
+                _report_held_back(given)
             return
-        self._held_back_since = None
         start = time.monotonic()
         states = self._read_states([partition.partition for partition in given])
         self._know_models(states)
@@ -113,18 +115,6 @@ class Assignment(ConsumerRebalanceListener):
             len(states),
             time.monotonic() - start,
         )
-
-    def _report_held_back(self, given: list[TopicPartition]) -> None:
-        now = time.monotonic()
-        self._held_back_since = self._held_back_since or now
-        if now - self._held_back_since > _PATIENCE_S:
-            log.error(
-                "partitions %s: Kafka has held their offsets back for over %.0f s, as if a transaction were open;"
-                " docs/operations.md says how to end one that hangs",
-                _numbers(given),
-                _PATIENCE_S,
-            )
-            self._held_back_since = now
 
     def _know_models(self, states: States) -> None:
         """Load the models in which streams stand in the middle of an utterance; they finish it with them."""
@@ -142,6 +132,15 @@ class Assignment(ConsumerRebalanceListener):
             # Not written by a worker of this version. The stream goes on as after a gap; the others are untouched.
             self._metrics.error("restore", error)
             log.error("state of %s in partition %d cannot be used, its call starts anew: %s", stream, partition, error)
+
+
+def _report_held_back(partitions: Iterable[TopicPartition]) -> None:
+    log.error(
+        "partitions %s: Kafka has held their offsets back for over %.0f s, as if a transaction were open;"
+        " docs/operations.md says how to end one that hangs",
+        _numbers(partitions),
+        _PATIENCE_S,
+    )
 
 
 def _numbers(partitions: Iterable[TopicPartition]) -> str:

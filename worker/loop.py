@@ -13,6 +13,7 @@ from worker.checkpoint import Checkpoint
 from worker.metrics import WorkerMetrics
 from worker.models import ModelFeed
 from worker.quarantine import EngineFailure, Quarantine
+from worker.timer import Timer
 
 _POLL_MS = 500
 # A worker without work learns from a transaction without records whether it still is a member of its group: its
@@ -119,22 +120,3 @@ class Loop:
             highwater = self._consumer.highwater(partition)
             if highwater is not None:
                 self._metrics.lag.labels(str(partition.partition)).set(highwater - position)
-
-
-class Timer:
-    """Says once every `seconds` that something is due."""
-
-    def __init__(self, seconds: float) -> None:
-        self._seconds = seconds
-        self.restart()
-
-    def restart(self) -> None:
-        """Count from now."""
-        self._next = time.monotonic() + self._seconds
-
-    def due(self) -> bool:
-        """Whether the time is up; if so it starts anew."""
-        if time.monotonic() < self._next:
-            return False
-        self.restart()
-        return True
