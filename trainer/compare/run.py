@@ -171,7 +171,7 @@ def _shipped_code() -> str:
     """Hash of the recipe's sources: the shipped network's figures follow every change to it."""
     folder = Path(__file__).parents[1]
     digest = hashlib.sha256()
-    for name in ("augment", "clips", "fit", "network", "plan"):
+    for name in ("augment", "batches", "clips", "fit", "network", "plan", "recipe"):
         digest.update((folder / f"{name}.py").read_bytes())
     return digest.hexdigest()
 

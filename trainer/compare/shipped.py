@@ -71,13 +71,13 @@ class Shipped:
 
     @property
     def defaults(self) -> Config:
-        """The recipe's epochs, for the record."""
-        return {"epochs": self.epochs or choose_recipe(Options(()), 1000).epochs}
+        """The epochs, where they are not the recipe's own: those depend on how many clips there are."""
+        return {"epochs": self.epochs} if self.epochs else {}
 
     def fit(self, inputs: Listening, rows: Rows, y: Labels, config: Config, seed: int) -> FittedShipped:
         """Train from random weights on the clips at `rows`."""
         labels = len(inputs.dataset.labels)
-        recipe = choose_recipe(Options((), epochs=config["epochs"]), len(rows))
+        recipe = choose_recipe(Options((), epochs=config.get("epochs")), len(rows))
         keras.backend.clear_session()
         clips = inputs.dataset.clips(rows.tolist())
         model = fit(clips, None, NetworkSpec(n_classes=labels), recipe, seed=seed).model
