@@ -69,7 +69,7 @@ def test_folds_then_everybody_then_a_bundle(arguments, tmp_path, monkeypatch, ca
     monkeypatch.setattr(sys, "argv", arguments)
     shipped.main()
     assert heard[4:] == [(3 * 24 + 128, True)] * 4 + [(3 * 32 + 128, True)] * 2
-    assert '"heldout_uar_noise_10_db"' in capsys.readouterr().out
+    assert '"heldout_uar_noise_10_dB"' in capsys.readouterr().out
     card = Model.load(tmp_path / "moods.zip").card
     assert card.labels == MOODS
     assert {"heldout_uar", "heldout_uar_telephone", "heldout_uar_after_1_s", "heldout_ece"} <= set(card.metrics)

@@ -56,8 +56,8 @@ def fold_network(course: Course, parts: Sequence[NDArray[np.integer]], number: i
 def cross_validate(course: Course, parts: Sequence[NDArray[np.integer]], unheard_noise: Sequence[Path]) -> Answers:
     """What networks that have not heard a target speaker make of that speaker's clips.
 
-    Returns probabilities [N, C] by condition: "clean", "telephone", "1 s" and "2 s" of speech, and "noise 10 dB", if
-    there is any noise that no network of a fold has heard.
+    Returns probabilities [N, C] by condition: "clean", "telephone", "after 1 s" and "after 2 s" of speech, and "noise
+    10 dB", if there is any noise that no network of a fold has heard.
     """
     conditions = {"clean": course.spoken[0], "telephone": course.target_clips("telephone")}
     if unheard_noise:
@@ -66,13 +66,13 @@ def cross_validate(course: Course, parts: Sequence[NDArray[np.integer]], unheard
             noisy = write_with_sounds(paths, unheard_noise, NOISE_DB, course.seed, Path(folder))
             conditions[f"noise {NOISE_DB:g} dB"] = course.with_features(noisy)
     shape = (len(course.target), course.spec.n_classes)
-    answers = {name: np.zeros(shape, np.float32) for name in (*conditions, "1 s", "2 s")}
+    answers = {name: np.zeros(shape, np.float32) for name in (*conditions, "after 1 s", "after 2 s")}
     for number, test in enumerate(parts, start=1):
         model = fold_network(course, parts, number)
         for name, clips in conditions.items():
             answers[name][test], early = predict(model, clips.subset(test), (1.0, 2.0))
             if name == "clean":
-                answers["1 s"][test], answers["2 s"][test] = early
+                answers["after 1 s"][test], answers["after 2 s"][test] = early
         print(f"fold {number}: UAR {uar_of(answers['clean'][test], course.spoken[0].subset(test)):.3f}", flush=True)
     return answers
 
@@ -92,8 +92,7 @@ def figures(answers: Answers, truth: Clips, parts: Sequence[NDArray[np.integer]]
 
 def _metric(condition: str) -> str:
     """The name that `undertone train` gives the same figure on a card."""
-    name = {"clean": "", "1 s": "after_1_s", "2 s": "after_2_s"}.get(condition, condition.replace(" ", "_").lower())
-    return f"heldout_uar_{name}".rstrip("_")
+    return "heldout_uar" if condition == "clean" else f"heldout_uar_{condition.replace(' ', '_')}"
 
 
 def main() -> None:
