@@ -23,9 +23,9 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from inference.engine import Engine
-from inference.model import Model
-from tests.streams import customer, cut
+from tests.support.streams import customer, cut
+from undertone.inference.engine import Engine
+from undertone.inference.model import Model
 
 HALF_SECOND = 4000
 

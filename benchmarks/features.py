@@ -25,15 +25,15 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
-from acoustics.decode import expand, load
-from acoustics.feature_stream import NAMES, features_of
-from acoustics.frames import BLOCK_FRAMES, block_samples, block_windows, fft_samples, hop_samples
-from acoustics.frontend import FrontEnd
-from acoustics.gate import Gate
-from acoustics.level import sum_squares
-from acoustics.pitch import FRAME_SECONDS, track_pitch
 from schemas.card import FrontEndSpec, GateSpec
-from tests.librosa_reference import librosa_features, relative_errors
+from tests.support.librosa_reference import librosa_features, relative_errors
+from undertone.acoustics.decode import expand, load
+from undertone.acoustics.feature_stream import NAMES, features_of
+from undertone.acoustics.frames import BLOCK_FRAMES, block_samples, block_windows, fft_samples, hop_samples
+from undertone.acoustics.frontend import FrontEnd
+from undertone.acoustics.gate import Gate
+from undertone.acoustics.level import sum_squares
+from undertone.acoustics.pitch import FRAME_SECONDS, track_pitch
 
 SAMPLES = Path(__file__).parent.parent / "samples"
 BATCHES = (1, 8, 32)

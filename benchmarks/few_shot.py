@@ -24,14 +24,14 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from schemas.card import FrontEndSpec, GateSpec
-from trainer.clips import Clips
-from trainer.corpora import Labelled, load
-from trainer.dataset import Dataset, read
-from trainer.fit import Weights, fit, predict, uar_of
-from trainer.network import NetworkSpec, network_weights
-from trainer.plan import Options, choose_recipe
-from trainer.recipe import Recipe
-from trainer.splits import folds
+from trainer.data.clips import Clips
+from trainer.data.corpora import Labelled, load
+from trainer.data.dataset import Dataset, read
+from trainer.data.splits import folds
+from trainer.options import Options, choose_recipe
+from trainer.training.fit import Weights, fit, predict, uar_of
+from trainer.training.network import NetworkSpec, network_weights
+from trainer.training.recipe import Recipe
 
 FOLDS = 4
 FRONT_END = FrontEndSpec(context_frames=NetworkSpec(n_classes=2).context_frames)

@@ -13,11 +13,11 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from acoustics.decode import expand, load
-from acoustics.frames import HOPS_PER_SECOND, hop_samples
-from acoustics.gate import Gate, GateDecision
-from acoustics.level import sum_squares
 from schemas.card import GateSpec
+from undertone.acoustics.decode import expand, load
+from undertone.acoustics.frames import HOPS_PER_SECOND, hop_samples
+from undertone.acoustics.gate import Gate, GateDecision
+from undertone.acoustics.level import sum_squares
 
 SAMPLES = Path(__file__).parent.parent / "samples"
 

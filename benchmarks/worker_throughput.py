@@ -21,12 +21,12 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
-from acoustics.codecs import encode
-from messaging.clients import admin, audio_producer
-from messaging.settings import KafkaSettings
-from messaging.topics import ensure_topics
 from schemas.audio import AudioChunk, Encoding, Role
 from schemas.topics import Topics
+from undertone.acoustics.codecs import encode
+from undertone.messaging.clients import admin, audio_producer
+from undertone.messaging.settings import KafkaSettings
+from undertone.messaging.topics import ensure_topics
 from worker.service import Worker
 from worker.settings import WorkerSettings
 

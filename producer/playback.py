@@ -8,12 +8,12 @@ from datetime import UTC, datetime, timedelta
 
 import numpy as np
 
-from acoustics.chunks import Piece, chunks_of, of_call, pieces
-from acoustics.sources import Recording
 from producer.sender import Sender
 from schemas.audio import AudioChunk, Encoding
 from schemas.errors import UserError
 from schemas.streams import Voice, voices
+from undertone.acoustics.chunks import Piece, chunks_of, of_call, pieces
+from undertone.acoustics.sources import Recording
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,11 +8,11 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
-from messaging.telemetry import Pulse
 from producer.metrics import Metrics
 from producer.playback import Playback
 from producer.sender import Sender
 from schemas.errors import UserError
+from undertone.observability.telemetry import Pulse
 
 # A live file holds a decoder and a file descriptor; the usual limit of descriptors is 1,024.
 MAX_LIVE_FILES = 100

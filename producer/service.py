@@ -8,11 +8,6 @@ from dataclasses import dataclass
 
 from rich.console import Console
 
-from acoustics.sources import STDIN, Rate, find, open_file, open_stdin
-from messaging.clients import admin, audio_producer
-from messaging.settings import KafkaSettings
-from messaging.telemetry import Pulse, Telemetry
-from messaging.topics import require_topics
 from producer.metrics import Metrics
 from producer.playback import Options, Playback
 from producer.progress import reporter
@@ -22,6 +17,11 @@ from producer.stop import Stop
 from schemas.errors import UserError
 from schemas.streams import call_ids, copies, voices
 from schemas.topics import Topics
+from undertone.acoustics.sources import STDIN, Rate, find, open_file, open_stdin
+from undertone.messaging.clients import admin, audio_producer
+from undertone.messaging.settings import KafkaSettings
+from undertone.messaging.topics import require_topics
+from undertone.observability.telemetry import Pulse, Telemetry
 
 # After Ctrl-C a person waits this long for chunks in flight, not the two minutes of a delivery's timeout.
 STOP_FLUSH_S = 10.0

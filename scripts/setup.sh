@@ -91,7 +91,7 @@ check_java() {
 fetch_kafka() {
   "$venv/bin/python" - <<'PY'
 import sys
-from messaging.broker_runtime import find_runtime
+from undertone.devbroker.runtime import find_runtime
 from schemas.errors import UserError
 
 try:

@@ -7,13 +7,13 @@ from contextlib import contextmanager
 
 import pytest
 
-from messaging.broker import free_port, local_broker, node_properties
-from messaging.broker_runtime import IMAGE, container_environment
-from messaging.clients import admin
-from messaging.settings import KafkaSettings
-from messaging.topics import ensure_topics
 from schemas.errors import UserError
 from schemas.topics import Topics
+from undertone.devbroker.broker import free_port, local_broker, node_properties
+from undertone.devbroker.runtime import IMAGE, container_environment
+from undertone.messaging.clients import admin
+from undertone.messaging.settings import KafkaSettings
+from undertone.messaging.topics import ensure_topics
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -7,28 +7,42 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parent.parent
+from tests.support.paths import ROOT
+
 # From the top to the ground; a folder may import from the floors below its own.
 FLOORS = (
-    {"cli"},
-    {"console", "trainer"},
-    {"worker", "producer", "analysis"},
-    {"messaging", "inference"},
-    {"acoustics"},
+    {"undertone/cli"},
+    {"undertone/console", "trainer"},
+    {"worker", "producer", "undertone/analysis"},
+    {"undertone/devbroker"},
+    {"undertone/messaging", "undertone/observability", "undertone/inference"},
+    {"undertone/acoustics"},
     {"schemas"},
 )
 FLOOR_OF = {folder: number for number, folders in enumerate(FLOORS) for folder in folders}
 
 
+def folder_of(module: str) -> str:
+    """`undertone/inference` for undertone.inference.engine, `worker` for worker.loop."""
+    parts = module.split(".")
+    return "/".join(parts[:2]) if parts[0] == "undertone" else parts[0]
+
+
 def imports(path: Path) -> set[str]:
-    """Top-level folders of ours that a file imports, anywhere in it."""
+    """Folders of ours that a file imports, anywhere in it."""
     found = set()
     for node in ast.walk(ast.parse(path.read_text())):
         names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
         if isinstance(node, ast.ImportFrom) and node.module:
             names.append(node.module)
-        found |= {name.partition(".")[0] for name in names}
+            names += [f"{node.module}.{alias.name}" for alias in node.names]
+        found |= {folder_of(name) for name in names}
     return found & FLOOR_OF.keys()
+
+
+def test_every_folder_has_its_floor() -> None:
+    rooms = {f"undertone/{path.parent.name}" for path in (ROOT / "undertone").glob("*/__init__.py")}
+    assert rooms == {folder for folder in FLOOR_OF if folder.startswith("undertone/")}
 
 
 @pytest.mark.parametrize("folder", sorted(FLOOR_OF))
@@ -44,12 +58,14 @@ def test_imports_point_down(folder: str) -> None:
     assert not upward
 
 
-@pytest.mark.parametrize("service", ["cli.worker", "worker.service", "producer.service", "analysis.analyze"])
+@pytest.mark.parametrize(
+    "service", ["undertone.cli.worker", "worker.service", "producer.service", "undertone.analysis.analyze"]
+)
 def test_services_load_no_tensorflow(service: str) -> None:
     code = f"import sys, {service}; sys.exit(any(name in sys.modules for name in ('tensorflow', 'keras', 'sklearn')))"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
 
 
 def test_the_producer_loads_no_model() -> None:
-    code = "import sys, producer.service; sys.exit(any(name.startswith('inference') for name in sys.modules))"
+    code = "import sys, producer.service; sys.exit(any(name.startswith('undertone.inference') for name in sys.modules))"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0

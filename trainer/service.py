@@ -10,14 +10,15 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from messaging.settings import KafkaSettings
-from messaging.telemetry import Pulse, Telemetry
 from schemas.errors import UserError
-from trainer import publish, train
-from trainer.labels import collect
+from trainer import train
+from trainer.data.labels import collect
 from trainer.metrics import TrainerMetrics
-from trainer.plan import Options
+from trainer.options import Options
+from trainer.packaging import publish
 from trainer.report import page
+from undertone.messaging.settings import KafkaSettings
+from undertone.observability.telemetry import Pulse, Telemetry
 
 # Given for --data: what people have labelled, read from Kafka.
 KAFKA = "kafka:"

@@ -15,25 +15,25 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from acoustics.decode import expand
-from analysis.listening import Band
-from inference.bundle import Bundle
-from inference.model import Model
-from inference.runtime import Runtime
 from schemas.card import CalibrationSpec, FrontEndSpec, GateSpec, SegmentSpec, TrainingData
 from schemas.errors import UserError
-from trainer.cache import features_of
-from trainer.calibration import calibrate
-from trainer.corpora import Labelled, load
-from trainer.dataset import Dataset, read
-from trainer.fit import Epoch, Weights, fit, predict
-from trainer.heldout import Trial, hear, joined, trials
-from trainer.network import NetworkSpec
-from trainer.packing import pack, with_metrics
-from trainer.plan import Options, choose_recipe, choose_splits, choose_start
-from trainer.recipe import Recipe
-from trainer.splits import Split
-from trainer.weights import Start
+from trainer.data.cache import features_of
+from trainer.data.corpora import Labelled, load
+from trainer.data.dataset import Dataset, read
+from trainer.data.splits import Split
+from trainer.evaluation.held_out import Trial, hear, joined, trials
+from trainer.options import Options, choose_recipe, choose_splits, choose_start
+from trainer.packaging.packing import pack, with_metrics
+from trainer.training.calibration import calibrate
+from trainer.training.fit import Epoch, Weights, fit, predict
+from trainer.training.network import NetworkSpec
+from trainer.training.recipe import Recipe
+from trainer.training.weights import Start
+from undertone.acoustics.decode import expand
+from undertone.analysis.prediction import Band
+from undertone.inference.bundle import Bundle
+from undertone.inference.model import Model
+from undertone.inference.runtime import Runtime
 
 # Called with what is being done, how much of it is done, and how much there is; 0 of 0 is a line to say.
 Progress = Callable[[str, int, int], None]

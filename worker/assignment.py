@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterable
 
 from kafka import ConsumerRebalanceListener, KafkaConsumer, TopicPartition
 
-from inference.engine import Engine
-from inference.model import Model
+from undertone.inference.engine import Engine
+from undertone.inference.model import Model
 from worker.changelog import States, model_versions
 from worker.metrics import WorkerMetrics
 from worker.timer import Timer

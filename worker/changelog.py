@@ -6,9 +6,9 @@ from contextlib import closing, suppress
 from kafka import TopicPartition
 from kafka.consumer.fetcher import ConsumerRecord
 
-from inference.streams import OpenRecord, read_record
-from messaging.clients import reader
-from messaging.settings import KafkaSettings
+from undertone.inference.streams import OpenRecord, read_record
+from undertone.messaging.clients import reader
+from undertone.messaging.settings import KafkaSettings
 
 _POLL_MS = 100
 

@@ -15,11 +15,11 @@ from kafka.consumer.fetcher import ConsumerRecord
 from kafka.errors import CommitFailedError, KafkaError, KafkaTimeoutError
 from kafka.structs import ConsumerGroupMetadata, OffsetAndMetadata, TopicPartition
 
-from inference.engine import StateRecord
-from messaging.letters import dead_letter
 from schemas.dead_letters import Rejected
 from schemas.events import STRUCTURED_HEADERS, EventEnvelope
 from schemas.topics import Topics
+from undertone.inference.engine import StateRecord
+from undertone.messaging.dead_letters import dead_letter
 from worker.metrics import WorkerMetrics
 
 log = logging.getLogger(__name__)

@@ -5,8 +5,8 @@ from collections.abc import Mapping
 
 from kafka import KafkaConsumer, TopicPartition
 
-from inference.engine import Engine
-from inference.intake import Heard
+from undertone.inference.engine import Engine
+from undertone.inference.intake import Heard
 from worker.assignment import Assignment
 from worker.batch import Batch, decode
 from worker.checkpoint import Checkpoint

@@ -6,8 +6,8 @@ from contextlib import contextmanager, suppress
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info
 
-from inference.intake import Heard
 from schemas.card import ModelCard
+from undertone.inference.intake import Heard
 from worker.batch import Batch
 
 # A transaction of a quiet worker takes 5 ms, a full batch up to a second, a broker's restart some ten.

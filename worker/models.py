@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from kafka import KafkaConsumer, TopicPartition
 from kafka.consumer.fetcher import ConsumerRecord
 
-from inference.bundle import DEFAULT_BUNDLE, read_bundle
-from inference.model import Model
 from schemas.dead_letters import Reason, Rejected
 from schemas.errors import UserError
+from undertone.inference.bundle import DEFAULT_BUNDLE, read_bundle
+from undertone.inference.model import Model
 from worker.metrics import WorkerMetrics
 
 log = logging.getLogger(__name__)

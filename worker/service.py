@@ -7,13 +7,13 @@ from contextlib import closing
 
 from kafka.errors import AuthorizationError, FencedInstanceIdError, KafkaError, UnsupportedCodecError
 
-from inference.model import Model
-from messaging.clients import admin, reader
-from messaging.settings import KafkaSettings
-from messaging.telemetry import Pulse
-from messaging.topics import check_copartitioned
 from schemas.errors import UserError
 from schemas.topics import Topics
+from undertone.inference.model import Model
+from undertone.messaging.clients import admin, reader
+from undertone.messaging.settings import KafkaSettings
+from undertone.messaging.topics import check_copartitioned
+from undertone.observability.telemetry import Pulse
 from worker.metrics import WorkerMetrics
 from worker.models import ModelFeed
 from worker.quarantine import EngineFailure, Quarantine

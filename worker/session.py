@@ -12,10 +12,10 @@ from kafka import KafkaConsumer, KafkaProducer
 from kafka.errors import FencedInstanceIdError, KafkaError
 from kafka.structs import MemberState, OffsetAndMetadata
 
-from inference.engine import Engine
-from messaging.clients import group_consumer, transactional_producer
-from messaging.settings import KafkaSettings
 from schemas.topics import Topics
+from undertone.inference.engine import Engine
+from undertone.messaging.clients import group_consumer, transactional_producer
+from undertone.messaging.settings import KafkaSettings
 from worker.assignment import Assignment
 from worker.changelog import read_states
 from worker.checkpoint import Checkpoint

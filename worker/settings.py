@@ -6,7 +6,7 @@ from pathlib import Path
 
 from pydantic import Field, field_validator
 
-from messaging.settings import Settings
+from undertone.messaging.settings import Settings
 
 
 class WorkerSettings(Settings):

@@ -12,7 +12,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from schemas.errors import UserError
-from trainer import splits
 from trainer.compare.features import (
     EGEMAPS,
     HEARD_SECONDS,
@@ -23,8 +22,9 @@ from trainer.compare.features import (
     vector_columns,
 )
 from trainer.compare.systems import Labels, Rows
-from trainer.corpora import Utterance
-from trainer.layouts import RAVDESS_FOLDS
+from trainer.data import splits
+from trainer.data.corpora import Utterance
+from trainer.data.layouts import RAVDESS_FOLDS
 
 SplitName = Literal["speakers", "random"]
 MOST_FOLDS = 5
@@ -81,7 +81,7 @@ class Bench:
 
     def _listening(self, seconds: float | None) -> Any:
         # TensorFlow takes seconds and 600 MB to load, and most cells do without.
-        from trainer.compare.shipped import Listening  # noqa: PLC0415
+        from trainer.compare.default_network import Listening  # noqa: PLC0415
 
         return Listening(self.utterances, seconds)
 

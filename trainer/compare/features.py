@@ -17,15 +17,15 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-import acoustics
-from acoustics.decode import load
-from acoustics.feature_stream import Frames, features_of
-from acoustics.features import feature_size
-from acoustics.frames import HOPS_PER_SECOND, hop_samples
-from acoustics.gate import Gate
-from acoustics.level import sum_squares
 from schemas.card import GateSpec
-from trainer.cache import MAX_SECONDS, cache_folder
+from trainer.data.cache import MAX_SECONDS, cache_folder
+from undertone import acoustics
+from undertone.acoustics.decode import load
+from undertone.acoustics.feature_stream import Frames, features_of
+from undertone.acoustics.features import feature_size
+from undertone.acoustics.frames import HOPS_PER_SECOND, hop_samples
+from undertone.acoustics.gate import Gate
+from undertone.acoustics.level import sum_squares
 
 RATE = 16_000
 # Raise it when a change in this file changes features; changes in acoustics are noticed by themselves.

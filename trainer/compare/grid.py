@@ -50,8 +50,8 @@ class Grid:
                 return classic
         # TensorFlow takes seconds and 600 MB to load: a process that fits classifiers alone does without.
         with quiet():
+            from trainer.compare.default_network import Shipped  # noqa: PLC0415
             from trainer.compare.networks import NETWORKS  # noqa: PLC0415
-            from trainer.compare.shipped import Shipped  # noqa: PLC0415
         if name == SHIPPED:
             return Shipped(QUICK_EPOCHS if self.quick else None)
         network = next(network for network in NETWORKS if network.name == name)

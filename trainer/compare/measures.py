@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from analysis.metrics import confusion_matrix, uar
+from undertone.analysis.metrics import confusion_matrix, uar
 
 RESAMPLES = 1000
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from schemas.errors import UserError
-from trainer.compare import findings, mistakes, plots
+from trainer.compare import error_analysis, findings, plots
 from trainer.compare.bench import describe
 from trainer.compare.findings import Board, percent
 from trainer.compare.grid import Grid
@@ -21,9 +21,9 @@ CHAPTERS = {
     "Who wins": findings.who_wins,
     "What the random split hides": findings.what_random_hides,
     "Which features carry": findings.which_features_carry,
-    "Which emotions are confused": mistakes.which_emotions,
-    "Whose voices are hard": mistakes.which_speakers,
-    "How much has to be heard": mistakes.how_long,
+    "Which emotions are confused": error_analysis.which_emotions,
+    "Whose voices are hard": error_analysis.which_speakers,
+    "How much has to be heard": error_analysis.how_long,
     "What varies": findings.what_varies,
     "What the search chose": findings.what_was_chosen,
     "What it costs": findings.what_it_costs,

@@ -18,13 +18,13 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from schemas.errors import UserError
-from trainer.cache import cache_folder
 from trainer.compare.bench import Bench, make_bench
 from trainer.compare.cells import Cell, CellResult, run_cell
 from trainer.compare.features import EGEMAPS, ClipFeatures, clip_features
 from trainer.compare.grid import NETWORK_NAMES, SHIPPED, Grid
 from trainer.compare.threads import one_thread
-from trainer.corpora import Utterance, load
+from trainer.data.cache import cache_folder
+from trainer.data.corpora import Utterance, load
 
 # Raise it when a change to the systems, the search or the cells changes figures: older results are then not used.
 REVISION = 1
@@ -43,7 +43,7 @@ def prepare(paths: Sequence[Path], grid: Grid, jobs: int, progress: Progress) ->
     labelled = load(paths)
     notes = [f"{count} {what}" for what, count in sorted(labelled.warnings.items())]
     benches: list[Bench] = []
-    from trainer.compare.shipped import listening  # noqa: PLC0415 - loads TensorFlow
+    from trainer.compare.default_network import listening  # noqa: PLC0415 - loads TensorFlow
 
     for corpus in sorted({utterance.corpus for utterance in labelled.utterances}):
         try:
@@ -171,7 +171,15 @@ def _shipped_code() -> str:
     """Hash of the recipe's sources: the shipped network's figures follow every change to it."""
     folder = Path(__file__).parents[1]
     digest = hashlib.sha256()
-    for name in ("augment", "batches", "clips", "fit", "network", "plan", "recipe"):
+    for name in (
+        "training/augmentation",
+        "training/batches",
+        "data/clips",
+        "training/fit",
+        "training/network",
+        "options",
+        "training/recipe",
+    ):
         digest.update((folder / f"{name}.py").read_bytes())
     return digest.hexdigest()
 

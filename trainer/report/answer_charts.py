@@ -8,12 +8,12 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from sklearn.metrics import auc, average_precision_score, precision_recall_curve, roc_curve
 
-from analysis.colours import colour_of
-from analysis.metrics import calibration_bins, class_scores
-from trainer.fit import Epoch
-from trainer.heldout import Trial
+from trainer.evaluation.held_out import Trial
 from trainer.report.groups import GroupScore
 from trainer.report.style import ACCENT, INK, SOFT, figure, share_axis
+from trainer.training.fit import Epoch
+from undertone.analysis.colours import colour_of
+from undertone.analysis.metrics import calibration_bins, class_scores
 
 _DASHED: dict[str, Any] = {"color": SOFT, "linestyle": (0, (4, 4)), "linewidth": 1}
 _MOST_DOTS = 60

@@ -5,13 +5,13 @@ from collections import Counter
 import numpy as np
 from matplotlib.figure import Figure
 
-from acoustics.decode import load
-from acoustics.frames import HOPS_PER_SECOND
-from acoustics.level import FULL_SCALE
-from analysis.colours import colour_of
-from trainer.dataset import Dataset
+from trainer.data.dataset import Dataset
+from trainer.data.splits import Split
 from trainer.report.style import ACCENT, SOFT, figure
-from trainer.splits import Split
+from undertone.acoustics.decode import load
+from undertone.acoustics.frames import HOPS_PER_SECOND
+from undertone.acoustics.level import FULL_SCALE
+from undertone.analysis.colours import colour_of
 
 _PARTS = {"train": ACCENT, "valid": "#e8a317", "test": "#d1343c"}
 _MOST_EXAMPLES = 8

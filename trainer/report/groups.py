@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from analysis.metrics import confusion_matrix, uar
-from trainer.heldout import Trial
+from trainer.evaluation.held_out import Trial
+from undertone.analysis.metrics import confusion_matrix, uar
 
 _DRAWS = 400
 

@@ -7,14 +7,14 @@ from typing import Any
 
 import jinja2
 
-from inference.bundle import bundle_bytes
 from schemas.errors import UserError
-from trainer.network import network_weights
 from trainer.report import answer_charts, data_charts
 from trainer.report.groups import interval_over_speakers, score_groups
 from trainer.report.style import png, style, svg
 from trainer.train import Outcome
-from trainer.weights import save_weights
+from trainer.training.network import network_weights
+from trainer.training.weights import save_weights
+from undertone.inference.bundle import bundle_bytes
 
 BUNDLE, METRICS, CONFUSION, PAGE = "model.zip", "metrics.json", "confusion_matrix.png", "report.html"
 

@@ -1,0 +1,87 @@
+"""`undertone models`: the card for people, the page in docs/, and a check that no bad bundle passes."""
+
+import io
+import json
+import zipfile
+
+import pytest
+from typer.testing import CliRunner
+
+from schemas.errors import UserError
+from tests.support.paths import ROOT
+from undertone.analysis.card_page import card_page
+from undertone.analysis.inspection import check_bundle
+from undertone.cli.main import app
+from undertone.inference.bundle import DEFAULT_BUNDLE, Bundle, bundle_bytes, read_bundle
+
+PAGE = ROOT / "docs" / "model-card.md"
+
+
+def test_the_shipped_bundle_passes_every_check():
+    assert len(list(check_bundle(DEFAULT_BUNDLE))) == 4
+
+
+def test_the_page_is_that_of_the_shipped_bundle():
+    assert PAGE.read_text(encoding="utf-8") == card_page(read_bundle(DEFAULT_BUNDLE).card), "stale: run `make docs`"
+
+
+def test_show_prints_the_card():
+    result = CliRunner().invoke(app, ["models", "show"])
+    assert result.exit_code == 0
+    card = read_bundle(DEFAULT_BUNDLE).card
+    assert card.version in result.output
+    assert card.labels[0] in result.output
+
+
+def rewritten(bundle: Bundle, changes: dict[str, bytes | None]) -> bytes:
+    """The bundle's zip with some of its files exchanged or (None) left out."""
+    parts = {"card.json": bundle.card.model_dump_json().encode(), "model.tflite": bundle.flatbuffer} | changes
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, data in parts.items():
+            if data is not None:
+                archive.writestr(name, data)
+    return buffer.getvalue()
+
+
+def card_with(bundle: Bundle, **network) -> bytes:
+    fields = json.loads(bundle.card.model_dump_json())
+    fields["network"] |= network
+    return json.dumps(fields).encode()
+
+
+@pytest.mark.parametrize("kind", ["no zip", "no card", "no network", "flipped bit", "huge", "other state", "bad card"])
+def test_a_bad_bundle_fails_with_one_line(tmp_path, kind):
+    bundle = read_bundle(DEFAULT_BUNDLE)
+    flipped = bytearray(bundle.flatbuffer)
+    flipped[len(flipped) // 2] ^= 1
+    value = {
+        "no zip": b"hello",
+        "no card": rewritten(bundle, {"card.json": None}),
+        "no network": rewritten(bundle, {"model.tflite": None}),
+        "flipped bit": rewritten(bundle, {"model.tflite": bytes(flipped)}),
+        "huge": rewritten(bundle, {"model.tflite": b"\0" * 5_000_000}),
+        "other state": rewritten(bundle, {"card.json": card_with(bundle, state_size=7)}),
+        "bad card": rewritten(bundle, {"card.json": card_with(bundle, state_size=10**9)}),
+    }[kind]
+    path = tmp_path / "bad.zip"
+    path.write_bytes(value)
+    with pytest.raises(UserError) as caught:
+        list(check_bundle(path))
+    assert "\n" not in str(caught.value)
+
+
+def test_a_network_that_remembers_silence_fails(tmp_path, monkeypatch):
+    """The engine skips silent blocks, so a network whose state moves in them would hear otherwise in a batch."""
+    bundle = read_bundle(DEFAULT_BUNDLE)
+    path = tmp_path / "model.zip"
+    path.write_bytes(bundle_bytes(bundle.card, bundle.flatbuffer))
+    run = check_bundle.__globals__["Runtime"].run
+
+    def moves(self, features, speech, state):
+        logits, after = run(self, features, speech, state)
+        return logits, after + 1e-3
+
+    monkeypatch.setattr(check_bundle.__globals__["Runtime"], "run", moves)
+    with pytest.raises(UserError, match="silence changes"):
+        list(check_bundle(path))

@@ -1,0 +1,143 @@
+"""Gaps, repeats, wrong order, ends: what becomes of chunks that do not simply follow each other."""
+
+from datetime import timedelta
+
+import pytest
+
+from schemas.audio import AudioChunk
+from schemas.dead_letters import Reason
+from tests.support.streams import START, customer, cut, hear, lines
+from undertone.inference.engine import Engine
+from undertone.inference.model import Model
+
+
+@pytest.fixture(scope="module")
+def model() -> Model:
+    return Model.load()
+
+
+@pytest.fixture
+def chunks() -> list[AudioChunk]:
+    return cut(*customer(), 4000, partition=0)
+
+
+def reasons(engine: Engine, chunks: list[AudioChunk]) -> list[str]:
+    return [rejected.reason.value for _, rejected in engine.feed(chunks).rejected]
+
+
+def test_repeats_are_dropped_and_counted(model: Model, chunks: list[AudioChunk]) -> None:
+    clean = lines(Engine(model).feed(chunks).events)
+    doubled = [chunk for chunk in chunks for _ in range(2)]
+    heard = Engine(model).feed(doubled)
+    assert lines(heard.events) == clean
+    assert (heard.repeats, heard.gaps, heard.rejected) == (len(chunks), 0, [])
+
+
+def test_a_repeat_under_a_new_number_is_not_heard_twice(model: Model, chunks: list[AudioChunk]) -> None:
+    clean = lines(Engine(model).feed(chunks).events)
+    renumbered = [chunk.model_copy(update={"sequence": 2 * chunk.sequence}) for chunk in chunks]
+    again = [chunk.model_copy(update={"sequence": chunk.sequence + 1, "end_of_stream": False}) for chunk in renumbered]
+    sent = [chunk for pair in zip(renumbered, again, strict=True) for chunk in pair][:-1]
+    heard = Engine(model).feed(sent)
+    assert lines(heard.events) == clean
+    assert heard.repeats == len(chunks) - 1
+
+
+def test_a_lost_chunk_is_silence_and_later_times_stay_right(model: Model, chunks: list[AudioChunk]) -> None:
+    samples, rate = customer()
+    silenced = samples.copy()
+    silenced[40_000:44_000] = 0
+    expected = lines(Engine(model).feed(cut(silenced, rate, 4000)).events)
+    heard = Engine(model).feed([chunk for chunk in chunks if chunk.sequence != 10])
+    assert lines(heard.events) == expected
+    assert heard.gaps == 1
+
+
+def test_a_long_gap_ends_the_segment_and_skips_ahead(model: Model, chunks: list[AudioChunk]) -> None:
+    kept = [chunk for chunk in chunks if not 11 <= chunk.sequence < 30]
+    for batch in (1, 1000):
+        engine = Engine(model)
+        events = hear(engine, kept, batch)
+        segments = [event.data for event in events if event.data.type == "segment"]
+        assert segments[0].end_sample <= 44_000
+        assert all(segment.start_sample >= 120_000 for segment in segments[1:])
+        assert events[-1].data.end_sample == 204_000
+    assert Engine(model).feed(kept).gaps == 1
+
+
+def test_a_chunk_that_comes_after_its_gap_is_a_dead_letter(model: Model, chunks: list[AudioChunk]) -> None:
+    engine = Engine(model)
+    late = [*chunks[:5], chunks[6], chunks[5], *chunks[7:]]
+    assert reasons(engine, late) == [Reason.OUT_OF_ORDER]
+    assert engine.open_streams == 0
+
+
+def test_after_the_end(model: Model, chunks: list[AudioChunk]) -> None:
+    engine = Engine(model)
+    engine.feed(chunks)
+    repeat = engine.feed(chunks[-1:])
+    assert (repeat.repeats, repeat.rejected, repeat.events) == (1, [], [])
+    more = chunks[-1].model_copy(update={"sequence": len(chunks), "first_sample": 204_000})
+    assert reasons(engine, [more]) == [Reason.AFTER_END]
+
+
+def test_a_stream_begins_anew_with_a_later_start(model: Model, chunks: list[AudioChunk]) -> None:
+    later = START + timedelta(hours=1)
+    again = cut(*customer(), 4000, start=later)
+    engine = Engine(model)
+    first, second = engine.feed(chunks).events, engine.feed(again).events
+    assert [event.data.type for event in first] == [event.data.type for event in second]
+    assert not {event.id for event in first} & {event.id for event in second}
+    assert reasons(engine, chunks[:1]) == [Reason.OUT_OF_ORDER]
+
+
+def test_a_later_start_ends_a_stream_that_never_ended(model: Model, chunks: list[AudioChunk]) -> None:
+    again = cut(*customer(), 4000, start=START + timedelta(hours=1))
+    events = Engine(model).feed([*chunks[:20], *again]).events
+    ends = [event.data.ended_by for event in events if event.data.type == "summary"]
+    assert ends == ["replaced", "end"]
+
+
+def test_another_rate_is_a_dead_letter_and_the_stream_goes_on(model: Model, chunks: list[AudioChunk]) -> None:
+    clean = lines(Engine(model).feed(chunks).events)
+    wrong = chunks[3].model_copy(update={"sample_rate": 16000})
+    heard = Engine(model).feed([*chunks[:3], wrong, *chunks[3:]])
+    assert [rejected.reason for _, rejected in heard.rejected] == [Reason.RATE_CHANGED]
+    assert lines(heard.events) == clean
+
+
+def test_a_late_joiner_keeps_the_streams_clock(model: Model, chunks: list[AudioChunk]) -> None:
+    heard = Engine(model).feed(chunks[20:])
+    assert heard.gaps == 1
+    assert heard.events[-1].data.start_sample == 80_000
+    assert heard.events[-1].data.end_sample == 204_000
+
+
+def test_idle_streams_are_closed_by_event_time(model: Model, chunks: list[AudioChunk]) -> None:
+    engine = Engine(model, idle_seconds=60)
+    engine.feed(chunks[:28])  # while the customer speaks, the last at 27 s
+    assert engine.close_idle(0, 87_000).events == []
+    assert engine.close_idle(1, 10_000_000).events == []
+    events = engine.close_idle(0, 87_001).events
+    assert [event.data.type for event in events][-2:] == ["segment", "summary"]
+    assert events[-1].data.ended_by == "idle"
+    assert engine.open_streams == 0
+    assert reasons(engine, chunks[28:29]) == [Reason.AFTER_END]
+    engine.changed()
+    engine.close_idle(0, 200_000)  # the marker goes as well, and with it the state record
+    assert [record.value for record in engine.changed()] == [None]
+
+
+def test_an_empty_last_chunk_ends_the_stream(model: Model, chunks: list[AudioChunk]) -> None:
+    clean = lines(Engine(model).feed(chunks).events)
+    open_ended = chunks[-1].model_copy(update={"end_of_stream": False})
+    end = chunks[-1].model_copy(
+        update={"sequence": len(chunks), "first_sample": 204_000, "audio": b"", "end_of_stream": True}
+    )
+    assert lines(Engine(model).feed([*chunks[:-1], open_ended, end]).events) == clean
+
+
+@pytest.mark.parametrize("damage", [b"", b"UT", b"XX" + bytes(400), b"UT\x01\x00" + b"\xff" * 4000])
+def test_a_damaged_state_record_is_refused(model: Model, damage: bytes) -> None:
+    with pytest.raises(ValueError, match="state record"):
+        Engine(model).restore("call/customer", 0, damage)

@@ -1,0 +1,104 @@
+"""Topics on a real broker: created once, never changed, and what differs is said."""
+
+from collections.abc import Iterator
+
+import pytest
+from kafka import KafkaAdminClient, TopicPartition
+
+from schemas.errors import UserError
+from schemas.topics import Topics
+from undertone.messaging.clients import admin, group_consumer, reader, transactional_producer
+from undertone.messaging.settings import KafkaSettings
+from undertone.messaging.topics import check_copartitioned, ensure_topics
+
+
+@pytest.fixture
+def client(kafka_settings: KafkaSettings) -> Iterator[KafkaAdminClient]:
+    """An admin client, closed at the end."""
+    with admin(kafka_settings) as client:
+        yield client
+
+
+@pytest.fixture
+def names(kafka_settings: KafkaSettings) -> Topics:
+    """Names of topics that do not exist yet."""
+    return Topics(kafka_settings.topic_prefix)
+
+
+def test_creates_what_is_missing_and_nothing_the_second_time(client: KafkaAdminClient, names: Topics) -> None:
+    first = ensure_topics(client, names, partitions=3)
+    assert [state.topic for state in first] == list(names.all)
+    assert all(state.created and not state.differences for state in first)
+    again = ensure_topics(client, names, partitions=3)
+    assert not any(state.created or state.differences for state in again)
+    assert check_copartitioned(client, names) == 3
+
+
+def test_says_what_differs_and_changes_nothing(client: KafkaAdminClient, names: Topics) -> None:
+    events = names.emotion_events.name
+    client.create_topics({events: {"num_partitions": 2, "replication_factor": 1, "configs": {"retention.ms": "5"}}})
+    client.wait_for_topics([events])
+    for _ in range(2):
+        state = next(s for s in ensure_topics(client, names, partitions=3) if s.topic.name == events)
+        wanted = names.emotion_events.retention_ms
+        assert state.differences == ("2 partitions, not 3", f"retention.ms is 5, not {wanted}")
+        assert not state.created
+    without_a_number = next(s for s in ensure_topics(client, names) if s.topic.name == events)
+    assert without_a_number.differences == (f"retention.ms is 5, not {wanted}",)
+
+
+def test_worker_state_follows_the_partitions_of_call_audio(client: KafkaAdminClient, names: Topics) -> None:
+    audio = names.call_audio
+    client.create_topics({audio.name: {"num_partitions": 5, "replication_factor": 1, "configs": audio.kafka_config}})
+    client.wait_for_topics([audio.name])
+    with pytest.raises(UserError, match=r"worker-state does not exist: run `undertone topics`"):
+        check_copartitioned(client, names)
+    ensure_topics(client, names)
+    assert check_copartitioned(client, names) == 5
+
+
+def test_unequal_partitions_are_an_error(client: KafkaAdminClient, names: Topics) -> None:
+    for topic, partitions in ((names.call_audio, 2), (names.worker_state, 3)):
+        client.create_topics({topic.name: {"num_partitions": partitions, "replication_factor": 1}})
+        client.wait_for_topics([topic.name])
+    with pytest.raises(UserError, match=r"call-audio has 2 partitions and .*worker-state 3"):
+        check_copartitioned(client, names)
+
+
+def test_a_refusal_is_one_line(client: KafkaAdminClient, names: Topics) -> None:
+    with pytest.raises(UserError, match=r"Kafka did not create .*call-audio: .*[Rr]eplication"):
+        ensure_topics(client, names, partitions=1, replication_factor=3)
+
+
+def test_a_transaction_is_seen_whole_or_not_at_all(kafka_settings: KafkaSettings, topics: Topics) -> None:
+    events, prefix = topics.emotion_events.name, kafka_settings.topic_prefix
+    with transactional_producer(kafka_settings, f"{prefix}writer") as producer:
+        producer.init_transactions()
+        for value, keep in ((b"kept", True), (b"dropped", False), (b"also kept", True)):
+            producer.begin_transaction()
+            producer.send(events, value=value, partition=0)
+            if keep:
+                producer.commit_transaction()
+            else:
+                producer.flush()
+                producer.abort_transaction()
+    with reader(kafka_settings, auto_offset_reset="earliest") as consumer:
+        partition = TopicPartition(events, 0)
+        consumer.assign([partition])
+        seen: list[bytes] = []
+        while consumer.position(partition) < consumer.end_offsets([partition])[partition]:
+            seen += [record.value for records in consumer.poll(500).values() for record in records]
+    assert seen == [b"kept", b"also kept"]
+
+
+def test_a_static_member_that_comes_back_keeps_its_partitions(kafka_settings: KafkaSettings, topics: Topics) -> None:
+    audio, group = topics.call_audio.name, f"{kafka_settings.topic_prefix}workers"
+
+    def join() -> set[TopicPartition]:
+        with group_consumer(kafka_settings, group, "worker-1") as consumer:
+            consumer.subscribe([audio])
+            while not consumer.assignment():
+                consumer.poll(200)
+            return consumer.assignment()
+
+    assert join() == join() == {TopicPartition(audio, number) for number in range(4)}

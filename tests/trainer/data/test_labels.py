@@ -1,0 +1,136 @@
+"""Labels from Kafka become training data: audio is found through the event, bad labels are dead letters once."""
+
+import json
+from collections.abc import Callable
+from contextlib import closing
+from datetime import UTC, datetime
+
+import numpy as np
+import pytest
+import soundfile
+
+from schemas.audio import AudioChunk, RecordPlace
+from schemas.events import EventEnvelope
+from tests.support.streams import cut
+from tests.support.voices import RATE, utterance
+from trainer.data.corpora import load
+from trainer.data.labels import collect
+from undertone.inference.engine import Engine
+from undertone.inference.model import Model
+from undertone.messaging.clients import idempotent_producer, reader
+from undertone.messaging.reading import read_to_end
+
+
+@pytest.fixture
+def call():
+    """A call of one utterance, 16 kHz."""
+    return np.concatenate([utterance("satisfied", 2, 0), np.zeros(RATE, np.int16)])
+
+
+@pytest.fixture
+def send(kafka_settings) -> Callable:
+    """Send records to a topic and wait until they are there; their metadata."""
+
+    def to(topic: str, records: list[tuple[str, bytes]], headers: list | None = None) -> list:
+        with closing(idempotent_producer(kafka_settings)) as producer:
+            sent = [
+                producer.send(
+                    topic, key=key.encode(), value=value, headers=headers[k] if headers else None, partition=0
+                )
+                for k, (key, value) in enumerate(records)
+            ]
+            return [future.get(timeout=30) for future in sent]
+
+    return to
+
+
+@pytest.fixture
+def segment(call, send, topics) -> EventEnvelope:
+    """The call in Kafka, another call between its chunks, and the segment that was heard in it."""
+    chunks = cut(call, RATE, 4000, call_id="c1")
+    other = cut(np.zeros(len(call), np.int16), RATE, 4000, call_id="c2")
+    woven = [chunk for pair in zip(chunks, other, strict=True) for chunk in pair]
+    places = send(topics.call_audio.name, [(c.stream, c.audio) for c in woven], [c.headers() for c in woven])
+    heard = Engine(Model.load()).feed([placed(*pair) for pair in zip(woven, places, strict=True)])
+    send(topics.emotion_events.name, [(e.subject, e.model_dump_json().encode()) for e in heard.events])
+    return next(e for e in heard.events if e.data.type == "segment" and e.data.call_id == "c1")
+
+
+def placed(chunk: AudioChunk, metadata) -> AudioChunk:
+    place = RecordPlace(topic=metadata.topic, partition=metadata.partition, offset=metadata.offset)
+    return chunk.model_copy(update={"place": place})
+
+
+def label(emotion: str, by: str = "ann", call_id: str = "c1", **fields) -> tuple[str, bytes]:
+    data = {"call_id": call_id, "channel": "customer", "emotion": emotion, "labelled_by": by} | fields
+    envelope = {
+        "specversion": "1.0",
+        "id": "1",
+        "source": "/test",
+        "type": "undertone.emotion.label.v1",
+        "subject": f"{call_id}/customer",
+        "time": datetime.now(UTC).isoformat(),
+        "data": data,
+    }
+    return f"{call_id}/customer", json.dumps(envelope).encode()
+
+
+def test_a_labelled_event_becomes_a_file_with_its_very_samples(kafka_settings, topics, call, segment, send, tmp_path):
+    event = segment.data
+    stretch = {"start_sample": 6000, "end_sample": 14_000, "sample_rate": RATE, "audio": event.audio.model_dump()}
+    send(topics.emotion_labels.name, [label("at ease", event_id=segment.id), label("relieved", **stretch)])
+    found = collect(kafka_settings, tmp_path)
+    assert found.files == 2
+    assert not found.left_out
+    whole, rate = soundfile.read(tmp_path / "00000.wav", dtype="int16")
+    assert rate == RATE
+    assert np.array_equal(whole, call[event.start_sample : event.end_sample])
+    part, _ = soundfile.read(tmp_path / "00001.wav", dtype="int16")
+    assert np.array_equal(part, call[6000:14_000])
+    rows = found.manifest.read_text().splitlines()
+    assert rows[1] == "00000.wav,at ease,c1/customer,labels,your calls"
+
+
+def test_the_files_are_data_to_train_on(kafka_settings, topics, segment, send, tmp_path):
+    audio = segment.data.audio.model_dump()
+    stretch = {"start_sample": 6000, "end_sample": 14_000, "sample_rate": RATE, "audio": audio}
+    send(topics.emotion_labels.name, [label("cross", event_id=segment.id), label("mild", call_id="c2", **stretch)])
+    found = load([collect(kafka_settings, tmp_path).manifest])
+    assert found.labels == ("cross", "mild")
+    assert found.speakers == ("labels/c1/customer", "labels/c2/customer")
+
+
+def test_what_cannot_be_used_is_counted_and_is_a_dead_letter_once(kafka_settings, topics, segment, send, tmp_path):
+    gone = segment.data.audio.model_dump() | {"topic": "another-topic"}
+    send(
+        topics.emotion_labels.name,
+        [
+            label("cross", event_id="0" * 32),
+            ("c1/customer", b"not json"),
+            label("cross", call_id="c9", event_id=segment.id),
+            label("cross", start_sample=0, end_sample=16_000),
+            label("cross", start_sample=0, end_sample=RATE * 61, sample_rate=RATE, audio=gone),
+            label("cross", start_sample=0, end_sample=8000, sample_rate=RATE, audio=gone),
+            label("cross", event_id=segment.id),
+            label("mild", by="bob", event_id=segment.id),
+        ],
+    )
+    found = collect(kafka_settings, tmp_path)
+    assert found.files == 0
+    assert found.left_out == {
+        "unknown_event": 1,
+        "invalid_label": 4,
+        "audio has expired": 1,
+        "people disagree": 1,
+    }
+    collect(kafka_settings, tmp_path)
+    with closing(reader(kafka_settings)) as client:
+        letters = list(read_to_end(client, topics.dead_letters.name))
+    reasons = sorted(dict(letter.headers)["undertone_reason"] for letter in letters)
+    assert reasons == [*[b"invalid_label"] * 4, b"unknown_event"]
+    assert {dict(letter.headers)["undertone_service"] for letter in letters} == {b"trainer"}
+
+
+def test_of_one_person_the_newest_label_counts(kafka_settings, topics, segment, send, tmp_path):
+    send(topics.emotion_labels.name, [label("cross", event_id=segment.id), label("mild", event_id=segment.id)])
+    assert ",mild," in collect(kafka_settings, tmp_path).manifest.read_text()

@@ -1,0 +1,184 @@
+"""`undertone train` end to end: a CSV with labels of its own becomes a bundle, a report and a published model."""
+
+import io
+import json
+import re
+from contextlib import closing
+
+import numpy as np
+import pytest
+from rich.console import Console
+from typer.testing import CliRunner
+
+from schemas.errors import UserError
+from tests.support.voices import write_corpus
+from trainer.options import Options
+from trainer.packaging import publish
+from trainer.packaging.packing import with_metrics
+from trainer.report import page
+from trainer.service import Request, serve
+from trainer.train import run
+from trainer.training.weights import load_start, weights_path
+from undertone.cli.main import app
+from undertone.inference.bundle import bundle_bytes, read_bundle
+from undertone.inference.model import Model
+from undertone.messaging.clients import reader
+from undertone.messaging.reading import read_to_end
+
+pytestmark = pytest.mark.slow
+
+EPOCHS = 4
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory):
+    """Two moods that no model here was ever told of, six speakers."""
+    return write_corpus(tmp_path_factory.mktemp("corpus"), ("frustrated", "satisfied"), range(6), 6)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _own_cache(tmp_path_factory):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("UNDERTONE_CACHE_DIR", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
+@pytest.fixture(scope="module")
+def outcome(corpus):
+    """One run from nothing; training takes seconds, so that the tests share it."""
+    return run(Options((corpus,), start="none", epochs=EPOCHS), lambda *_: None)
+
+
+@pytest.fixture(scope="module")
+def trained(outcome, tmp_path_factory):
+    """What that run leaves behind."""
+    out = tmp_path_factory.mktemp("out")
+    page.write(outcome, out)
+    return out
+
+
+def test_everything_is_there(trained):
+    assert {path.name for path in trained.iterdir()} == {
+        "model.zip",
+        "model.weights.npz",
+        "report.html",
+        "metrics.json",
+        "confusion_matrix.png",
+    }
+    assert (trained / "confusion_matrix.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_bundle_runs_and_its_card_says_what_it_is(trained):
+    card = Model.load(trained / "model.zip").card
+    assert card.labels == ("frustrated", "satisfied")
+    assert card.metrics["parity"] <= 1e-4
+    assert card.metrics["heldout_uar"] > 0.7  # two unlike moods; chance is 0.5
+    (part,) = card.training_data
+    assert (part.corpus, part.licence) == ("calls", "not stated")
+    assert part.speakers < 6  # the test speakers are not among them
+
+
+def test_the_figures_are_those_of_unheard_speakers(trained):
+    figures = json.loads((trained / "metrics.json").read_text())
+    test = figures["test"]
+    assert test["labels"] == ["frustrated", "satisfied"]
+    assert np.sum(test["confusion_matrix"]) == test["n"] == 6 * 2 * len(figures["test_speakers"])
+    assert set(figures["conditions"]) == {"telephone", "noise 20 dB", "noise 10 dB", "noise 0 dB"}
+    assert {"uar", "accuracy", "macro_f1", "ece", "uar_after_s", "per_class"} <= set(test)
+    assert len(figures["training"][0]) <= EPOCHS
+
+
+def test_the_report_needs_nothing_else(trained):
+    text = (trained / "report.html").read_text(encoding="utf-8")
+    assert not re.findall(r"""(?:src|href)=["'](?!data:)""", text)
+    assert "<script" not in text
+    assert text.count("<img") == 11
+    for word in ("frustrated", "satisfied", "ECE", "licence", "sha256"):
+        assert word in text
+
+
+def test_the_same_seed_gives_the_same_network(corpus, outcome):
+    again = run(Options((corpus,), start="none", epochs=EPOCHS), lambda *_: None)
+    assert again.final.bundle.flatbuffer == outcome.final.bundle.flatbuffer
+    assert again.final.bundle.card.calibration == outcome.final.bundle.card.calibration
+
+
+def test_new_emotions_start_from_another_models_weights(
+    outcome, trained, kafka_settings, topics, tmp_path, monkeypatch
+):
+    """The whole command, publishing included: a model that knows other emotions cannot be compared with."""
+    monkeypatch.setenv("UNDERTONE_TOPIC_PREFIX", kafka_settings.topic_prefix)
+    publish.send(outcome, kafka_settings)
+    more = write_corpus(tmp_path / "more", ("satisfied", "puzzled"), range(4), 3)
+    options = Options((more,), start=str(trained / "model.zip"), epochs=2)
+    printed = io.StringIO()
+    request = Request(options, tmp_path / "out", publish=True, bootstrap_servers=kafka_settings.bootstrap_servers)
+    serve(request, Console(file=printed, width=200))
+    said = printed.getvalue()
+    assert f"Starting from {outcome.final.bundle.card.version}" in said
+    assert "knows other emotions" in said
+    card = read_bundle(tmp_path / "out" / "model.zip").card
+    assert card.labels == ("puzzled", "satisfied")
+    assert publish.running_model(kafka_settings).card == card
+    old, new = load_start(trained / "model.zip").weights, load_start(tmp_path / "out" / "model.zip").weights
+    assert np.array_equal(old["standardise/mean"], new["standardise/mean"])
+    drift = np.linalg.norm(new["gru/gru_cell/kernel"] - old["gru/gru_cell/kernel"]) / np.linalg.norm(
+        old["gru/gru_cell/kernel"]
+    )
+    assert 0 < drift < 0.5  # it went on from there: two networks from different seeds differ by 1.2
+
+
+def test_weights_must_be_those_of_their_bundle(trained, tmp_path):
+    with pytest.raises(UserError, match="not beside it"):
+        (tmp_path / "model.zip").write_bytes((trained / "model.zip").read_bytes())
+        load_start(tmp_path / "model.zip")
+    weights_path(tmp_path / "model.zip").write_bytes(b"PK no zip")
+    with pytest.raises(UserError, match="not a file of weights"):
+        load_start(tmp_path / "model.zip")
+
+
+def test_a_published_model_is_the_bundle(outcome, trained, kafka_settings, topics):
+    assert publish.running_model(kafka_settings).card == Model.load().card  # the one that ships
+    publish.send(outcome, kafka_settings)
+    with closing(reader(kafka_settings)) as client:
+        (record,) = read_to_end(client, topics.models.name)
+    assert record.value == (trained / "model.zip").read_bytes()
+    assert record.key == outcome.final.bundle.card.version.encode()
+
+
+def test_a_model_is_published_only_if_it_beats_the_running_one(outcome, trained):
+    itself = publish.decide(outcome, Model.load(trained / "model.zip"))
+    assert not itself.publish
+    assert "on the held-out speakers" in itself.why
+    bundle = read_bundle(trained / "model.zip")
+    # The same network with its answers exchanged is wrong wherever it was right.
+    card = bundle.card.model_copy(update={"labels": bundle.card.labels[::-1], "version": "worse"})
+    worse = Model.load(bundle_bytes(card, bundle.flatbuffer))
+    assert publish.decide(outcome, worse).publish
+
+
+def test_a_card_with_other_figures_is_still_the_same_network(trained):
+    bundle = read_bundle(trained / "model.zip")
+    changed = with_metrics(bundle, {"heldout_uar": 0.5})
+    assert read_bundle(bundle_bytes(changed.card, changed.flatbuffer)).card.metrics["heldout_uar"] == 0.5
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (("--data", "nowhere"), "nowhere: no such file or folder"),
+        (("--data", "{corpus}", "elsewhere"), "elsewhere: no such file or folder"),
+        (("--data", "{corpus}", "--name", "No Name"), "--name No Name"),
+        (("--data", "{corpus}", "--from", "gone.zip"), "gone.zip: cannot read"),
+        (("--data", "{corpus}", "--test-speakers", "nobody"), "no speaker 'nobody'"),
+        (("--data", "{corpus}", "--folds", "9"), "ask for fewer folds"),
+        (("--data", "{corpus}", "--folds", "3", "--test-speakers", "s1"), "give one of the two"),
+        (("--data", "{corpus}", "--publish", "--bootstrap-servers", "127.0.0.1:1"), "no Kafka at 127.0.0.1:1"),
+    ],
+)
+def test_mistakes_get_one_line_before_anything_is_trained(corpus, tmp_path, arguments, complaint):
+    given = [argument.format(corpus=corpus) for argument in arguments]
+    result = CliRunner().invoke(app, ["train", *given, "--out", str(tmp_path / "out")])
+    assert isinstance(result.exception, UserError)
+    assert complaint in str(result.exception)
+    assert "\n" not in str(result.exception)

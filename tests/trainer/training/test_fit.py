@@ -1,0 +1,175 @@
+"""Training: learns what is there, the same way each time, from nothing or from earlier weights."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from trainer.data.clips import Clips, concatenate, one_hot, segments, step_mask
+from trainer.distillation.soft_targets import FRAME_HINTS, blend, fit_frame_map, fit_hints, soft_targets
+from trainer.training.augmentation import Augmentation, Augmenter, hang_over
+from trainer.training.batches import Batches
+from trainer.training.fit import fit, predict, uar_of
+from trainer.training.network import NetworkSpec, network_weights
+from trainer.training.recipe import Recipe
+
+SPEC = NetworkSpec(n_classes=2, channels=(8, 8, 8), dense=16, heads=2, dropout=0.0)
+CALM = Augmentation(speed=0.02, gain_db=3, tilt_db=1, telephone=0, noise=0.2, frequency_mask=2, time_mask=4)
+RECIPE = Recipe(epochs=6, batch=8, learning_rate=5e-3, mixup=0.0, ema=0.9, augmentation=CALM)
+
+
+def make_clips(count: int, seed: int) -> Clips:
+    """Two kinds of "speech" between silences: energy in the low bands, or in the high ones."""
+    rng = np.random.default_rng(seed)
+    labels = np.arange(count) % 2
+    features, levels, masks = [], [], []
+    for label in labels:
+        frames = 80 + 20 * int(rng.integers(3))
+        clip = rng.normal(-18, 1, (frames, 64)).astype(np.float32)
+        clip[20:70, 10 + 30 * label : 24 + 30 * label] += 10
+        mask = np.zeros(frames, bool)
+        mask[20:78] = True
+        features.append(clip)
+        masks.append(mask)
+        levels.append(np.where(mask, -25, -70).astype(np.float32))
+    ones = np.ones((count, 2), np.float32)
+    return Clips(features, levels, masks, one_hot(labels, 2), ones, np.ones(count, np.float32))
+
+
+@pytest.fixture(scope="module")
+def train() -> Clips:
+    return make_clips(32, seed=1)
+
+
+def test_learns_and_repeats_itself_to_the_bit(train: Clips) -> None:
+    heard: list[int] = []
+    results = [fit(train, train, SPEC, RECIPE, seed=3, on_epoch=lambda e: heard.append(e.epoch)) for _ in range(2)]
+    assert heard == [1, 2, 3, 4, 5, 6] * 2
+    probabilities, _ = predict(results[0].model, make_clips(20, seed=9))
+    np.testing.assert_allclose(probabilities.sum(1), 1, atol=1e-5)
+    assert uar_of(probabilities, make_clips(20, seed=9)) >= 0.9
+    first, second = (network_weights(result.model) for result in results)
+    for name, weight in first.items():
+        np.testing.assert_array_equal(weight, second[name], err_msg=name)
+
+
+def test_new_labels_start_from_earlier_weights(train: Clips) -> None:
+    short = RECIPE.model_copy(update={"epochs": 1})
+    trunk = network_weights(fit(train, None, SPEC, short, seed=1).model)
+    three = Clips(
+        train.features,
+        train.level_db,
+        train.speech,
+        one_hot(np.arange(32) % 3, 3),
+        np.ones((32, 3), np.float32),
+        train.weights,
+    )
+    spec = SPEC.model_copy(update={"n_classes": 3})
+    still = short.model_copy(update={"learning_rate": 0.0, "ema": 0.0})
+    after = network_weights(fit(three, None, spec, still, seed=1, init=trunk).model)
+    assert after["head/bias"].shape == (3,)
+    for name in trunk:
+        if not name.startswith("head/") and "moving" not in name:
+            np.testing.assert_array_equal(after[name], trunk[name], err_msg=name)
+
+
+def test_classes_that_a_corpus_does_not_know_are_not_taught(train: Clips) -> None:
+    spec = SPEC.model_copy(update={"n_classes": 3})
+    allowed = np.tile(np.float32([1, 1, 0]), (32, 1))
+    clips = Clips(
+        train.features, train.level_db, train.speech, np.pad(train.targets, ((0, 0), (0, 1))), allowed, train.weights
+    )
+    result = fit(clips, None, spec, RECIPE.model_copy(update={"epochs": 1}), seed=1)
+    assert np.isfinite(result.history[0].loss)
+    assert np.abs(network_weights(result.model)["head/bias"][2]) < 1e-6
+
+
+def test_hints_are_learned_and_not_shipped(train: Clips) -> None:
+    rng = np.random.default_rng(0)
+    embeddings = rng.normal(size=(160, 200)).astype(np.float32)
+    hints = fit_hints(embeddings)(embeddings[:32])
+    clips = dataclasses.replace(train, hints=hints)
+    model = fit(clips, None, SPEC, RECIPE.model_copy(update={"epochs": 1}), seed=1).model
+    assert not [name for name in network_weights(model) if name.startswith("hints")]
+    assert concatenate([clips, clips.subset(np.arange(4))]).hints.shape == (36, 128)  # type: ignore[union-attr]
+    assert concatenate([clips, train]).hints is None
+
+
+def test_frame_hints_follow_the_frames_that_they_belong_to(train: Clips) -> None:
+    # Each step's hint is the number of the step; a batch cut, stretched and shifted at random must still find them.
+    numbered = [np.arange(len(x) // 4, dtype=np.float16)[:, None] for x in train.features]
+    numbered[0][:] = np.nan  # nobody listened to this one
+    clips = dataclasses.replace(
+        train,
+        features=[np.repeat(np.arange(len(x), dtype=np.float32)[:, None], 64, 1) for x in train.features],
+        frame_hints=numbered,
+    )
+    still = Augmentation(speed=0.0, gain_db=0, tilt_db=0, telephone=0, noise=0, frequency_mask=0, time_mask=0)
+    batches = Batches(clips, SPEC, RECIPE.model_copy(update={"augmentation": still}), (), seed=3)
+    for index in range(len(batches)):
+        (features, speech), (_, hints), (_, listened) = batches[index]
+        assert listened.sum() == pytest.approx(1.0)
+        assert not listened[speech == 0].any()
+        frame = features[:, SPEC.context_frames :: 4, 0][:, : speech.shape[1]]
+        heard = listened > 0
+        assert (np.abs(frame[heard] / 4 - 1 - hints[..., 0][heard]) <= 1).all()
+
+
+def test_frame_hints_are_learned_and_not_shipped(train: Clips) -> None:
+    rng = np.random.default_rng(0)
+    frames = [rng.normal(size=(len(x) // 2, 120)) + np.linspace(0, 5, 120) for x in train.features]
+    to_hints = fit_frame_map(frames)
+    hints = [to_hints(part)[::2].astype(np.float16) for part in frames]
+    assert hints[0].shape[1] == FRAME_HINTS
+    assert np.abs(np.concatenate(hints).mean()) < 0.1
+    short = RECIPE.model_copy(update={"epochs": 4, "ema": 0.0})
+    taught = dataclasses.replace(train, frame_hints=hints)
+    losses = [one.loss for one in fit(taught, None, SPEC, short, seed=1).history]
+    assert losses[-1] < losses[0]
+    assert not [name for name in network_weights(fit(taught, None, SPEC, short, seed=1).model) if "frame" in name]
+    assert concatenate([taught, train]).frame_hints is None
+    assert len(concatenate([taught, taught]).frame_hints or ()) == 64
+
+
+def test_soft_targets_come_from_probes_that_have_not_heard_the_speaker() -> None:
+    # A speaker's clips carry his number as a cue and labels that contradict the others': a probe that had heard
+    # him would follow them, one that had not follows the cue that the rest share.
+    rng = np.random.default_rng(0)
+    speakers = np.repeat(np.arange(5), 20)
+    truth = np.tile([0, 1], 50)
+    cue = np.stack([truth * 10.0, *(speakers == s for s in range(5))], axis=1) + rng.normal(0, 0.1, (100, 6))
+    labels = np.where(speakers == 0, 1 - truth, truth)
+    soft = soft_targets(cue, labels, speakers, 2)
+    np.testing.assert_allclose(soft.sum(1), 1, atol=1e-5)
+    assert (soft[speakers == 0].argmax(1) == truth[speakers == 0]).all()
+    assert (blend(one_hot(labels, 2), soft, 0.4).argmax(1) == labels).all()
+
+
+def test_segments_are_cut_where_the_engine_cuts_them() -> None:
+    speech = np.zeros(400, bool)
+    speech[40:100] = True
+    speech[127:180] = True  # 27 silent frames behind the hang-over: the same segment
+    speech[208:260] = True  # 28: another
+    speech[300:330] = True  # under 200 ms of raw speech: a click
+    assert segments(speech) == [(10, 45), (52, 65)]
+    assert segments(np.zeros(40, bool)) == [(0, 1)]
+    assert step_mask(np.array([0, 0, 0, 1, 0, 0, 0, 0], bool)).tolist() == [1.0, 0.0]
+
+
+def test_augmentation_keeps_shapes_and_repeats_with_its_seed(train: Clips) -> None:
+    noises = [np.full((50, 64), -9.0, np.float16)]
+    outputs = []
+    for _ in range(2):
+        augment = Augmenter(Augmentation(noise=1.0), noises, 64, seed=5)
+        outputs.append([augment(train.features[i], train.level_db[i], train.speech[i]) for i in range(8)])
+    for (features, speech, source), (again, _, _) in zip(*outputs, strict=True):
+        assert features.dtype == np.float32
+        assert np.isfinite(features).all()
+        assert len(features) == len(speech) == len(source)
+        np.testing.assert_array_equal(features, again)
+
+
+def test_hang_over_is_the_gates() -> None:
+    raw = np.zeros(60, bool)
+    raw[[10, 15]] = True
+    assert np.flatnonzero(hang_over(raw)).tolist() == list(range(10, 36))

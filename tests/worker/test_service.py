@@ -1,0 +1,215 @@
+"""The worker as a service, in this process: models, idle calls, the engine's own failures, what it tells over HTTP."""
+
+import threading
+import urllib.request
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any
+from urllib.error import HTTPError
+
+import pytest
+from kafka import TopicPartition
+from kafka.structs import ConsumerGroupMetadata, OffsetAndMetadata
+
+from schemas.audio import AudioChunk
+from schemas.errors import UserError
+from schemas.topics import Topics
+from tests.support.installation import Installation, interleave, wait_for
+from tests.support.streams import customer, cut, hear, lines
+from undertone.inference.bundle import DEFAULT_BUNDLE, bundle_bytes, read_bundle
+from undertone.inference.engine import Engine
+from undertone.inference.intake import Heard
+from undertone.inference.model import Model
+from undertone.messaging.clients import idempotent_producer, transactional_producer
+from undertone.messaging.settings import KafkaSettings
+from undertone.observability.telemetry import Telemetry
+from worker.service import Worker
+from worker.settings import WorkerSettings
+
+NAME = read_bundle(DEFAULT_BUNDLE).card.name
+
+
+@pytest.fixture
+def installation(
+    kafka_settings: KafkaSettings, kafka_environment: Mapping[str, str], topics: Topics, tmp_path: Path
+) -> Iterator[Installation]:
+    it = Installation(kafka_settings, kafka_environment, topics, tmp_path)
+    yield it
+    it.close()
+
+
+@contextmanager
+def starting(installation: Installation, **options: Any) -> Iterator[tuple[Worker, threading.Event]]:
+    """A worker in a thread of this process, and what is set once it is ready."""
+    worker = Worker(installation.settings, WorkerSettings.load(instance_id="here", session_timeout_s=4, **options))
+    ready = threading.Event()
+    thread = threading.Thread(target=worker.run, args=[lambda _: ready.set()], daemon=True)
+    thread.start()
+    yield worker, ready
+    worker.stop()
+    thread.join(30)
+    assert not thread.is_alive()
+
+
+@contextmanager
+def working(installation: Installation, **options: Any) -> Iterator[Worker]:
+    """A worker that is ready."""
+    with starting(installation, **options) as (worker, ready):
+        assert ready.wait(30)
+        yield worker
+
+
+def publish_model(installation: Installation, version: str, value: bytes) -> None:
+    with closing(idempotent_producer(installation.settings)) as producer:
+        producer.send(installation.topics.models.name, key=version.encode(), value=value).get(10)
+
+
+def bundle_of(version: str) -> bytes:
+    bundle = read_bundle(DEFAULT_BUNDLE)
+    return bundle_bytes(bundle.card.model_copy(update={"version": version}), bundle.flatbuffer)
+
+
+def test_a_published_model_is_taken_up_between_utterances(installation: Installation) -> None:
+    shipped = Model.load().card.version
+    samples, rate = customer()
+    chunks = cut(samples, rate, rate // 2)
+    with working(installation) as worker:
+        installation.send(chunks[:9])
+        wait_for(lambda: value(worker, "undertone_events_total", type="update") > 0, "the first utterance")
+        publish_model(installation, "broken", b"no bundle")
+        publish_model(installation, "next-1", bundle_of("next-1"))
+        wait_for(lambda: value(worker, "undertone_model_info", version="next-1") > 0, "the new model")
+        installation.send(chunks[9:])
+        events = installation.events(len(hear(Engine(Model.load()), chunks)))
+        (letter,) = installation.letters(1)
+    utterances: dict[int, set[str]] = {}
+    for event in events:
+        if event.data.type != "summary":
+            utterances.setdefault(event.data.start_sample, set()).add(event.data.model_version)
+    first, *others = (utterances[start] for start in sorted(utterances))
+    assert first == {shipped}
+    assert others and all(versions == {"next-1"} for versions in others)
+    assert dict(letter.headers)["undertone_reason"] == b"invalid_model"
+    with working(installation) as worker:
+        assert value(worker, "undertone_model_info", version="next-1") > 0, "the newest at start"
+
+
+def test_an_utterance_ends_with_its_model_after_a_restart(installation: Installation) -> None:
+    publish_model(installation, "old", bundle_of("old"))
+    samples, rate = customer()
+    chunks = cut(samples, rate, rate // 2)
+    alone = hear(Engine(Model.load(bundle_of("old"))), chunks)
+    with working(installation) as worker:
+        installation.send(chunks[:9])
+        wait_for(lambda: value(worker, "undertone_events_total", type="update") > 0, "the first utterance")
+    publish_model(installation, "new", bundle_of("new"))
+    with working(installation):
+        installation.send(chunks[9:])
+        events = installation.events(len(alone))
+    first = min(event.data.start_sample for event in alone if event.data.type == "segment")
+    begun = [event for event in alone if event.data.start_sample == first and event.data.type != "summary"]
+    assert lines(events)[: len(begun)] == lines(begun)
+    assert {event.data.model_version for event in events[len(begun) : -1]} == {"new"}
+
+
+def test_a_call_whose_producer_has_died_gets_its_summary(installation: Installation) -> None:
+    samples, rate = customer()
+    chunks = cut(samples, rate, rate // 2, end=False)
+    with working(installation, idle_seconds=2):
+        installation.send(chunks)
+        expected = len(hear(Engine(Model.load()), chunks)) + 1
+        events = installation.events(expected)
+    assert events[-1].data.type == "summary"
+    assert events[-1].data.ended_by == "idle"
+    with working(installation) as worker:
+        assert worker.metrics.registry.get_sample_value("undertone_open_streams") == 0
+
+
+def test_a_chunk_on_which_the_engine_fails_is_one_dead_letter(
+    installation: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    samples, rate = customer()
+    good, bad = (cut(samples, rate, rate // 2, call_id=name) for name in ("good", "bad"))
+    feed: Callable[[Engine, list[AudioChunk]], Heard] = Engine.feed
+
+    def failing(engine: Engine, chunks: list[AudioChunk]) -> Heard:
+        heard = feed(engine, chunks)
+        if any(chunk.call_id == "bad" and chunk.sequence == 7 for chunk in chunks):
+            raise RuntimeError("a bug")
+        return heard
+
+    alone = lines(hear(Engine(Model.load()), good))
+    without = lines(hear(Engine(Model.load()), bad[:7] + bad[8:]))
+    monkeypatch.setattr(Engine, "feed", failing)
+    installation.send(interleave(good, bad))
+    with working(installation):
+        (letter,) = installation.letters(1)
+        events = installation.events(len(alone) + len(without))
+    assert dict(letter.headers)["undertone_reason"] == b"processing_failed"
+    assert b"a bug" in dict(letter.headers)["undertone_detail"]
+    assert letter.value == bad[7].audio
+    assert lines(event for event in events if event.data.call_id == "good") == alone
+    assert lines(event for event in events if event.data.call_id == "bad") == without
+
+
+def test_what_it_tells_over_http(installation: Installation) -> None:
+    samples, rate = customer()
+    chunks = cut(samples, rate, rate // 2)
+    with working(installation) as worker, Telemetry("127.0.0.1", 0, worker.metrics.registry, worker.pulse) as telemetry:
+        installation.send(chunks)
+        installation.events(len(hear(Engine(Model.load()), chunks)))
+        wait_for(lambda: value(worker, "undertone_events_total", type="summary") == 1, "the count of the commit")
+        url = f"http://127.0.0.1:{telemetry.port}"
+        text = get(f"{url}/metrics")[1]
+        assert f"undertone_chunks_total {len(chunks)}.0" in text
+        assert 'undertone_events_total{type="summary"} 1.0' in text
+        assert get(f"{url}/healthz") == (200, "alive\n")
+        assert get(f"{url}/readyz") == (200, "ready\n")
+        assert get(f"{url}/other")[0] == 404
+        with pytest.raises(UserError, match=f"{telemetry.port}.*--metrics-port"):
+            Telemetry("127.0.0.1", telemetry.port, worker.metrics.registry, worker.pulse)
+        worker.pulse.ready = False
+        assert get(f"{url}/readyz")[0] == 503
+        worker.pulse.limit_s = 0
+        assert get(f"{url}/healthz")[0] == 503
+
+
+def test_what_is_missing_is_said_in_one_line(kafka_settings: KafkaSettings) -> None:
+    with pytest.raises(UserError, match="run `undertone topics`"):
+        Worker(kafka_settings, WorkerSettings.load())
+    with pytest.raises(UserError, match=r"instance-id.*letters"):
+        WorkerSettings.load(instance_id="no spaces")
+
+
+def value(worker: Worker, name: str, **labels: str) -> float:
+    """A metric's value now; 0 where it has none."""
+    if name == "undertone_model_info":
+        labels["name"] = NAME
+    return worker.metrics.registry.get_sample_value(name, labels) or 0.0
+
+
+def get(url: str) -> tuple[int, str]:
+    """Status and body."""
+    try:
+        with urllib.request.urlopen(url, timeout=10) as answer:  # noqa: S310  (always the address of our own server)
+            return answer.status, answer.read().decode()
+    except HTTPError as error:
+        return error.code, error.read().decode()
+
+
+def test_offsets_that_are_held_back_are_told(
+    installation: Installation, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("worker.assignment._PATIENCE_S", 1.0)
+    group = f"{installation.settings.topic_prefix}undertone-workers"
+    partition = TopicPartition(installation.topics.call_audio.name, 0)
+    with closing(transactional_producer(installation.settings, "someone-else")) as producer:
+        producer.init_transactions()
+        producer.begin_transaction()
+        producer.send_offsets_to_transaction({partition: OffsetAndMetadata(0)}, ConsumerGroupMetadata(group))
+        with starting(installation) as (_, ready):
+            wait_for(lambda: "held their offsets back" in caplog.text, "the worker to say why it waits")
+            assert not ready.is_set()
+            producer.abort_transaction()
+            assert ready.wait(30)

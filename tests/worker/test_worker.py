@@ -1,0 +1,98 @@
+"""The worker on a real Kafka: its events are the engine's, and a bad message costs nothing but itself."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from schemas.audio import AudioChunk, Role
+from schemas.events import EventEnvelope
+from schemas.topics import Topics
+from tests.support.installation import Installation, interleave
+from tests.support.streams import customer, cut, hear, lines, load
+from undertone.inference.engine import Engine
+from undertone.inference.model import Model
+from undertone.messaging.clients import audio_producer
+from undertone.messaging.settings import KafkaSettings
+
+
+@pytest.fixture
+def installation(
+    kafka_settings: KafkaSettings, kafka_environment: Mapping[str, str], topics: Topics, tmp_path: Path
+) -> Iterator[Installation]:
+    it = Installation(kafka_settings, kafka_environment, topics, tmp_path)
+    yield it
+    it.close()
+
+
+def alone(chunks: list[AudioChunk]) -> list[str]:
+    """The engine's events without Kafka."""
+    return lines(hear(Engine(Model.load()), chunks))
+
+
+def of(events: list[EventEnvelope], chunks: list[AudioChunk]) -> list[str]:
+    """The events of one stream."""
+    return lines(event for event in events if event.subject == chunks[0].stream)
+
+
+def test_events_are_those_of_the_engine_for_every_chunk_size(installation: Installation) -> None:
+    samples, rate = customer()
+    streams = [cut(samples, rate, rate * ms // 1000, call_id=f"call-{ms}") for ms in (60, 370, 1000)]
+    wide, wide_rate = load("angry.flac")
+    streams.append(cut(wide, wide_rate, wide_rate // 2, call_id="wide"))
+    expected = [alone(stream) for stream in streams]
+
+    installation.worker().ready()
+    installation.send(interleave(*streams))
+
+    events = installation.events(sum(map(len, expected)))
+    assert [of(events, stream) for stream in streams] == expected
+    assert len(events) == sum(map(len, expected))
+    for event in events:
+        assert event.data.audio is not None
+        assert event.data.audio.first_offset <= event.data.audio.last_offset
+
+
+class HeaderName(str):
+    """A header's name that is no UTF-8, as clients in other languages may write it."""
+
+    def encode(self, *_: object) -> bytes:  # type: ignore[override]
+        return b"\xff\xfe"
+
+
+def test_a_bad_message_is_one_dead_letter(installation: Installation) -> None:
+    samples, rate = customer()
+    good = cut(samples, rate, rate // 2)
+    agent = cut(samples, rate, rate // 2, call_id="agent", role=Role.AGENT)
+    first = good[0]
+    headers = dict(first.headers())
+    bad: list[tuple[str, bytes, bytes, dict[str, bytes]]] = [
+        ("missing_header", b"call/bad", b"ab", {}),
+        ("missing_header", b"", b"ab", {HeaderName("name"): b"1"}),
+        ("invalid_key", b"no-channel", b"ab", headers),
+        ("invalid_header", b"call/customer", b"ab", headers | {"ce_sequence": b"-1"}),
+        ("unsupported_content_type", b"call/customer", b"ab", headers | {"content-type": b"audio/opus"}),
+        ("unsupported_rate", b"call/customer", b"ab", headers | {"content-type": b"audio/L16;rate=44100"}),
+        ("odd_byte_count", b"call/customer", b"abc", headers),
+        ("empty", b"call/customer", b"", headers),
+        ("too_large", b"call/customer", bytes(400_000), headers),
+        ("too_large", b"call/customer", bytes(1_040_000), headers),
+    ]
+    with closing(audio_producer(installation.settings)) as producer:
+        topic = installation.topics.call_audio.name
+        for chunk in interleave(good[:5], agent):
+            producer.send(topic, key=chunk.stream.encode(), value=chunk.audio, headers=chunk.headers())
+        for _, key, value, names in bad:
+            producer.send(topic, key=key, value=value, headers=list(names.items()))
+        producer.flush()
+    late = first.model_copy(update={"sequence": 10_000, "first_sample": len(samples)})
+    installation.send([*good[5:], late])
+    installation.worker().ready()
+
+    letters = installation.letters(len(bad) + 1)
+    told = [(dict(letter.headers)["undertone_reason"].decode(), letter.key, letter.value) for letter in letters]
+    expected = [(reason, key, value) for reason, key, value, _ in bad]
+    assert sorted(told) == sorted([*expected, ("after_end", first.stream.encode(), first.audio)])
+    events = installation.events(len(alone(good)))
+    assert lines(events) == alone(good)

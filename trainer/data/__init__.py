@@ -1,0 +1,1 @@
+"""Labelled speech: corpora, labels of users, features, splits by speaker."""

@@ -1,0 +1,220 @@
+"""What people said that calls sound like: labels from Kafka, with their audio, as a folder that `--data` takes.
+
+A label names an event, or a stretch of a stream; the event says where its audio lies in `call-audio`. A label that
+cannot be used is counted and goes to `dead-letters`, once.
+"""
+
+import csv
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from contextlib import closing
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import soundfile
+from kafka import KafkaConsumer, OffsetAndMetadata, TopicPartition
+from kafka.consumer.fetcher import ConsumerRecord
+from kafka.errors import KafkaError
+from numpy.typing import NDArray
+from pydantic import ValidationError
+
+from schemas.audio import AudioChunk
+from schemas.dead_letters import Reason, Rejected
+from schemas.errors import UserError
+from schemas.events import AudioSpan, EventEnvelope
+from schemas.labels import EmotionLabel, LabelEnvelope
+from schemas.topics import Topics
+from undertone.acoustics.codecs import decode
+from undertone.messaging.clients import idempotent_producer, reader
+from undertone.messaging.dead_letters import dead_letter
+from undertone.messaging.reading import read_to_end
+from undertone.messaging.settings import KafkaSettings
+
+MAX_SECONDS = 60  # the trainer's bound for one example
+# A stretch of 60 s shares its partition with other calls: half-second chunks of a thousand of them.
+MAX_RECORDS = 200_000
+_POLL_MS, _SEND_TIMEOUT_S = 1000, 30
+_CORPUS = "labels"
+
+
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """Samples [start, end) of a stream, and the records that hold them."""
+
+    stream: str
+    start: int
+    end: int
+    rate: int
+    audio: AudioSpan
+
+
+@dataclass(slots=True)
+class Collected:
+    """What came of the labels: `manifest` names the files; `left_out` counts labels that are not used, by reason."""
+
+    manifest: Path
+    files: int = 0
+    left_out: Counter[str] = field(default_factory=Counter)
+
+
+def collect(settings: KafkaSettings, folder: Path) -> Collected:
+    """Read all labels, find their audio, and write one WAV each and a manifest.csv into `folder`.
+
+    Where people disagree on one stretch, it is left out; of one person the newest label counts.
+
+    Raises:
+        UserError: no Kafka, or a folder that cannot be written.
+    """
+    topics = Topics(settings.topic_prefix)
+    found = Collected(folder / "manifest.csv")
+    # A group of its own, which remembers up to where bad labels have been reported.
+    with closing(reader(settings, group_id=f"{settings.topic_prefix}undertone-trainer")) as client:
+        records = list(read_to_end(client, topics.emotion_labels.name))
+        labels, rejected = _parse(records)
+        events = _events(client, topics, {label.event_id for _, label in labels if label.event_id})
+        said: dict[Stretch, dict[str, str]] = {}
+        for record, label in labels:
+            try:
+                said.setdefault(_stretch(label, events), {})[label.labelled_by] = label.emotion
+            except Rejected as reason:
+                rejected.append((record, reason))
+        found.left_out.update(str(reason.reason) for _, reason in rejected)
+        _report(client, settings, topics, rejected)
+        _write(client, topics, said, found)
+    return found
+
+
+def _parse(
+    records: Iterable[ConsumerRecord],
+) -> tuple[list[tuple[ConsumerRecord, EmotionLabel]], list[tuple[ConsumerRecord, Rejected]]]:
+    good, bad = [], []
+    for record in records:
+        try:
+            good.append((record, LabelEnvelope.model_validate_json(record.value or b"").data))
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join(map(str, first["loc"]))
+            bad.append((record, Rejected(Reason.INVALID_LABEL, f"{where}: {first['msg']}")))
+    return good, bad
+
+
+def _events(client: KafkaConsumer, topics: Topics, wanted: set[str]) -> dict[str, EventEnvelope]:
+    """The events that labels name."""
+    if not wanted:
+        return {}
+    found = {}
+    for record in read_to_end(client, topics.emotion_events.name):
+        try:
+            event = EventEnvelope.model_validate_json(record.value or b"")
+        except ValidationError:
+            continue  # another producer's; nobody labelled it, for its id cannot be known
+        if event.id in wanted:
+            found[event.id] = event
+    return found
+
+
+def _stretch(label: EmotionLabel, events: dict[str, EventEnvelope]) -> Stretch:
+    """Which samples a label means, and where they are.
+
+    Raises:
+        Rejected: the event is not there (any more), is another stream's, or says nothing of its audio.
+    """
+    event = events[label.event_id].data if label.event_id in events else None
+    if label.event_id and event is None and (label.audio is None or label.end_sample is None):
+        raise Rejected(Reason.UNKNOWN_EVENT, f"no event {label.event_id} in emotion-events")
+    stream = f"{label.call_id}/{label.channel}"
+    if event and f"{event.call_id}/{event.channel}" != stream:
+        raise Rejected(Reason.INVALID_LABEL, f"event {label.event_id} is not of {stream}")
+    start = label.start_sample if label.start_sample is not None else event.start_sample if event else None
+    end = label.end_sample if label.end_sample is not None else event.end_sample if event else None
+    rate = label.sample_rate or (event.sample_rate if event else None)
+    audio = label.audio or (event.audio if event else None)
+    if start is None or end is None or rate is None or audio is None:
+        raise Rejected(Reason.INVALID_LABEL, "neither label nor event says sample_rate and where the audio lies")
+    if not 0 < end - start <= MAX_SECONDS * rate:
+        raise Rejected(Reason.INVALID_LABEL, f"{(end - start) / rate:.1f} s: want more than none and at most 60")
+    return Stretch(stream, start, end, rate, audio)
+
+
+def _report(
+    client: KafkaConsumer, settings: KafkaSettings, topics: Topics, rejected: list[tuple[ConsumerRecord, Rejected]]
+) -> None:
+    """Dead letters for the labels that are bad, unless an earlier run has reported them."""
+    name = topics.emotion_labels.name
+    partitions = [TopicPartition(name, number) for number in client.partitions_for_topic(name)]
+    reported = {partition: client.committed(partition) or 0 for partition in partitions}
+    new = [(r, why) for r, why in rejected if r.offset >= reported[TopicPartition(r.topic, r.partition)]]
+    if new:
+        with closing(idempotent_producer(settings)) as producer:
+            try:
+                for record, why in new:
+                    key, value, headers = dead_letter(record, why, "trainer")
+                    sent = producer.send(topics.dead_letters.name, key=key, value=value, headers=headers)
+                    sent.get(timeout=_SEND_TIMEOUT_S)
+            except KafkaError as error:
+                raise UserError(f"{topics.dead_letters.name}: Kafka did not take a dead letter ({error})") from None
+    # After the letters: a crash in between repeats them, which is better than losing one.
+    ends = client.end_offsets(partitions)
+    client.assign(partitions)
+    client.commit({partition: OffsetAndMetadata(end, "", -1) for partition, end in ends.items()})
+
+
+def _write(client: KafkaConsumer, topics: Topics, said: dict[Stretch, dict[str, str]], found: Collected) -> None:
+    try:
+        found.manifest.parent.mkdir(parents=True, exist_ok=True)
+        with found.manifest.open("w", newline="", encoding="utf-8") as file:
+            rows = csv.writer(file)
+            rows.writerow(("path", "emotion", "speaker", "corpus", "licence"))
+            for stretch, opinions in said.items():
+                if len(set(opinions.values())) > 1:
+                    found.left_out["people disagree"] += 1
+                    continue
+                samples = _samples(client, topics, stretch)
+                if samples is None:
+                    found.left_out["audio has expired"] += 1
+                    continue
+                name = f"{found.files:05d}.wav"
+                soundfile.write(found.manifest.parent / name, samples, stretch.rate, subtype="PCM_16")
+                # The caller's name is not known; nobody else speaks on this side of this call.
+                rows.writerow((name, next(iter(opinions.values())), stretch.stream, _CORPUS, "your calls"))
+                found.files += 1
+    except OSError as error:
+        raise UserError(f"{found.manifest.parent}: cannot write labelled audio there ({error.strerror})") from None
+
+
+def _samples(client: KafkaConsumer, topics: Topics, stretch: Stretch) -> NDArray[np.int16] | None:
+    """The stretch, int16 [end - start]; None where any of it is no longer in Kafka."""
+    samples = np.zeros(stretch.end - stretch.start, np.int16)
+    missing = len(samples)
+    for chunk in _chunks(client, topics, stretch):
+        audio = decode(chunk.audio, chunk.encoding)
+        start, end = max(stretch.start, chunk.first_sample), min(stretch.end, chunk.first_sample + len(audio))
+        if start < end:
+            samples[start - stretch.start : end - stretch.start] = audio[start - chunk.first_sample :][: end - start]
+            missing -= end - start
+    return samples if missing <= 0 else None
+
+
+def _chunks(client: KafkaConsumer, topics: Topics, stretch: Stretch) -> Iterator[AudioChunk]:
+    """The stream's chunks between the offsets that the event names."""
+    span = stretch.audio
+    partition = TopicPartition(topics.call_audio.name, span.partition)
+    if span.topic != partition.topic or span.last_offset - span.first_offset > MAX_RECORDS:
+        return
+    if span.partition not in (client.partitions_for_topic(partition.topic) or ()):
+        return
+    client.assign([partition])
+    first = client.beginning_offsets([partition])[partition]
+    end = min(client.end_offsets([partition])[partition], span.last_offset + 1)
+    client.seek(partition, max(first, span.first_offset))
+    while (client.position(partition) or end) < end:
+        for record in client.poll(timeout_ms=_POLL_MS).get(partition, []):
+            if record.offset > span.last_offset or record.key != stretch.stream.encode():
+                continue
+            try:
+                chunk = AudioChunk.from_record(record.key, record.value, record.headers)
+            except Rejected:
+                continue  # a worker has sent it to dead-letters
+            if chunk.sample_rate == stretch.rate:
+                yield chunk

@@ -1,0 +1,158 @@
+"""How the bundle in this repository was made, to be run again.
+
+    python -m trainer.distillation.default_bundle --data RAVDESS TESS nEMO EmoDB --noise ESC-10/dog ...
+        --unheard-noise ESC-10/rain ... --work FOLDER --out model.zip
+
+    1. for each published fold, a network that went through the course (course.py) without the fold's speakers; they
+       then test it, and give the temperature
+    2. the same course with everybody
+    3. the bundle; with --int8 its large products in eight bits
+
+What is trained is kept in FOLDER: a run that was broken off goes on, and `--only 1 3` trains those folds alone (0: the
+network of everybody), so that two processes can share the work.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import keras
+import numpy as np
+from numpy.typing import NDArray
+
+from schemas.card import CalibrationSpec, SegmentSpec
+from trainer.data.clips import Clips
+from trainer.distillation.curriculum import Course
+from trainer.evaluation.babble import write_with_sounds
+from trainer.packaging.packing import pack, with_metrics
+from trainer.train import us_per_second
+from trainer.training.calibration import calibrate
+from trainer.training.fit import predict, uar_of
+from trainer.training.network import network_weights
+from trainer.training.weights import save_weights
+from undertone.acoustics.decode import expand
+from undertone.analysis.metrics import ece
+from undertone.inference.bundle import bundle_bytes
+from undertone.inference.model import softmax
+
+Answers = dict[str, NDArray[np.float32]]
+
+FOLDS = 4
+NOISE_DB = 10.0
+
+
+def fold_network(course: Course, parts: Sequence[NDArray[np.integer]], number: int) -> keras.Model:
+    """A network that has not heard the speakers of fold `number`, from 1 on; 0: one that has heard everybody."""
+    everybody = np.arange(len(course.target))
+    if number == 0:
+        return course.network(everybody, "everybody", course.more_noises)
+    return course.network(np.setdiff1d(everybody, parts[number - 1]), f"fold-{number}")
+
+
+def cross_validate(course: Course, parts: Sequence[NDArray[np.integer]], unheard_noise: Sequence[Path]) -> Answers:
+    """What networks that have not heard a target speaker make of that speaker's clips.
+
+    Returns probabilities [N, C] by condition: "clean", "telephone", "after 1 s" and "after 2 s" of speech, and "noise
+    10 dB", if there is any noise that no network of a fold has heard.
+    """
+    conditions = {"clean": course.spoken[0], "telephone": course.target_clips("telephone")}
+    if unheard_noise:
+        with tempfile.TemporaryDirectory(prefix="undertone-") as folder:
+            paths = [one.path for one in course.utterances(course.target)]
+            noisy = write_with_sounds(paths, unheard_noise, NOISE_DB, course.seed, Path(folder))
+            conditions[f"noise {NOISE_DB:g} dB"] = course.with_features(noisy)
+    shape = (len(course.target), course.spec.n_classes)
+    answers = {name: np.zeros(shape, np.float32) for name in (*conditions, "after 1 s", "after 2 s")}
+    for number, test in enumerate(parts, start=1):
+        model = fold_network(course, parts, number)
+        for name, clips in conditions.items():
+            answers[name][test], early = predict(model, clips.subset(test), (1.0, 2.0))
+            if name == "clean":
+                answers["after 1 s"][test], answers["after 2 s"][test] = early
+        print(f"fold {number}: UAR {uar_of(answers['clean'][test], course.spoken[0].subset(test)):.3f}", flush=True)
+    return answers
+
+
+def figures(answers: Answers, truth: Clips, parts: Sequence[NDArray[np.integer]]) -> dict[str, float]:
+    """Mean UAR over the folds by condition, and the ECE with a temperature from the other folds' speakers."""
+    scores = {
+        _metric(name): float(np.mean([uar_of(p[t], truth.subset(t)) for t in parts])) for name, p in answers.items()
+    }
+    labels, calibrated = truth.targets.argmax(1), np.zeros_like(answers["clean"])
+    for test in parts:
+        rest = np.setdiff1d(np.arange(len(labels)), test)
+        logs = np.log(answers["clean"] + 1e-9)
+        calibrated[test] = softmax(logs[test] / calibrate(logs[rest], labels[rest]).temperature)
+    return scores | {"heldout_ece": float(ece(labels, calibrated)), "heldout_files": float(len(labels))}
+
+
+def _metric(condition: str) -> str:
+    """The name that `undertone train` gives the same figure on a card."""
+    return "heldout_uar" if condition == "clean" else f"heldout_uar_{condition.replace(' ', '_')}"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, nargs="+", required=True)
+    parser.add_argument("--target", default="ravdess", help="corpus to fine-tune on; the bundle has its labels")
+    parser.add_argument("--noise", type=Path, nargs="*", default=[], help="sounds that are no speech, to train with")
+    parser.add_argument(
+        "--unheard-noise", type=Path, nargs="*", default=[], help="sounds to test folds with, kept from their training"
+    )
+    parser.add_argument("--work", type=Path, required=True, help="folder for what is computed once")
+    parser.add_argument("--out", type=Path, required=True, help="the bundle; its weights go beside it")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--only", type=int, nargs="*", help="train these folds into the work folder and stop")
+    parser.add_argument(
+        "--int8", action="store_true", help="large products in eight bits: half the time, half the size"
+    )
+    options = parser.parse_args()
+    options.work.mkdir(parents=True, exist_ok=True)
+    unheard = expand(options.unheard_noise)
+    course = Course(options.data, options.target, options.noise, unheard, options.work, options.seed)
+    parts = course.folds(FOLDS)
+    if options.only is not None:
+        for number in options.only:
+            fold_network(course, parts, number)
+        return
+    answers = cross_validate(course, parts, unheard)
+    truth = course.spoken[0]
+    found = figures(answers, truth, parts)
+    print(json.dumps(found, indent=1))
+    calibration = calibrate(np.log(answers["clean"] + 1e-9), truth.targets.argmax(1))
+    write(course, fold_network(course, parts, 0), calibration, found, options.out, int8=options.int8)
+
+
+def write(
+    course: Course,
+    model: keras.Model,
+    calibration: CalibrationSpec,
+    found: dict[str, float],
+    out: Path,
+    *,
+    int8: bool = False,
+) -> None:
+    """The bundle, and the weights beside it for those who train on from here."""
+    bundle = pack(
+        model,
+        course.spoken[0].subset(np.arange(8)),
+        name=out.stem,
+        labels=course.dataset.labels,
+        front_end=course.front_end,
+        gate=course.gate,
+        segments=SegmentSpec(),
+        calibration=calibration,
+        training_data=course.labelled.training_data(course.dataset.utterances),
+        int8=int8,
+    )
+    bundle = with_metrics(bundle, found | {"us_per_s": us_per_second(bundle)})
+    out.write_bytes(bundle_bytes(bundle.card, bundle.flatbuffer))
+    save_weights(out, network_weights(model), model.undertone_spec, bundle.card.version)
+
+
+if __name__ == "__main__":
+    main()

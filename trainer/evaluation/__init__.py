@@ -1,0 +1,1 @@
+"""What an exported bundle makes of speakers that it has not met."""

@@ -1,0 +1,147 @@
+"""What the exported bundle makes of speakers it has not heard: through the worker's own engine, under conditions."""
+
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from schemas.errors import UserError
+from trainer.evaluation.babble import write_with_babble
+from undertone.analysis import metrics
+from undertone.analysis.evaluate import masked
+from undertone.analysis.prediction import AFTER_S, Answer, Band, listen
+from undertone.inference.model import Model
+
+NOISE_DB = (20, 10, 0)
+# Noise is one question of several; more clips would answer it no better and double the time.
+_MOST_NOISY = 300
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """Answers to n files under one condition.
+
+    truth: [n] class numbers. probabilities: [n, C] at the end of each file, over the classes of the file's corpus.
+    after: the same after so many seconds of speech.
+    """
+
+    truth: NDArray[np.int64]
+    probabilities: Floats
+    after: dict[float, Floats]
+
+    @property
+    def answers(self) -> NDArray[np.int64]:
+        """The most probable class of each file [n]."""
+        return self.probabilities.argmax(axis=1)
+
+    @property
+    def matrix(self) -> NDArray[np.int64]:
+        """Confusion matrix [C, C], rows are the truth."""
+        return metrics.confusion_matrix(self.truth, self.answers, self.probabilities.shape[1])
+
+    @property
+    def uar(self) -> float:
+        """Unweighted average recall."""
+        return metrics.uar(self.matrix)
+
+    def uar_after(self, seconds: float) -> float:
+        """UAR of the answers after so much speech."""
+        answers = self.after[seconds].argmax(axis=1)
+        return metrics.uar(metrics.confusion_matrix(self.truth, answers, self.probabilities.shape[1]))
+
+    def to_json(self, labels: Sequence[str]) -> dict[str, Any]:
+        """The figures that `undertone evaluate --json` gives, under the same names."""
+        scores = metrics.class_scores(self.matrix)
+        return {
+            "n": len(self.truth),
+            "labels": list(labels),
+            "uar": self.uar,
+            "accuracy": metrics.accuracy(self.matrix),
+            "macro_f1": metrics.macro_f1(self.matrix),
+            "ece": metrics.ece(self.truth, self.probabilities),
+            "confusion_matrix": self.matrix.tolist(),
+            "uar_after_s": {f"{seconds:g}": self.uar_after(seconds) for seconds in self.after},
+            "per_class": {
+                label: {
+                    "precision": float(scores.precision[k]),
+                    "recall": float(scores.recall[k]),
+                    "f1": float(scores.f1[k]),
+                    "n": int(scores.support[k]),
+                }
+                for k, label in enumerate(labels)
+            },
+        }
+
+
+def hear(
+    paths: Sequence[Path], truth: NDArray[np.int64], allowed: NDArray[np.floating], model: Model, band: Band
+) -> Trial:
+    """Run files through the engine.
+
+    Args:
+        allowed: [n, C] 0/1, the classes that each file's corpus knows; the others' probability goes to these.
+
+    Raises:
+        UserError: a file that could be read for training can no longer be read.
+    """
+    answers: dict[int, Answer] = {}
+    for index, answer in listen(paths, model, band):
+        if isinstance(answer, UserError):
+            raise answer
+        answers[index] = answer
+    rows = [answers[index] for index in range(len(paths))]
+    return Trial(
+        truth,
+        _known([row.final for row in rows], allowed),
+        {seconds: _known([row.after[k] for row in rows], allowed) for k, seconds in enumerate(AFTER_S)},
+    )
+
+
+def trials(
+    paths: Sequence[Path],
+    truth: NDArray[np.int64],
+    allowed: NDArray[np.floating],
+    model: Model,
+    talkers: Sequence[Path],
+    seed: int,
+    on_condition: Callable[[str], None] | None = None,
+) -> dict[str, Trial]:
+    """The same files clean, by telephone, and under the babble of `talkers` at 20, 10 and 0 dB."""
+    done: dict[str, Trial] = {}
+    say = on_condition or (lambda _: None)
+    for band in Band:
+        say(band.value)
+        done[band.value] = hear(paths, truth, allowed, model, band)
+    some = np.sort(np.random.default_rng(seed).permutation(len(paths))[:_MOST_NOISY])
+    for snr_db in NOISE_DB:
+        say(f"noise {snr_db} dB")
+        with tempfile.TemporaryDirectory(prefix="undertone-") as folder:
+            noisy = write_with_babble([paths[k] for k in some], talkers, snr_db, seed, Path(folder))
+            done[f"noise {snr_db} dB"] = hear(noisy, truth[some], allowed[some], model, Band.CLEAN)
+    return done
+
+
+def joined(parts: Sequence[Trial]) -> Trial:
+    """Trials of several networks, each asked about speakers of its own, as one."""
+    return Trial(
+        np.concatenate([part.truth for part in parts]),
+        np.concatenate([part.probabilities for part in parts]),
+        {seconds: np.concatenate([part.after[seconds] for part in parts]) for seconds in AFTER_S},
+    )
+
+
+def _known(answers: Sequence[Floats | None], allowed: NDArray[np.floating]) -> Floats:
+    """Probabilities with those of unknown classes given to the others; uniform where no speech was found."""
+    rows = []
+    for answer, known in zip(answers, allowed, strict=True):
+        row = np.zeros(len(known))
+        columns = np.flatnonzero(known)
+        row[columns] = masked([answer], columns)[0]
+        rows.append(row)
+    return np.array(rows)

@@ -1,0 +1,72 @@
+"""Giving a bundle to running workers: only if it beats the model that they run."""
+
+from contextlib import closing
+from dataclasses import dataclass
+
+from kafka.errors import KafkaError
+
+from schemas.errors import UserError
+from schemas.topics import Topics
+from trainer.train import Outcome, hear_again
+from undertone.inference.bundle import bundle_bytes
+from undertone.inference.model import Model
+from undertone.messaging.clients import idempotent_producer, reader
+from undertone.messaging.reading import read_to_end
+from undertone.messaging.settings import KafkaSettings
+
+_SEND_TIMEOUT_S = 30
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """Whether a candidate may go out, and one line that says why."""
+
+    publish: bool
+    why: str
+
+
+def running_model(settings: KafkaSettings) -> Model:
+    """What workers run: the newest usable model of the `models` topic, else the one that ships.
+
+    Raises:
+        UserError: no Kafka, or no such topic.
+    """
+    newest: Model | None = None
+    with closing(reader(settings, auto_offset_reset="earliest")) as client:
+        for record in read_to_end(client, Topics(settings.topic_prefix).models.name):
+            if record.value is None:
+                continue
+            try:
+                newest = Model.load(record.value)
+            except UserError:
+                continue  # workers refuse it too and say so in dead-letters; they go on with the one before
+    return newest or Model.load()
+
+
+def decide(outcome: Outcome, running: Model) -> Decision:
+    """Compare the new model with the running one on the speakers that the new one has not heard.
+
+    The running one may have heard them: then the comparison favours it, which is the safe side.
+    """
+    card, version = outcome.final.bundle.card, running.card.version
+    if set(running.card.labels) != set(card.labels):
+        return Decision(True, f"{version} knows other emotions, so the two cannot be compared")
+    ours, theirs = outcome.trials["clean"].uar, hear_again(outcome, running).uar
+    line = f"UAR {ours:.3f} on the held-out speakers, {version} has {theirs:.3f}"
+    return Decision(ours > theirs, line)
+
+
+def send(outcome: Outcome, settings: KafkaSettings) -> int:
+    """Put the bundle on the `models` topic; the offset it got, once every replica in sync has it.
+
+    Raises:
+        UserError: Kafka did not take it.
+    """
+    card, flatbuffer = outcome.final.bundle.card, outcome.final.bundle.flatbuffer
+    topic = Topics(settings.topic_prefix).models.name
+    with closing(idempotent_producer(settings)) as producer:
+        try:
+            sent = producer.send(topic, key=card.version.encode(), value=bundle_bytes(card, flatbuffer))
+            return int(sent.get(timeout=_SEND_TIMEOUT_S).offset)
+        except KafkaError as error:
+            raise UserError(f"{topic}: Kafka did not take the bundle ({error}); see `undertone topics`") from None

@@ -1,0 +1,1 @@
+"""Undertone listens to live calls and says how they feel, continuously."""

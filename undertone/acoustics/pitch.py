@@ -1,0 +1,103 @@
+"""Fundamental frequency by YIN, for a few frames of many streams at once.
+
+de Cheveigne and Kawahara 2002, "YIN, a fundamental frequency estimator for speech and music", J. Acoust. Soc. Am.
+111(4), in the form of librosa 0.11: difference function from a zero-padded autocorrelation, trough threshold 0.1.
+"""
+
+import numpy as np
+import scipy.fft
+from numpy.typing import NDArray
+
+from undertone.acoustics.frames import block_samples, frame_view
+
+Floats = NDArray[np.floating]
+
+FMIN_HZ = 65.0
+FMAX_HZ = 400.0
+TROUGH_THRESHOLD = 0.1
+FRAME_SECONDS = 0.064  # four periods of the lowest voice
+TRACK_RATE = 8000
+TRACK_FRAMES = 5  # per block, 50 ms apart
+# Against librosa.pyin on 30 utterances at 8 kHz: finds 55 % of the voiced frames, 2 % of those found are unvoiced, and
+# 1.3 % are off by more than a fifth. At 0.4 it would be 66 %, 3 % and 1.8 %; a mean needs clean frames, not all.
+VOICED_BELOW = 0.3
+
+
+def yin(frames: Floats, rate: int) -> tuple[Floats, Floats]:
+    """Pitch of each frame.
+
+    Args:
+        frames: float32 or float64 [..., n], at least 1.1 periods of 65 Hz long.
+        rate: samples per second.
+
+    Returns:
+        f0 in Hz [...], also for unvoiced frames, and the normalised difference at its period [...]: near 0 for a
+        periodic sound, near 1 for noise, 1 for silence.
+    """
+    shortest, longest = int(rate / FMAX_HZ), min(int(np.ceil(rate / FMIN_HZ)), frames.shape[-1] - 1)
+    difference = _difference(frames, longest)
+    lags = np.arange(1, longest + 1, dtype=frames.dtype)
+    mean = np.cumsum(difference, axis=-1) / lags
+    tiny = np.finfo(frames.dtype).tiny
+    normalised = difference[..., shortest - 1 :] / (mean[..., shortest - 1 :] + tiny)
+    best = _first_trough(normalised)
+    shift, depth = _parabola(normalised, best)
+    silent = mean[..., -1] <= tiny
+    return rate / (shortest + best + shift), np.where(silent, 1, depth)
+
+
+def track_pitch(windows: NDArray[np.int16], rate: int) -> NDArray[np.float64]:
+    """Pitch at five points of the block that ends each window.
+
+    Args:
+        windows: int16 [B, n], the block of 250 ms and at least 14 ms before it.
+        rate: 8000 or 16000.
+
+    Returns:
+        float64 [B, 5], Hz, 0 where the frame of 64 ms has no clear pitch.
+    """
+    length, hop = int(FRAME_SECONDS * rate), block_samples(rate) // TRACK_FRAMES
+    samples = windows[:, -(length + hop * (TRACK_FRAMES - 1)) :].astype(np.float32)
+    step = rate // TRACK_RATE
+    if step == 2:
+        # 16 kHz becomes 8 kHz by sums of pairs: voices lie below 400 Hz, the scale does not matter to YIN, and half
+        # the work is saved.
+        samples = samples[:, ::2] + samples[:, 1::2]
+    f0, depth = yin(frame_view(samples, length // step, hop // step), TRACK_RATE)
+    return np.where(depth < VOICED_BELOW, f0, 0.0).astype(np.float64)
+
+
+def pitch_sums(windows: NDArray[np.int16], rate: int) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """What a mean pitch is made of: per window, the sum of ln(Hz) over its voiced points, and their number (0 to 5)."""
+    f0 = track_pitch(windows, rate)
+    return np.log(np.where(f0 > 0, f0, 1.0)).sum(axis=1), np.count_nonzero(f0, axis=1)
+
+
+def _difference(frames: Floats, longest: int) -> Floats:
+    """2 (r(0) - r(k)) - sum of the first k squares, for k = 1 to `longest`, with r the autocorrelation."""
+    n = scipy.fft.next_fast_len(frames.shape[-1] + longest, real=True)
+    spectrum = scipy.fft.rfft(frames, n)
+    correlation = scipy.fft.irfft(np.square(spectrum.real) + np.square(spectrum.imag), n)[..., : longest + 1]
+    head = np.cumsum(np.square(frames[..., :longest]), axis=-1)
+    head[..., 0] = 0  # as librosa has it: with the first square the two part in unvoiced frames, by up to an octave
+    return 2 * (correlation[..., :1] - correlation[..., 1:]) - head
+
+
+def _first_trough(values: Floats) -> NDArray[np.intp]:
+    """Index of the first local minimum below the threshold, else of the lowest value."""
+    trough = np.empty(values.shape, np.bool_)
+    trough[..., 0] = values[..., 0] < values[..., 1]
+    trough[..., -1] = values[..., -1] < values[..., -2]
+    trough[..., 1:-1] = (values[..., 1:-1] < values[..., :-2]) & (values[..., 1:-1] <= values[..., 2:])
+    trough &= values < TROUGH_THRESHOLD
+    return np.where(trough.any(axis=-1), trough.argmax(axis=-1), values.argmin(axis=-1))
+
+
+def _parabola(values: Floats, index: NDArray[np.intp]) -> tuple[Floats, Floats]:
+    """Offset of the parabola's extremum around `index`, within one lag, 0 at the edges; and the value at `index`."""
+    last = values.shape[-1] - 1
+    around = np.clip(index[..., None] + np.array([-1, 0, 1]), 0, last)
+    before, here, after = np.moveaxis(np.take_along_axis(values, around, axis=-1), -1, 0)
+    curve, slope = before + after - 2 * here, (after - before) / 2
+    usable = (np.abs(slope) < np.abs(curve)) & (index > 0) & (index < last)
+    return np.where(usable, -slope / np.where(usable, curve, 1), 0), here

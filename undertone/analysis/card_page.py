@@ -1,0 +1,86 @@
+"""The model card as a page: `docs/model-card.md` is that of the bundle that ships, written by `make docs`."""
+
+from collections.abc import Iterator
+
+from schemas.card import ModelCard
+
+_HEAD = """# Model card
+
+Written by `make docs` from the card inside the shipped bundle, `undertone/inference/bundles/default.zip`. Every bundle
+carries such a card: `undertone models show BUNDLE` prints it, `undertone models check BUNDLE` checks that it is whole,
+that this machine's runtime knows its ops, and that it runs. Trainer and worker both build front end, gate and segments
+from the card, so they cannot drift apart.
+"""
+
+_TAIL = """## How to read the figures
+
+- `heldout_*`: files of speakers that no network under test was trained, tuned or calibrated on, heard through the
+  engine that workers run. UAR is the mean of the emotions' recalls; chance is one in the number of emotions.
+- `heldout_uar_noise_*`: with noise so many dB below the speech, of kinds that those networks had not heard: babble of
+  six other speakers; for the shipped bundle rain, a helicopter, a dog and a clock. `heldout_uar_telephone`: 8 kHz
+  mu-law. `heldout_uar_after_*_s`: after so many seconds of speech.
+- `heldout_ece`: expected calibration error in 15 bins. A stated probability is off by that much on the mean.
+- `parity`: greatest difference of the TFLite network from the Keras network that was trained, on real speech.
+- `us_per_s`: microseconds of one core for the network on one second of audio of one stream, in batches of 32.
+
+`uncertain` is the label where the best emotion is less probable than the threshold above. It was chosen so that one
+answer in ten on the validation speakers is called uncertain.
+
+## A model of your own
+
+`undertone train --data your.csv --out your_model` takes any labels. `--from none` starts from nothing of ours, and then
+the licences of the corpora above do not reach into your model; otherwise training starts from the shipped weights and
+the new card lists their corpora too. `your_model/report.html` shows everything that is known of the result.
+"""
+
+
+def card_page(card: ModelCard) -> str:
+    """The card as Markdown."""
+    return "\n".join((_HEAD, *_body(card), _TAIL))
+
+
+def _body(card: ModelCard) -> Iterator[str]:
+    network, front, gate, cut = card.network, card.front_end, card.gate, card.segments
+    yield f"## {card.version}\n"
+    if card.licence:
+        yield f"**{card.licence}**\n"
+    yield "| | |\n|---|---|"
+    cleaning = [
+        name
+        for name, on in (
+            ("DC removal", front.remove_dc),
+            (f"pre-emphasis {front.pre_emphasis}", front.pre_emphasis),
+            ("level normalisation", front.level_normalisation),
+            (f"spectral gate {front.spectral_gate_db} dB", front.spectral_gate_db),
+        )
+        if on
+    ]
+    for name, value in (
+        ("emotions", ", ".join(card.labels)),
+        ("intended use", card.intended_use or "not stated"),
+        ("limitations", card.limitations or "not stated"),
+        ("`uncertain`", f"below a probability of {card.calibration.uncertain_below:g}"),
+        ("temperature", f"{card.calibration.temperature:g}"),
+        ("network", f"{network.parameters:,} parameters, {network.arithmetic}, {network.size:,} bytes"),
+        ("state", f"{network.state_size} floats a stream"),
+        ("batches", ", ".join(map(str, network.batch_sizes))),
+        (
+            "front end",
+            f"{front.n_mels} log-mel bands, {front.fmin_hz:g} to {front.fmax_hz:g} Hz, {front.window_ms} ms windows, "
+            f"{front.hop_ms:g} ms apart, {front.context_frames} frames of context",
+        ),
+        ("cleaning", ", ".join(cleaning) or "none"),
+        ("gate", f"{gate.floor_margin_db:g} dB above the noise floor and over {gate.min_dbfs:g} dBFS"),
+        ("segments", f"end after {cut.gap_frames * front.hop_ms:g} ms without speech, or {cut.max_seconds} s"),
+        ("sha256", f"`{network.sha256}`"),
+    ):
+        yield f"| {name} | {value} |"
+    if card.training_data:
+        yield "\n## What it was trained on\n\n| corpus | files | speakers | licence | source |\n|---|---|---|---|---|"
+        for part in card.training_data:
+            yield f"| {part.corpus} | {part.utterances:,} | {part.speakers} | {part.licence} | {part.url} |"
+    if card.metrics:
+        yield "\n## Figures\n\n| figure | value |\n|---|---|"
+        for name, figure in card.metrics.items():
+            yield f"| `{name}` | {figure:.4g} |"
+    yield ""

@@ -1,0 +1,81 @@
+"""Results as tables for a terminal."""
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from undertone.analysis.evaluate import Evaluation
+
+
+def print_evaluation(result: Evaluation, console: Console) -> None:
+    """Print scores, confusion matrix and what was left out."""
+
+    def say(line: str, style: str = "") -> None:
+        console.print(line, style=style, highlight=False, markup=False, soft_wrap=True)
+
+    by_speaker = result.uar_by_speaker
+    say(f"{result.n} files, {len(by_speaker)} speakers, {result.band}, model {result.model_version}")
+    console.print(_scores(result))
+    console.print(_confusion(result))
+    if len(by_speaker) > 1:
+        ranked = sorted(by_speaker, key=by_speaker.__getitem__)
+        worst, best = ranked[0], ranked[-1]
+        say(f"UAR by speaker: {by_speaker[worst]:.3f} ({worst}) to {by_speaker[best]:.3f} ({best})")
+    for line in _remarks(result):
+        say(line, "yellow")
+
+
+def _scores(result: Evaluation) -> Table:
+    table = Table(show_header=False, box=None)
+    table.add_column(style="bold")
+    table.add_column(justify="right")
+    table.add_column(style="dim")
+    table.add_row("UAR", f"{result.uar:.3f}", "mean recall of the classes")
+    table.add_row("accuracy", f"{result.accuracy:.3f}")
+    table.add_row("macro F1", f"{result.macro_f1:.3f}")
+    table.add_row("ECE", f"{result.ece:.3f}", "distance between confidence and accuracy")
+    for seconds, value in result.uar_after_s.items():
+        table.add_row(f"UAR after {seconds} s", f"{value:.3f}", "of speech")
+    return table
+
+
+def _confusion(result: Evaluation) -> Table:
+    table = Table(title="Confusion matrix: rows are the truth", title_justify="left", title_style="bold")
+    table.add_column("")
+    for label in result.labels:
+        table.add_column(label, justify="right")
+    table.add_column("recall", justify="right")
+    table.add_column("precision", justify="right")
+    for label, counts in zip(result.labels, result.confusion_matrix, strict=True):
+        total = max(1, sum(counts))
+        cells = [
+            Text(str(count), style=_shade(count / total, right=column == label))
+            for column, count in zip(result.labels, counts, strict=True)
+        ]
+        scores = result.per_class[label]
+        table.add_row(label, *cells, f"{scores['recall']:.2f}", f"{scores['precision']:.2f}")
+    return table
+
+
+def _shade(share: float, *, right: bool) -> str:
+    if share < 0.02:
+        return "dim"
+    if right:
+        return "bold green"
+    return "bold red" if share >= 0.2 else ""
+
+
+def _remarks(result: Evaluation) -> list[str]:
+    lines = []
+    if result.masked_labels:
+        lines.append(f"not in the manifest, so left out of the answers: {', '.join(result.masked_labels)}")
+    if result.unknown_labels:
+        counts = ", ".join(f"{label} ({count})" for label, count in result.unknown_labels.items())
+        total = sum(result.unknown_labels.values())
+        lines.append(f"{total} files left out, the model does not know their label: {counts}")
+    if result.without_speech:
+        lines.append(f"{result.without_speech} files without speech: counted, with equal probabilities")
+    if result.unreadable:
+        lines.append(f"{len(result.unreadable)} files left out, not readable:")
+        lines += [f"  {why}" for why in result.unreadable.values()]
+    return lines

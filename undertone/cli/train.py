@@ -1,0 +1,108 @@
+"""`undertone train`: labelled speech to a model bundle and a report."""
+
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from schemas.errors import UserError
+from undertone.cli.options import BootstrapServers
+
+app = typer.Typer()
+
+
+@app.command()
+def train(
+    data: Annotated[
+        list[Path],
+        typer.Option(
+            "--data",
+            help="A CSV (columns path, emotion, speaker; also gender, corpus, licence), a folder with a manifest.csv, "
+            "or a folder of RAVDESS, CREMA-D, TESS, SAVEE, EmoDB or nEMO as published; kafka: for what people labelled "
+            "on emotion-labels. May be given several times.",
+            show_default=False,
+        ),
+    ],
+    out: Annotated[
+        Path,
+        typer.Option(
+            "--out",
+            help="Where model.zip, report.html, metrics.json and confusion_matrix.png go.",
+            file_okay=False,
+            show_default=False,
+        ),
+    ],
+    more: Annotated[
+        list[Path] | None,
+        typer.Argument(metavar="[PATH]...", help="More data: --data A B C is --data A --data B --data C."),
+    ] = None,
+    publish: Annotated[
+        bool, typer.Option("--publish", help="Give the bundle to running workers, if it beats the model they run.")
+    ] = False,
+    force: Annotated[bool, typer.Option("--force", help="Publish even if it does not beat the running model.")] = False,
+    start: Annotated[
+        str | None,
+        typer.Option(
+            "--from",
+            metavar="BUNDLE|none",
+            help="Weights to start from: a bundle with its .weights.npz beside it, or none. "
+            "Default: the shipped ones, unless they have heard the data's speakers.",
+            show_default=False,
+        ),
+    ] = None,
+    test_speakers: Annotated[
+        str | None,
+        typer.Option(
+            "--test-speakers",
+            help="Speakers to test on, as in ravdess/03,ravdess/06 or 03,06; a whole corpus as emodb/*. "
+            "Default: a fifth of each corpus's.",
+            show_default=False,
+        ),
+    ] = None,
+    folds: Annotated[
+        int | None,
+        typer.Option(
+            "--folds",
+            min=3,
+            max=20,
+            help="Test every speaker in turn, in so many folds, and train the bundle on everybody. "
+            "Takes that many times as long.",
+            show_default=False,
+        ),
+    ] = None,
+    epochs: Annotated[
+        int | None, typer.Option("--epochs", min=1, max=1000, help="Most epochs to train.", show_default=False)
+    ] = None,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Same seed, data and machine: the same model.")] = 0,
+    noise: Annotated[
+        list[Path] | None,
+        typer.Option("--noise", help="Sounds to train against, files or folders; else synthetic.", show_default=False),
+    ] = None,
+    name: Annotated[
+        str, typer.Option("--name", help="The model's name; its version is the name and a checksum.")
+    ] = "emotions",
+    metrics_port: Annotated[
+        int | None,
+        typer.Option("--metrics-port", min=0, max=65535, help="Serve /metrics while training.", show_default=False),
+    ] = None,
+    bootstrap_servers: BootstrapServers = None,
+) -> None:
+    """Train a model on labelled speech and test it on speakers that it has not heard.
+
+    One command is enough: undertone train --data my_labels.csv --out my_model
+    """
+    # TensorFlow takes seconds to load, and only the trainer's installation has it.
+    if find_spec("tensorflow") is None or find_spec("matplotlib") is None:
+        raise UserError("training needs more packages than a worker: pip install -r requirements/trainer.lock")
+    from rich.console import Console
+
+    from trainer.quiet import quiet
+
+    with quiet():
+        from trainer.options import Options
+        from trainer.service import Request, serve
+
+    speakers = tuple(part.strip() for part in (test_speakers or "").split(",") if part.strip())
+    options = Options((*data, *(more or ())), name, seed, epochs, start, speakers, folds, tuple(noise or ()))
+    serve(Request(options, out, publish, force, metrics_port, bootstrap_servers), Console())

@@ -1,0 +1,83 @@
+"""`undertone worker`: audio chunks in, emotion events out."""
+
+import signal
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from undertone.cli.options import BootstrapServers
+
+app = typer.Typer()
+
+
+@app.command()
+def worker(
+    instance_id: Annotated[
+        str | None,
+        typer.Option(
+            "--instance-id",
+            help="This worker's name, kept across restarts and used by no other worker. Default: the host's name.",
+            show_default=False,
+        ),
+    ] = None,
+    metrics_port: Annotated[
+        int | None,
+        typer.Option(
+            "--metrics-port", help="Port of /metrics, /healthz and /readyz; 0 takes a free one. [default: 9464]"
+        ),
+    ] = None,
+    bootstrap_servers: BootstrapServers = None,
+    model: Annotated[
+        Path | None,
+        typer.Option(
+            "--model",
+            help="Stay with this bundle. Else the newest on the models topic, as it comes; else the one that ships.",
+            show_default=False,
+        ),
+    ] = None,
+    analyze_agent: Annotated[
+        bool | None,
+        typer.Option(
+            "--analyze-agent",
+            help="Analyse agents too. Off by default: some laws forbid inferring employees' emotions at work.",
+            show_default=False,
+        ),
+    ] = None,
+) -> None:
+    """Hear calls and publish how they feel, until SIGTERM or Ctrl-C; then finish the batch and leave.
+
+    Start as many as there are partitions, each with its own --instance-id. A worker that dies loses nothing: the
+    others, or its restart, go on from the very frame.
+    """
+    from undertone.messaging.settings import KafkaSettings, reject_unknown_variables
+    from undertone.observability.logs import set_up_log
+    from undertone.observability.telemetry import Telemetry
+    from worker.service import Worker
+    from worker.settings import WorkerSettings
+
+    set_up_log()
+    reject_unknown_variables(KafkaSettings, WorkerSettings)
+    kafka = KafkaSettings.load(bootstrap_servers=bootstrap_servers)
+    settings = WorkerSettings.load(
+        instance_id=instance_id, metrics_port=metrics_port, model=model, analyze_agent=analyze_agent
+    )
+    service = Worker(kafka, settings)
+
+    def stop(number: int, _: object) -> None:
+        service.stop()
+        signal.signal(number, signal.SIG_DFL)  # asked twice it ends at once, which loses nothing either
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, stop)
+    with Telemetry(settings.metrics_host, settings.metrics_port, service.metrics.registry, service.pulse) as telemetry:
+
+        def say_ready(partitions: list[int]) -> None:
+            where = ",".join(map(str, partitions)) or "none"
+            typer.echo(
+                f"ready: worker {settings.instance_id}, partitions {where},"
+                f" metrics http://{telemetry.host}:{telemetry.port}/metrics"
+            )
+
+        service.run(say_ready)
+    typer.echo("stopped")

@@ -1,0 +1,1 @@
+"""A local Apache Kafka for development, the demo and tests."""

@@ -1,0 +1,168 @@
+"""Intake: puts a stream's chunks in order before anything is heard.
+
+What a chunk may bring, and what becomes of it:
+
+- a repeat (a sequence number heard before, or only samples heard before): dropped and counted;
+- a gap (sequence numbers or samples missing): counted; the missing time is heard as silence, so that later
+  times stay right;
+- out of order (its gap was already heard as silence), after the end, or at another rate: a dead letter;
+- a later `start_time` under the same name: the old stream is ended, a new one begins.
+"""
+
+from collections import deque
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+import numpy as np
+
+from schemas.audio import AudioChunk
+from schemas.dead_letters import Reason, Rejected
+from schemas.events import EventEnvelope
+from undertone.acoustics.codecs import decode
+from undertone.acoustics.frames import block_samples, hop_samples
+from undertone.inference.model import Model
+from undertone.inference.runs import Run
+from undertone.inference.streams import EPOCH, NO_OFFSET, Ended, StreamTable
+
+
+@dataclass
+class Heard:
+    """What came of some chunks: events, and the messages and counts that the caller reports."""
+
+    events: list[EventEnvelope] = field(default_factory=list)
+    rejected: list[tuple[AudioChunk, Rejected]] = field(default_factory=list)
+    gaps: int = 0
+    repeats: int = 0
+    clicks: int = 0
+    skipped: int = 0
+
+
+class Intake:
+    """Turns waiting chunks into runs of samples, one stream at a time."""
+
+    def __init__(self, table: StreamTable, ended: dict[str, tuple[int, Ended]], max_streams: int) -> None:
+        self._table = table
+        self._ended = ended
+        self._max_streams = max_streams
+
+    def listen_with(self, slot: int, model: Model) -> None:
+        """Open streams for the model in `slot` from now on."""
+        self._slot = slot
+        self._gate = model.gate.initial_state(1)
+        self._gap_frames = model.card.segments.gap_frames
+
+    def take(self, stream: str, waiting: deque[AudioChunk], heard: Heard) -> Run | None:
+        """Take chunks from `waiting` until they are all taken, the stream ends, or silence must be heard first."""
+        run: Run | None = None
+        while waiting:
+            chunk = waiting[0]
+            if self._heard_before_its_end(stream, chunk):
+                heard.repeats += 1
+                waiting.popleft()
+                continue
+            try:
+                row = self._row_for(stream, chunk)
+            except Rejected as rejected:
+                heard.rejected.append((waiting.popleft(), rejected))
+                continue
+            run = run or Run(row)
+            fields = self._table.rows[row]
+            if _start_us(chunk) != fields["start_us"]:
+                run.ended_by = "replaced"
+                return run
+            if not self._in_order(chunk, fields, heard):
+                waiting.popleft()
+                continue
+            missing = chunk.first_sample - self._position(run)
+            longest = self._gap_frames * hop_samples(chunk.sample_rate) + block_samples(chunk.sample_rate)
+            if missing > longest:
+                if run.pieces or fields["open"]:
+                    # Enough silence to end the segment; what is missing beyond that is skipped the next time.
+                    run.add(np.zeros(longest, np.int16), chunk.place.offset if chunk.place else NO_OFFSET)
+                    return run
+                self._skip_to(row, chunk.first_sample)
+                missing = 0
+                heard.gaps += int(chunk.sequence == fields["sequence"])
+            waiting.popleft()
+            self._add(run, chunk, missing, heard)
+            if chunk.end_of_stream:
+                run.ended_by = "end"
+                return run
+        return run
+
+    def _row_for(self, stream: str, chunk: AudioChunk) -> int:
+        row, start_us = self._table.row(stream), _start_us(chunk)
+        if row is not None:
+            fields = self._table.rows[row]
+            if start_us < fields["start_us"]:
+                raise Rejected(Reason.OUT_OF_ORDER, "an earlier stream of this name, and a later one has begun")
+            if start_us == fields["start_us"] and chunk.sample_rate != fields["rate"]:
+                raise Rejected(Reason.RATE_CHANGED, f"{chunk.sample_rate} Hz in a stream of {fields['rate']} Hz")
+            return row
+        if stream in self._ended:
+            ended = self._ended[stream][1]
+            if start_us == ended.start_us:
+                raise Rejected(Reason.AFTER_END, f"sequence {chunk.sequence} of a stream that has ended")
+            if start_us < ended.start_us:
+                raise Rejected(Reason.OUT_OF_ORDER, "an earlier stream of this name, and a later one has ended")
+        if len(self._table) >= self._max_streams:
+            raise Rejected(Reason.TOO_MANY_STREAMS, f"{self._max_streams} streams are open, the most that is allowed")
+        return self._open(stream, chunk, start_us)
+
+    def _heard_before_its_end(self, stream: str, chunk: AudioChunk) -> bool:
+        if stream not in self._ended:
+            return False
+        ended = self._ended[stream][1]
+        return _start_us(chunk) == ended.start_us and chunk.sequence < ended.sequence
+
+    def _open(self, stream: str, chunk: AudioChunk, start_us: int) -> int:
+        self._ended.pop(stream, None)
+        place = chunk.place
+        row = self._table.add(stream, place.partition if place else 0, chunk.sample_rate, self._slot, self._gate)
+        fields = self._table.rows[row]
+        fields["start_us"], fields["agent"] = start_us, chunk.role == "agent"
+        fields["first_sample"] = chunk.first_sample
+        fields["stream_offset"] = place.offset if place else NO_OFFSET
+        self._skip_to(row, chunk.first_sample)
+        return row
+
+    def _skip_to(self, row: int, sample: int) -> None:
+        """Move a row without an open segment to `sample`; what stands before it counts as silence."""
+        fields, block = self._table.rows[row], block_samples(int(self._table.rows[row]["rate"]))
+        fields["clock"], fields["held"] = sample // block * block, sample % block
+        self._table.samples[row] = 0
+
+    def _in_order(self, chunk: AudioChunk, fields: np.void, heard: Heard) -> bool:
+        if chunk.sequence >= fields["sequence"]:
+            return True
+        if fields["gap_from"] <= chunk.sequence < fields["gap_to"]:
+            detail = f"sequence {chunk.sequence} after its gap was heard as silence"
+            heard.rejected.append((chunk, Rejected(Reason.OUT_OF_ORDER, detail)))
+        else:
+            heard.repeats += 1
+        return False
+
+    def _add(self, run: Run, chunk: AudioChunk, missing: int, heard: Heard) -> None:
+        fields = self._table.rows[run.row]
+        offset = chunk.place.offset if chunk.place else NO_OFFSET
+        if chunk.sequence > fields["sequence"]:
+            fields["gap_from"], fields["gap_to"] = fields["sequence"], chunk.sequence
+        heard.gaps += int(chunk.sequence > fields["sequence"] or missing > 0)
+        fields["sequence"] = chunk.sequence + 1
+        fields["seen_ms"] = max(int(fields["seen_ms"]), chunk.place.timestamp_ms if chunk.place else 0)
+        samples = decode(chunk.audio, chunk.encoding)
+        if missing > 0:
+            run.add(np.zeros(missing, np.int16), offset)
+        elif missing < 0:
+            samples = samples[-missing:]
+            heard.repeats += int(not samples.size and not chunk.end_of_stream)
+        if samples.size:
+            run.add(samples, offset)
+
+    def _position(self, run: Run) -> int:
+        fields = self._table.rows[run.row]
+        return int(fields["clock"]) + int(fields["held"]) + run.length
+
+
+def _start_us(chunk: AudioChunk) -> int:
+    return (chunk.start_time - EPOCH) // timedelta(microseconds=1)

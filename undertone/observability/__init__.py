@@ -1,0 +1,1 @@
+"""What a running service tells about itself: metrics, health and its log."""
