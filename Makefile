@@ -26,10 +26,10 @@ lint: ## ruff and mypy
 	@.venv/bin/ruff format --check .
 	@.venv/bin/mypy
 
-docs: ## Generate docs/schemas, docs/asyncapi.json and docs/model-card.md
+docs: ## Generate docs/reference/schemas, docs/reference/asyncapi.json and docs/research/model-card.md
 	@scripts/setup.sh dev
 	@.venv/bin/python -m schemas.documents
-	@.venv/bin/undertone models show --format markdown > docs/model-card.md
+	@.venv/bin/undertone models show --format markdown > docs/research/model-card.md
 
 COMPILE = .venv/bin/uv pip compile --quiet --python-version 3.11 --generate-hashes --no-header
 UV = $(COMPILE) --universal

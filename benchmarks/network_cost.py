@@ -1,10 +1,10 @@
 """What a network costs: microseconds per half second of one stream's audio, in the worker's own runtime.
 
-    python -m benchmarks.network_cost [--json FILE] [--plot docs/images/network_cost.png --accuracy FILE]
+    python -m benchmarks.network_cost [--json FILE] [--plot docs/research/images/network_cost.png --accuracy FILE]
 
 One thread, all steps speech, context recomputed as the worker does. The best of several rounds counts: what
 else the machine does only adds. Untrained weights cost what trained ones do. --accuracy is a JSON file
-{"name of a candidate": UAR}, as docs/experiments.md gives them.
+{"name of a candidate": UAR}, as docs/research/experiments.md gives them.
 """
 
 from __future__ import annotations

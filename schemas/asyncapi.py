@@ -77,7 +77,7 @@ def asyncapi(partitions: int = 8) -> dict[str, Any]:
         "info": {
             "title": "Undertone",
             "version": importlib.metadata.version("undertone"),
-            "description": "Audio of live calls in, emotion events out. docs/contract.md tells the rules in words.",
+            "description": "Audio of live calls in, emotion events out. The rules in words: docs/reference/contract.md",
         },
         "defaultContentType": "application/cloudevents+json",
         "servers": {"local": {"host": "127.0.0.1:9092", "protocol": "kafka", "description": "`undertone broker`"}},

@@ -1,4 +1,4 @@
-"""Writes the contract as documents for other languages: JSON Schemas and an AsyncAPI document, under docs/.
+"""Writes the contract as documents for other languages: JSON Schemas and an AsyncAPI document, under docs/reference/.
 
 python -m schemas.documents            write them
 python -m schemas.documents --check    say which are stale; exit 1 if any is
@@ -18,7 +18,7 @@ from schemas.events import EventEnvelope
 from schemas.headers import ChunkHeaders, DeadLetterHeaders, StructuredHeaders
 from schemas.labels import LabelEnvelope
 
-DOCS = Path(__file__).parent.parent / "docs"
+DOCS = Path(__file__).parent.parent / "docs" / "reference"
 MESSAGES: dict[str, type[BaseModel]] = {
     "audio-chunk-headers": ChunkHeaders,
     "structured-headers": StructuredHeaders,
@@ -37,7 +37,7 @@ def json_schema(name: str) -> dict[str, Any]:
 
 
 def documents() -> dict[str, str]:
-    """Every document: path below docs/ -> text. The same for the same models, to the byte."""
+    """Every document: path below docs/reference/ -> text. The same for the same models, to the byte."""
     contents = {f"schemas/{name}.json": json_schema(name) for name in MESSAGES} | {"asyncapi.json": asyncapi()}
     return {path: json.dumps(content, indent=2, ensure_ascii=False) + "\n" for path, content in contents.items()}
 
@@ -58,17 +58,17 @@ def stale(folder: Path = DOCS) -> list[str]:
 
 def main() -> int:
     """Entry point; the exit status."""
-    parser = argparse.ArgumentParser(description="Write the contract's documents below docs/.")
+    parser = argparse.ArgumentParser(description="Write the contract's documents below docs/reference/.")
     parser.add_argument("--check", action="store_true", help="write nothing; exit 1 if a document is stale")
     if parser.parse_args().check:
         for path in stale():
-            print(f"docs/{path} is stale: run `python -m schemas.documents`", file=sys.stderr)
+            print(f"docs/reference/{path} is stale: run `python -m schemas.documents`", file=sys.stderr)
         return 1 if stale() else 0
     for path, text in documents().items():
         target = DOCS / path
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_text(text, encoding="utf-8")
-        print(f"docs/{path}")
+        print(f"docs/reference/{path}")
     return 0
 
 

@@ -1,4 +1,4 @@
-"""The trainer's metrics, while a run lasts. `docs/metrics.md` is their specification."""
+"""The trainer's metrics, while a run lasts. `docs/reference/metrics.md` is their specification."""
 
 from prometheus_client import CollectorRegistry, Gauge, Info
 

@@ -137,7 +137,7 @@ class Assignment(ConsumerRebalanceListener):
 def _report_held_back(partitions: Iterable[TopicPartition]) -> None:
     log.error(
         "partitions %s: Kafka has held their offsets back for over %.0f s, as if a transaction were open;"
-        " docs/operations.md says how to end one that hangs",
+        " docs/how-to/runbook.md says how to end one that hangs",
         _numbers(partitions),
         _PATIENCE_S,
     )

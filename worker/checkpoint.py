@@ -1,6 +1,7 @@
 """The checkpoint: everything that a batch has changed goes to Kafka in one transaction, or nothing of it does.
 
-`docs/exactly-once.md` goes through the numbered steps and says what a failure between any two of them leaves behind.
+`docs/explanation/exactly-once.md` goes through the numbered steps and says what a failure between any two of them
+leaves behind.
 """
 
 import logging

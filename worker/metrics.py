@@ -1,4 +1,4 @@
-"""The worker's metrics. `docs/metrics.md` is their specification; a test keeps the two equal."""
+"""The worker's metrics. `docs/reference/metrics.md` is their specification; a test keeps the two equal."""
 
 import time
 from collections.abc import Iterator

@@ -14,7 +14,7 @@ from undertone.analysis.inspection import check_bundle
 from undertone.cli.main import app
 from undertone.inference.bundle import DEFAULT_BUNDLE, Bundle, bundle_bytes, read_bundle
 
-PAGE = ROOT / "docs" / "model-card.md"
+PAGE = ROOT / "docs" / "research" / "model-card.md"
 
 
 def test_the_shipped_bundle_passes_every_check():

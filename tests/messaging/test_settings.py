@@ -10,7 +10,7 @@ from undertone.messaging.clients import admin
 from undertone.messaging.settings import OTHER_VARIABLES, KafkaSettings, Settings, reject_unknown_variables
 from worker.settings import WorkerSettings
 
-OPERATIONS = ROOT / "docs" / "operations.md"
+SETTINGS = ROOT / "docs" / "reference" / "settings.md"
 
 
 class ServiceSettings(Settings):
@@ -115,7 +115,7 @@ def test_a_missing_kafka_is_one_line_that_says_what_to_do() -> None:
     )
 
 
-def test_operations_lists_every_variable_and_no_other() -> None:
-    listed = re.findall(r"^\| `(UNDERTONE_\w+)` \|", OPERATIONS.read_text(), flags=re.MULTILINE)
+def test_the_settings_page_lists_every_variable_and_no_other() -> None:
+    listed = re.findall(r"^\| `(UNDERTONE_\w+)` \|", SETTINGS.read_text(), flags=re.MULTILINE)
     assert len(listed) == len(set(listed))
     assert set(listed) == KafkaSettings.variables() | WorkerSettings.variables() | OTHER_VARIABLES

@@ -1,4 +1,4 @@
-"""`docs/metrics.md` is the specification of the metrics: names, types and labels are those of the code."""
+"""`docs/reference/metrics.md` is the specification of the metrics: names, types and labels are those of the code."""
 
 import re
 
@@ -11,7 +11,7 @@ from tests.support.paths import ROOT
 from trainer.metrics import TrainerMetrics
 from worker.metrics import WorkerMetrics
 
-PAGE = (ROOT / "docs" / "metrics.md").read_text()
+PAGE = (ROOT / "docs" / "reference" / "metrics.md").read_text()
 # How the documentation names what the library keeps under another name.
 SUFFIXES = {"counter": "_total", "info": "_info"}
 

@@ -81,7 +81,7 @@ def texts(headers: list[tuple[str, bytes]]) -> dict[str, str]:
 
 
 def test_documents_are_fresh():
-    assert stale() == [], "run `python -m schemas.documents` and commit docs/"
+    assert stale() == [], "run `python -m schemas.documents` and commit docs/reference/"
 
 
 def test_stale_missing_and_stray_documents_are_named(tmp_path):

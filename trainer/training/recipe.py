@@ -8,7 +8,7 @@ from trainer.training.augmentation import Augmentation
 
 
 class Recipe(BaseModel):
-    """How to train. The defaults are the shipped model's (docs/experiments.md says what each is worth)."""
+    """How to train. The defaults are the shipped model's (docs/research/experiments.md says what each is worth)."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 

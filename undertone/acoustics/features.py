@@ -1,4 +1,6 @@
-"""Features of blocks of 20 frames, each by the formula of librosa; `docs/features.md` has the formulas and the parity.
+"""Features of blocks of 20 frames, each by the formula of librosa.
+
+`docs/explanation/features.md` has the formulas and the parity.
 
 A frame of 32 ms (64 ms for pitch) ends with its hop, so that no feature looks ahead of it. Everything is computed per
 block in one shape, so a frame's bits do not depend on how the samples came in. The stream and the deltas, which do

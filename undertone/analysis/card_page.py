@@ -1,4 +1,4 @@
-"""The model card as a page: `docs/model-card.md` is that of the bundle that ships, written by `make docs`."""
+"""The model card as a page: `docs/research/model-card.md` is that of the bundle that ships, written by `make docs`."""
 
 from collections.abc import Iterator
 

@@ -73,7 +73,7 @@ def reject_unknown_variables(*classes: type[Settings], environ: Mapping[str, str
         if name.upper() in known:
             continue
         near = difflib.get_close_matches(name.upper(), known, n=1)
-        hint = f"did you mean {near[0]}?" if near else "unset it, or see docs/operations.md for the names."
+        hint = f"did you mean {near[0]}?" if near else "unset it, or see docs/reference/settings.md for the names."
         raise UserError(f"{name} is no setting of Undertone: {hint}")
 
 
