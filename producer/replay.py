@@ -12,7 +12,7 @@ from producer.metrics import Metrics
 from producer.playback import Playback
 from producer.sender import Sender
 from schemas.errors import UserError
-from undertone.observability.telemetry import Pulse
+from undertone.observability.telemetry import Health
 
 # A live file holds a decoder and a file descriptor; the usual limit of descriptors is 1,024.
 MAX_LIVE_FILES = 100
@@ -55,7 +55,7 @@ class Replay:
         stop: threading.Event,
         reporter: Reporter,
         metrics: Metrics,
-        pulse: Pulse,
+        health: Health,
     ) -> None:
         self.bad = 0  # sources that were damaged or empty
         self._sender = sender
@@ -63,7 +63,7 @@ class Replay:
         self._stop = stop
         self._reporter = reporter
         self._metrics = metrics
-        self._pulse = pulse
+        self._health = health
         self._playing: list[tuple[float, int, Playback]] = []
         self._turns = 0
 
@@ -71,7 +71,7 @@ class Replay:
         """Play until all is sent, or until `stop` is set: then streams that have begun are ended where they are."""
         waiting = iter(sources)
         while not self._stop.is_set():
-            self._pulse.beat()
+            self._health.beat()
             if self._due_in() > 0 and self._open_next(waiting):
                 continue
             if not self._playing:

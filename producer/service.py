@@ -21,7 +21,7 @@ from undertone.acoustics.sources import STDIN, Rate, find, open_file, open_stdin
 from undertone.messaging.clients import admin, audio_producer
 from undertone.messaging.settings import KafkaSettings
 from undertone.messaging.topics import require_topics
-from undertone.observability.telemetry import Pulse, Telemetry
+from undertone.observability.telemetry import Health, Telemetry
 
 # After Ctrl-C a person waits this long for chunks in flight, not the two minutes of a delivery's timeout.
 STOP_FLUSH_S = 10.0
@@ -71,9 +71,9 @@ def produce(request: Request, settings: KafkaSettings, console: Console) -> int:
         stack.enter_context(stop)
         sender = Sender(audio_producer(settings), topic.name, metrics)
         stack.callback(sender.close)
-        pulse = Pulse(ready=True)
+        health = Health(ready=True)
         if request.metrics_port is not None:
-            telemetry = stack.enter_context(Telemetry("127.0.0.1", request.metrics_port, metrics.registry, pulse))
+            telemetry = stack.enter_context(Telemetry("127.0.0.1", request.metrics_port, metrics.registry, health))
             console.print(f"metrics on http://127.0.0.1:{telemetry.port}/metrics", highlight=False)
         with reporter(console) as progress:
             replay = Replay(
@@ -82,7 +82,7 @@ def produce(request: Request, settings: KafkaSettings, console: Console) -> int:
                 stop=stop.event,
                 reporter=progress,
                 metrics=metrics,
-                pulse=pulse,
+                health=health,
             )
             replay.run(sources)
         sender.flush(STOP_FLUSH_S if stop.event.is_set() else None)

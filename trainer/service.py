@@ -18,13 +18,13 @@ from trainer.options import Options
 from trainer.packaging import publish
 from trainer.report import page
 from undertone.messaging.settings import KafkaSettings
-from undertone.observability.telemetry import Pulse, Telemetry
+from undertone.observability.telemetry import Health, Telemetry
 
 # Given for --data: what people have labelled, read from Kafka.
 KAFKA = "kafka:"
 
 # An epoch of a few thousand clips takes minutes; only a run that stands still for an hour is dead.
-_PULSE_S = 3600.0
+_HEALTH_LIMIT_S = 3600.0
 _MOST_ERRORS = 5
 
 
@@ -55,8 +55,8 @@ def serve(request: Request, console: Console) -> None:
     running = publish.running_model(settings) if request.publish else None
     options = _with_labels(request, settings, console)
     metrics = TrainerMetrics()
-    with _telemetry(request.metrics_port, metrics, console) as pulse:
-        with _shown(console, metrics, pulse) as progress:
+    with _telemetry(request.metrics_port, metrics, console) as health:
+        with _shown(console, metrics, health) as progress:
             outcome = train.run(options, progress)
         metrics.trained(outcome)
         figures = page.write(outcome, request.out)
@@ -90,25 +90,25 @@ def _with_labels(request: Request, settings: KafkaSettings, console: Console) ->
 
 
 @contextmanager
-def _telemetry(port: int | None, metrics: TrainerMetrics, console: Console) -> Iterator[Pulse]:
-    pulse = Pulse(limit_s=_PULSE_S, ready=True)
+def _telemetry(port: int | None, metrics: TrainerMetrics, console: Console) -> Iterator[Health]:
+    health = Health(limit_s=_HEALTH_LIMIT_S, ready=True)
     if port is None:
-        yield pulse
+        yield health
         return
-    with Telemetry("127.0.0.1", port, metrics.registry, pulse) as server:
+    with Telemetry("127.0.0.1", port, metrics.registry, health) as server:
         console.print(f"Metrics on http://{server.host}:{server.port}/metrics", highlight=False)
-        yield pulse
+        yield health
 
 
 @contextmanager
-def _shown(console: Console, metrics: TrainerMetrics, pulse: Pulse) -> Iterator[train.Progress]:
+def _shown(console: Console, metrics: TrainerMetrics, health: Health) -> Iterator[train.Progress]:
     """A bar for each stage on a terminal, a line for each stage elsewhere."""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console, disable=not console.is_terminal) as bars:
         tasks: dict[str, Any] = {}
 
         def progress(what: str, done: int, total: int) -> None:
-            pulse.beat()
+            health.beat()
             stage = what.partition(":")[0]
             if not total:
                 console.print(what, highlight=False)

@@ -1,8 +1,8 @@
 """The partitions of this worker: state is restored before the first record is read, and forgotten when they leave.
 
 The listener's callbacks run in the client's network loop, where waiting would hold up heartbeats. So they only take
-notes, and `settle` does the work between two polls. Nothing is in hand then: all that earlier polls returned has been
-committed, which is why a revoked partition needs no last commit.
+notes, and `restore_assigned` does the work between two polls. Nothing is in hand then: all that earlier polls returned
+has been committed, which is why a revoked partition needs no last commit.
 """
 
 import logging
@@ -26,7 +26,7 @@ _PATIENCE_S = 60.0
 
 
 class Assignment(ConsumerRebalanceListener):
-    """Notes what the group gives and takes, and brings the engine in line with it."""
+    """Notes what the group assigns and revokes, and brings the engine in line with it."""
 
     def __init__(
         self,
@@ -41,15 +41,15 @@ class Assignment(ConsumerRebalanceListener):
         self._read_states = read_states
         self._find_model = find_model
         self._metrics = metrics
-        self._given: set[TopicPartition] = set()
-        self._taken: set[TopicPartition] = set()
+        self._assigned: set[TopicPartition] = set()
+        self._revoked: set[TopicPartition] = set()
         self._patience = Timer(_PATIENCE_S)
 
     def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
         """Take no record of a new partition before its state is here."""
         self._metrics.rebalances.labels("assigned").inc()
         self._consumer.pause(*assigned)
-        self._given.update(assigned)
+        self._assigned.update(assigned)
         self._patience.restart()
 
     def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
@@ -63,55 +63,55 @@ class Assignment(ConsumerRebalanceListener):
         self._leave(lost)
 
     def _leave(self, partitions: Iterable[TopicPartition]) -> None:
-        self._given.difference_update(partitions)
-        self._taken.update(partitions)
+        self._assigned.difference_update(partitions)
+        self._revoked.update(partitions)
 
     @property
-    def settled(self) -> bool:
+    def restored(self) -> bool:
         """Whether every partition of this worker is being read."""
-        return not self._given and not self._taken
+        return not self._assigned and not self._revoked
 
     def positions(self) -> dict[TopicPartition, int]:
         """The partitions that are being read, and the next offset of each; all before it have been polled."""
         # With a timeout of 0 it says what it knows. With none it would wait for the offsets of other partitions.
         known = {
             partition: self._consumer.position(partition, timeout_ms=0)
-            for partition in sorted(self._consumer.assignment() - self._given)
+            for partition in sorted(self._consumer.assignment() - self._assigned)
         }
         return {partition: position for partition, position in known.items() if position is not None}
 
-    def settle(self) -> None:
-        """Forget what was taken, restore what was given, then let it be read.
+    def restore_assigned(self) -> None:
+        """Forget what was revoked, restore what was assigned, then resume it.
 
         Where the offsets are held back it returns without, to be called again.
         """
-        taken, self._taken = self._taken, set()
-        for partition in taken:
+        revoked, self._revoked = self._revoked, set()
+        for partition in revoked:
             self._engine.drop(partition.partition)
             self._metrics.forget_partition(partition.partition)
-        if taken:
-            log.info("partitions %s: given away", _numbers(taken))
-        given = sorted(self._given)
-        if not given:
+        if revoked:
+            log.info("partitions %s: revoked", _numbers(revoked))
+        assigned = sorted(self._assigned)
+        if not assigned:
             return
         # First the committed offsets, then the changelog's end. What an earlier owner left open holds its offsets
         # back until it is decided (KIP-447), so the end that is read after them lies behind all that it wrote.
-        if any(self._consumer.position(partition, timeout_ms=_POSITION_TIMEOUT_MS) is None for partition in given):
+        if any(self._consumer.position(partition, timeout_ms=_POSITION_TIMEOUT_MS) is None for partition in assigned):
             if self._patience.due():
-                _report_held_back(given)
+                _report_held_back(assigned)
             return
         start = time.monotonic()
-        states = self._read_states([partition.partition for partition in given])
+        states = self._read_states([partition.partition for partition in assigned])
         self._know_models(states)
         for stream, (number, value) in states.items():
             self._restore(stream, number, value)
         self._metrics.restore_seconds.observe(time.monotonic() - start)
         self._metrics.restored_streams.inc(len(states))
-        self._consumer.resume(*given)
-        self._given.difference_update(given)
+        self._consumer.resume(*assigned)
+        self._assigned.difference_update(assigned)
         log.info(
             "partitions %s: %d streams restored in %.2f s",
-            _numbers(given),
+            _numbers(assigned),
             len(states),
             time.monotonic() - start,
         )

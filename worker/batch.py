@@ -9,7 +9,7 @@ from kafka.consumer.fetcher import ConsumerRecord
 
 from schemas.audio import AudioChunk, RecordPlace
 from schemas.dead_letters import Rejected
-from worker.quarantine import Quarantine
+from worker.poison_pill import PoisonPills
 
 Polled = Mapping[TopicPartition, Sequence[ConsumerRecord]]
 
@@ -29,7 +29,7 @@ class Batch:
             self.rejected.append((self.records[chunk.place.partition, chunk.place.offset], rejected))
 
 
-def decode(polled: Polled, quarantine: Quarantine) -> Batch:
+def decode(polled: Polled, poison_pills: PoisonPills) -> Batch:
     """Read and check every record; what is wrong with one concerns that one only."""
     batch = Batch()
     now_ms = int(time.time() * 1000)
@@ -46,7 +46,7 @@ def decode(polled: Polled, quarantine: Quarantine) -> Batch:
                 timestamp_ms=timestamp_ms,
             )
             try:
-                quarantine.check(place)
+                poison_pills.check(place)
                 batch.chunks.append(AudioChunk.from_record(record.key, record.value, record.headers, place))
             except Rejected as rejected:
                 batch.rejected.append((record, rejected))

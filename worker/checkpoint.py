@@ -50,9 +50,9 @@ class Transaction:
         for record in records:
             self._producer.send(topic, key=record.stream.encode(), value=record.value, partition=record.partition)
 
-    def reject(self, letters: Iterable[tuple[ConsumerRecord, Rejected]]) -> None:
+    def reject(self, rejected_records: Iterable[tuple[ConsumerRecord, Rejected]]) -> None:
         """Messages that could not be used, as they came."""
-        for record, rejected in letters:
+        for record, rejected in rejected_records:
             key, value, headers = dead_letter(record, rejected, "worker")
             self._producer.send(self._topics.dead_letters.name, key=key, value=value, headers=headers)
 

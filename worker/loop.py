@@ -12,7 +12,7 @@ from worker.batch import Batch, decode
 from worker.checkpoint import Checkpoint
 from worker.metrics import WorkerMetrics
 from worker.models import ModelFeed
-from worker.quarantine import EngineFailure, Quarantine
+from worker.poison_pill import EngineFailure, PoisonPills
 from worker.timer import Timer
 
 _POLL_MS = 500
@@ -26,7 +26,7 @@ Positions = Mapping[TopicPartition, int]
 
 
 class Loop:
-    """One membership's loop. Turn it until it is to stop, or a turn raises."""
+    """One membership's loop. Run it until it is to stop, or it raises."""
 
     def __init__(
         self,
@@ -35,7 +35,7 @@ class Loop:
         assignment: Assignment,
         engine: Engine,
         models: ModelFeed,
-        quarantine: Quarantine,
+        poison_pills: PoisonPills,
         metrics: WorkerMetrics,
         batch_records: int,
         idle_seconds: float,
@@ -45,7 +45,7 @@ class Loop:
         self._assignment = assignment
         self._engine = engine
         self._models = models
-        self._quarantine = quarantine
+        self._poison_pills = poison_pills
         self._metrics = metrics
         self._batch_records = batch_records
         self._watermarks: dict[int, int] = {}
@@ -54,22 +54,22 @@ class Loop:
         # A stream may live a thirtieth longer than the idle time: 10 s of 300.
         self._idle_check = Timer(idle_seconds / 30)
 
-    def turn(self) -> None:
+    def run_once(self) -> None:
         """One batch, from poll to commit.
 
         Raises:
             EngineFailure: the engine raised; nothing has been written.
             KafkaError: Kafka cannot be read, or did not take the transaction.
         """
-        self._assignment.settle()
+        self._assignment.restore_assigned()
         with self._metrics.stage("poll"):
-            records = 1 if self._quarantine.one_by_one(self._consumer.assignment()) else self._batch_records
+            records = 1 if self._poison_pills.one_by_one(self._consumer.assignment()) else self._batch_records
             polled = self._consumer.poll(timeout_ms=_POLL_MS, max_records=records)
         # Of all partitions, not only of those with records: the group's coordinator checks the membership by them,
         # and a stream that is closed for being idle must not be closed by a zombie.
         positions = self._assignment.positions()
         with self._metrics.stage("decode"):
-            batch = decode(polled, self._quarantine)
+            batch = decode(polled, self._poison_pills)
         with self._metrics.stage("engine"):
             heard = self._hear(batch, positions)
             changed = self._engine.changed()
@@ -82,7 +82,7 @@ class Loop:
             transaction.save(changed)
             transaction.reject(batch.rejected)
         self._check_in.restart()
-        self._quarantine.passed(positions)
+        self._poison_pills.passed(positions)
         self._metrics.count(batch, heard)
 
     def _hear(self, batch: Batch, positions: Positions) -> Heard:

@@ -38,7 +38,7 @@ class WorkerMetrics:
         )
         self.stage_seconds = Histogram(
             "undertone_stage_seconds",
-            "Time of one turn of the loop, by stage.",
+            "Time of one pass of the loop, by stage.",
             ["stage"],
             buckets=_STAGE_BUCKETS,
             registry=registry,
@@ -65,7 +65,7 @@ class WorkerMetrics:
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
-        """Time a stage of the loop's turn."""
+        """Time a stage of the loop's pass."""
         start = time.perf_counter()
         try:
             yield

@@ -13,10 +13,10 @@ from undertone.inference.model import Model
 from undertone.messaging.clients import admin, reader
 from undertone.messaging.settings import KafkaSettings
 from undertone.messaging.topics import check_copartitioned
-from undertone.observability.telemetry import Pulse
+from undertone.observability.telemetry import Health
 from worker.metrics import WorkerMetrics
 from worker.models import ModelFeed
-from worker.quarantine import EngineFailure, Quarantine
+from worker.poison_pill import EngineFailure, PoisonPills
 from worker.session import Session
 from worker.settings import WorkerSettings
 
@@ -36,9 +36,9 @@ class Worker:
         self._kafka = kafka
         self._settings = settings
         self.metrics = metrics or WorkerMetrics()
-        self.pulse = Pulse()
+        self.health = Health()
         self._stop = threading.Event()
-        self._quarantine = Quarantine()
+        self._poison_pills = PoisonPills()
         self._pause_s = _FIRST_PAUSE_S
         self._announced = False
         self._check_topics()
@@ -64,7 +64,7 @@ class Worker:
     def _run_session(self, on_ready: Callable[[list[int]], None]) -> None:
         try:
             session = Session(
-                self._kafka, self._settings, self._models, self._quarantine, self.metrics, self._stop.is_set
+                self._kafka, self._settings, self._models, self._poison_pills, self.metrics, self._stop.is_set
             )
         except UserError as error:
             if not self._announced:
@@ -75,20 +75,20 @@ class Worker:
         try:
             session.join()
             while not self._stop.is_set():
-                session.turn()
+                session.run_once()
                 self._beat(session, on_ready)
         except EngineFailure as failure:
             self._after_engine_failure(failure)
         except KafkaError as error:
             self._after_kafka_error(session, error)
         finally:
-            self.pulse.ready = False
+            self.health.ready = False
             session.close()
 
     def _beat(self, session: Session, on_ready: Callable[[list[int]], None]) -> None:
-        self.pulse.beat()
+        self.health.beat()
         self._pause_s = _FIRST_PAUSE_S
-        self.pulse.ready = session.ready
+        self.health.ready = session.ready
         if session.ready and not self._announced:
             self._announced = True
             on_ready(session.partitions)
@@ -96,7 +96,7 @@ class Worker:
     def _after_engine_failure(self, failure: EngineFailure) -> None:
         self.metrics.error("engine", failure.__cause__ or failure)
         log.error("%s; nothing of it was written, its records are read again one by one", failure, exc_info=failure)
-        if not self._quarantine.add(failure):
+        if not self._poison_pills.add(failure):
             raise UserError(f"the engine fails without a message in hand: {failure.__cause__!r}; state is as committed")
 
     def _after_kafka_error(self, session: Session, error: KafkaError) -> None:

@@ -22,7 +22,7 @@ from worker.checkpoint import Checkpoint
 from worker.loop import Loop
 from worker.metrics import WorkerMetrics
 from worker.models import ModelFeed
-from worker.quarantine import Quarantine
+from worker.poison_pill import PoisonPills
 from worker.settings import WorkerSettings
 
 log = logging.getLogger(__name__)
@@ -41,7 +41,7 @@ class Session:
         kafka: KafkaSettings,
         settings: WorkerSettings,
         models: ModelFeed,
-        quarantine: Quarantine,
+        poison_pills: PoisonPills,
         metrics: WorkerMetrics,
         stopping: Callable[[], bool],
     ) -> None:
@@ -67,7 +67,7 @@ class Session:
             self._assignment,
             engine,
             models,
-            quarantine,
+            poison_pills,
             metrics,
             settings.batch_records,
             settings.idle_seconds,
@@ -83,14 +83,14 @@ class Session:
         if not self._stopping():
             self._producer.init_transactions()
 
-    def turn(self) -> None:
-        """One batch; see `Loop.turn`."""
-        self._loop.turn()
+    def run_once(self) -> None:
+        """One batch; see `Loop.run_once`."""
+        self._loop.run_once()
 
     @property
     def ready(self) -> bool:
         """Whether every partition of this worker is being read."""
-        return self._assignment.settled
+        return self._assignment.restored
 
     @property
     def partitions(self) -> list[int]:

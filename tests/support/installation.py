@@ -130,7 +130,7 @@ class Installation:
         records = self.records(self.topics.emotion_events.name, lambda found: len(found) >= count)
         return [EventEnvelope.model_validate_json(record.value) for record in records]
 
-    def letters(self, count: int) -> list[ConsumerRecord]:
+    def dead_letters(self, count: int) -> list[ConsumerRecord]:
         """All dead letters, once there are at least `count`."""
         return self.records(self.topics.dead_letters.name, lambda found: len(found) >= count)
 

@@ -1,4 +1,4 @@
-"""Dead letters carry the message as it came, whatever Kafka lets others write; the quarantine forgets in time."""
+"""Dead letters carry the message as it came, whatever Kafka lets others write; poison pills are forgotten in time."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ from schemas.audio import RecordPlace
 from schemas.dead_letters import Reason, Rejected
 from tests.support.streams import customer, cut
 from undertone.messaging.dead_letters import MAX_COPIED_BYTES, dead_letter
-from worker.quarantine import EngineFailure, Quarantine
+from worker.poison_pill import EngineFailure, PoisonPills
 
 REJECTED = Rejected(Reason.EMPTY, "nothing in it")
 
@@ -51,18 +51,18 @@ def test_what_the_topic_could_not_take_is_left_where_it_lies(part: str) -> None:
     assert b"not copied: 1200" in dict(headers)["undertone_detail"]
 
 
-def test_the_quarantine_looks_at_suspects_until_they_are_behind() -> None:
-    quarantine, partition, other = Quarantine(), TopicPartition("call-audio", 3), TopicPartition("call-audio", 4)
+def test_poison_pills_are_searched_for_among_suspects_until_they_are_behind() -> None:
+    poison_pills, partition, other = PoisonPills(), TopicPartition("call-audio", 3), TopicPartition("call-audio", 4)
     chunks = cut(*customer(), 4000, partition=3)[:3]  # offsets 10, 11, 12
-    assert not quarantine.one_by_one([partition])
-    assert quarantine.add(EngineFailure(chunks))
-    assert quarantine.one_by_one([partition, other])
-    assert not quarantine.one_by_one([other])
-    quarantine.passed({partition: 11})
-    assert quarantine.one_by_one([partition])
-    assert quarantine.add(EngineFailure(chunks[1:2]))
+    assert not poison_pills.one_by_one([partition])
+    assert poison_pills.add(EngineFailure(chunks))
+    assert poison_pills.one_by_one([partition, other])
+    assert not poison_pills.one_by_one([other])
+    poison_pills.passed({partition: 11})
+    assert poison_pills.one_by_one([partition])
+    assert poison_pills.add(EngineFailure(chunks[1:2]))
     with pytest.raises(Rejected, match="processing_failed"):
-        quarantine.check(RecordPlace(topic="call-audio", partition=3, offset=11))
-    quarantine.passed({partition: 13})
-    assert not quarantine.one_by_one([partition])
-    assert not quarantine.add(EngineFailure([]))
+        poison_pills.check(RecordPlace(topic="call-audio", partition=3, offset=11))
+    poison_pills.passed({partition: 13})
+    assert not poison_pills.one_by_one([partition])
+    assert not poison_pills.add(EngineFailure([]))

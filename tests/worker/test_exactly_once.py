@@ -83,7 +83,7 @@ def test_workers_come_and_go(installation: Installation) -> None:
     installation.send(interleave(*parts[0]))
     second = installation.worker("w2", **SLOW).ready()
     installation.send(interleave(*parts[1]))
-    wait_for(lambda: "given away" in first.output, "the first worker to give partitions away")
+    wait_for(lambda: ": revoked" in first.output, "the first worker to lose partitions")
     assert second.stop() == 0
     installation.send(interleave(*parts[2]))
     assert_exactly_once(installation, streams)

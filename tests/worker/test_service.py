@@ -82,7 +82,7 @@ def test_a_published_model_is_taken_up_between_utterances(installation: Installa
         wait_for(lambda: value(worker, "undertone_model_info", version="next-1") > 0, "the new model")
         installation.send(chunks[9:])
         events = installation.events(len(hear(Engine(Model.load()), chunks)))
-        (letter,) = installation.letters(1)
+        (letter,) = installation.dead_letters(1)
     utterances: dict[int, set[str]] = {}
     for event in events:
         if event.data.type != "summary":
@@ -144,7 +144,7 @@ def test_a_chunk_on_which_the_engine_fails_is_one_dead_letter(
     monkeypatch.setattr(Engine, "feed", failing)
     installation.send(interleave(good, bad))
     with working(installation):
-        (letter,) = installation.letters(1)
+        (letter,) = installation.dead_letters(1)
         events = installation.events(len(alone) + len(without))
     assert dict(letter.headers)["undertone_reason"] == b"processing_failed"
     assert b"a bug" in dict(letter.headers)["undertone_detail"]
@@ -156,7 +156,10 @@ def test_a_chunk_on_which_the_engine_fails_is_one_dead_letter(
 def test_what_it_tells_over_http(installation: Installation) -> None:
     samples, rate = customer()
     chunks = cut(samples, rate, rate // 2)
-    with working(installation) as worker, Telemetry("127.0.0.1", 0, worker.metrics.registry, worker.pulse) as telemetry:
+    with (
+        working(installation) as worker,
+        Telemetry("127.0.0.1", 0, worker.metrics.registry, worker.health) as telemetry,
+    ):
         installation.send(chunks)
         installation.events(len(hear(Engine(Model.load()), chunks)))
         wait_for(lambda: value(worker, "undertone_events_total", type="summary") == 1, "the count of the commit")
@@ -168,10 +171,10 @@ def test_what_it_tells_over_http(installation: Installation) -> None:
         assert get(f"{url}/readyz") == (200, "ready\n")
         assert get(f"{url}/other")[0] == 404
         with pytest.raises(UserError, match=f"{telemetry.port}.*--metrics-port"):
-            Telemetry("127.0.0.1", telemetry.port, worker.metrics.registry, worker.pulse)
-        worker.pulse.ready = False
+            Telemetry("127.0.0.1", telemetry.port, worker.metrics.registry, worker.health)
+        worker.health.ready = False
         assert get(f"{url}/readyz")[0] == 503
-        worker.pulse.limit_s = 0
+        worker.health.limit_s = 0
         assert get(f"{url}/healthz")[0] == 503
 
 

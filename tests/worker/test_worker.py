@@ -90,7 +90,7 @@ def test_a_bad_message_is_one_dead_letter(installation: Installation) -> None:
     installation.send([*good[5:], late])
     installation.worker().ready()
 
-    letters = installation.letters(len(bad) + 1)
+    letters = installation.dead_letters(len(bad) + 1)
     told = [(dict(letter.headers)["undertone_reason"].decode(), letter.key, letter.value) for letter in letters]
     expected = [(reason, key, value) for reason, key, value, _ in bad]
     assert sorted(told) == sorted([*expected, ("after_end", first.stream.encode(), first.audio)])

@@ -70,7 +70,7 @@ def worker(
 
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, stop)
-    with Telemetry(settings.metrics_host, settings.metrics_port, service.metrics.registry, service.pulse) as telemetry:
+    with Telemetry(settings.metrics_host, settings.metrics_port, service.metrics.registry, service.health) as telemetry:
 
         def say_ready(partitions: list[int]) -> None:
             where = ",".join(map(str, partitions)) or "none"

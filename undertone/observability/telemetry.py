@@ -24,10 +24,10 @@ Environment = dict[str, Any]
 
 
 @dataclass
-class Pulse:
-    """A service's own account: when its loop last turned, and whether it is ready for work.
+class Health:
+    """A service's own account: when its loop last went round, and whether it is ready for work.
 
-    `limit_s` must exceed the slowest turn that is still healthy: a turn ends when Kafka has taken its transaction.
+    `limit_s` must exceed the slowest pass of the loop that is still healthy: it ends when Kafka has its transaction.
     """
 
     limit_s: float = 90.0
@@ -35,12 +35,12 @@ class Pulse:
     _last: float = field(default_factory=time.monotonic)
 
     def beat(self) -> None:
-        """The loop has turned."""
+        """The loop has gone round once."""
         self._last = time.monotonic()
 
     @property
     def alive(self) -> bool:
-        """Whether the loop has turned within `limit_s`."""
+        """Whether the loop has gone round within `limit_s`."""
         return time.monotonic() - self._last < self.limit_s
 
 
@@ -51,9 +51,9 @@ class Telemetry:
         UserError: the port is taken, or the address is not one of this machine's.
     """
 
-    def __init__(self, host: str, port: int, registry: CollectorRegistry, pulse: Pulse) -> None:
+    def __init__(self, host: str, port: int, registry: CollectorRegistry, health: Health) -> None:
         self._metrics = make_wsgi_app(registry)
-        self._pulse = pulse
+        self._health = health
         try:
             self._server = make_server(host, port, self._answer, _Server, _QuietHandler)
         except (OSError, OverflowError) as error:
@@ -69,9 +69,9 @@ class Telemetry:
         if path == "/metrics":
             return self._metrics(environment, start)
         if path == "/healthz":
-            return _line(start, self._pulse.alive, "alive", "the loop stands still")
+            return _line(start, self._health.alive, "alive", "the loop stands still")
         if path == "/readyz":
-            return _line(start, self._pulse.ready and self._pulse.alive, "ready", "not ready")
+            return _line(start, self._health.ready and self._health.alive, "ready", "not ready")
         return _line(start, False, "", "try /metrics, /healthz or /readyz", failure="404 Not Found")
 
     def close(self) -> None:

@@ -1,4 +1,4 @@
-"""Finds the one message on which the engine fails, so that it costs itself and nothing else.
+"""Finds the poison pill, the one message on which the engine fails, so that it costs itself and nothing else.
 
 The engine is not meant to raise for any valid chunk: this is for its bugs. A failed batch is thrown away together with
 the engine's state. Its records are read again, one a transaction, until one fails alone; that one becomes a dead
@@ -21,7 +21,7 @@ class EngineFailure(Exception):
         self.places = [chunk.place for chunk in chunks if chunk.place]
 
 
-class Quarantine:
+class PoisonPills:
     """Outlives the engine: remembers which records are suspects and which are to blame."""
 
     def __init__(self) -> None:
