@@ -10,9 +10,8 @@ from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssi
 from kafka.errors import KafkaConnectionError, KafkaError, KafkaTimeoutError
 
 from schemas.errors import UserError
-from undertone.messaging.group_joins import finish_joins
-from undertone.messaging.header_names import accept_any_header_name
 from undertone.messaging.settings import KafkaSettings
+from undertone.messaging.workarounds import mend
 
 # A model bundle is one record of a few MB; the limit that counts is the topic's own max.message.bytes.
 MAX_REQUEST_BYTES = 17 * 1024 * 1024
@@ -53,8 +52,7 @@ def reader(settings: KafkaSettings, **options: Any) -> KafkaConsumer:
         "enable_auto_commit": False,
         "allow_auto_create_topics": False,
     }
-    accept_any_header_name()
-    finish_joins()
+    mend()
     return _connect(KafkaConsumer, settings, defaults | options)
 
 

@@ -1,0 +1,109 @@
+"""What is mended in kafka-python: that it helps, and that it is still needed.
+
+A test named `test_kafka_python_still_...` that fails says that kafka-python has changed: its workaround can go.
+"""
+
+import time
+from contextlib import closing
+
+import pytest
+from kafka import KafkaConsumer
+from kafka.consumer import group
+from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssignor
+from kafka.coordinator.consumer import ConsumerCoordinator
+from kafka.errors import CorruptRecordError
+from kafka.record import memory_records
+from kafka.record.default_records import DefaultRecordBatch, DefaultRecordBatchBuilder
+from kafka.structs import MemberState
+
+from schemas.topics import Topics
+from undertone.messaging.clients import admin, group_consumer
+from undertone.messaging.settings import KafkaSettings
+from undertone.messaging.workarounds import LenientBatch, SteadyCoordinator
+
+
+class ForeignName(str):
+    """A header's name that is no UTF-8, as clients in other languages may write it."""
+
+    def encode(self, *_: object) -> bytes:  # type: ignore[override]
+        return b"\xff\xfe"
+
+
+def with_a_foreign_name() -> bytes:
+    """A batch of two records; the second has such a header."""
+    builder = DefaultRecordBatchBuilder(2, 0, False, -1, -1, -1, 1000)
+    builder.append(0, 0, b"a", b"1", [("name", b"0")])
+    builder.append(1, 0, b"b", b"2", [(ForeignName("x"), b"3")])
+    return bytes(builder.build())
+
+
+def test_a_foreign_header_name_is_read() -> None:
+    read = [(record.key, record.value, record.headers) for record in LenientBatch(with_a_foreign_name())]
+    assert read == [(b"a", b"1", [("name", b"0")]), (b"b", b"2", [("\ufffd\ufffd", b"3")])]
+
+
+def test_kafka_python_still_raises_for_a_foreign_header_name() -> None:
+    with pytest.raises(CorruptRecordError):
+        list(DefaultRecordBatch(with_a_foreign_name()))
+
+
+def ends_a_join_whose_reason_went(consumer: KafkaConsumer, topic: str, patience_s: float) -> bool:
+    """Whether a member is stable again after a join that it has sent and then found needless."""
+    consumer.subscribe([topic])
+    coordinator = consumer._coordinator
+    end = time.monotonic() + 60
+    while consumer.group_metadata().state != MemberState.STABLE:
+        assert time.monotonic() < end
+        consumer.poll(timeout_ms=100)
+    while coordinator._join_task is None:
+        assert time.monotonic() < end
+        coordinator._assignment_snapshot = {topic: frozenset()}  # as if the topic had other partitions now
+        consumer.poll(timeout_ms=0)
+    coordinator._assignment_snapshot = coordinator._metadata_snapshot
+    end = time.monotonic() + patience_s
+    while consumer.group_metadata().state != MemberState.STABLE:
+        if time.monotonic() > end:
+            return False
+        consumer.poll(timeout_ms=100)
+    return True
+
+
+def test_a_join_whose_reason_goes_away_is_finished(kafka_settings: KafkaSettings, topics: Topics) -> None:
+    with closing(group_consumer(kafka_settings, f"{kafka_settings.topic_prefix}members")) as consumer:
+        assert isinstance(consumer._coordinator, SteadyCoordinator)
+        assert ends_a_join_whose_reason_went(consumer, topics.call_audio.name, 60)
+
+
+def test_kafka_python_still_forgets_a_join_whose_reason_goes_away(
+    kafka_settings: KafkaSettings, topics: Topics, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(group, "ConsumerCoordinator", ConsumerCoordinator)
+    options = {
+        "group_id": f"{kafka_settings.topic_prefix}members",
+        "partition_assignment_strategy": [CooperativeStickyAssignor()],
+    }
+    with closing(KafkaConsumer(**kafka_settings.client_options() | options)) as consumer:
+        # Where it is mended this is true after some milliseconds.
+        assert not ends_a_join_whose_reason_went(consumer, topics.call_audio.name, 3)
+
+
+def test_every_consumer_of_ours_is_mended(kafka_settings: KafkaSettings, topics: Topics) -> None:
+    with closing(group_consumer(kafka_settings, "members")):
+        assert group.ConsumerCoordinator is SteadyCoordinator
+        assert memory_records.DefaultRecordBatch is LenientBatch
+
+
+@pytest.mark.slow
+def test_a_join_is_finished_however_short_the_polls_are(kafka_settings: KafkaSettings, topics: Topics) -> None:
+    topic = topics.call_audio.name
+    with closing(group_consumer(kafka_settings, "members", metadata_max_age_ms=200)) as consumer:
+        consumer.subscribe([topic])
+        for partitions in (4, 5, 6, 7, 8):
+            if partitions > 4:
+                with admin(kafka_settings) as client:
+                    client.create_partitions({topic: partitions})
+            end = time.monotonic() + 30
+            # Shorter than any answer of the broker: every step of the join falls between two polls.
+            while len(consumer.assignment()) != partitions or consumer.group_metadata().state != MemberState.STABLE:
+                assert time.monotonic() < end, (consumer.group_metadata(), consumer.assignment())
+                consumer.poll(timeout_ms=1)

@@ -1,0 +1,69 @@
+"""Faults of kafka-python that would stop a worker, mended from outside. Written for kafka-python 3.0.12.
+
+Each mend stands here with what is seen without it. `tests/messaging/test_workarounds.py` has two tests for each: that
+it helps, and that kafka-python still needs it. The second fails once that has changed: then the mend can go.
+"""
+
+from typing import Any, SupportsIndex
+
+from kafka.consumer import group
+from kafka.coordinator.consumer import ConsumerCoordinator
+from kafka.record import memory_records
+from kafka.record.default_records import DefaultRecordBatch
+
+
+def mend() -> None:
+    """Let every consumer that this process makes from now on use what is mended."""
+    group.ConsumerCoordinator = SteadyCoordinator
+    memory_records.DefaultRecordBatch = LenientBatch
+
+
+class SteadyCoordinator(ConsumerCoordinator):
+    """Sees a join through to its end, also where the reason for it goes away.
+
+    Symptom: a member counts as rebalancing for good. It gets no partition, sends no heartbeat and polls in a circle.
+
+    Cause: before each step the client asks whether it must join its group, and it must where a topic has other
+    partitions than at the last assignment. The leader notes the new ones as soon as it has assigned them, before the
+    broker has confirmed it; where a poll's time ends in between, the next one finds no reason to join and forgets the
+    join that it has sent. It takes a broker's restart, which shows partitions piece by piece, or a new partition, and
+    one slow answer. Here a join under way is itself a reason to go on joining.
+    """
+
+    _join_task: Any
+
+    def need_rejoin(self) -> bool:
+        """Whether a join is to be sent, or one that was sent is to be waited for."""
+        return self._join_task is not None or super().need_rejoin()
+
+
+class LenientBatch(DefaultRecordBatch):
+    """Reads records whose header names are no UTF-8, which any client may write and the broker takes.
+
+    Symptom: `poll` raises CorruptRecordError and, polled again, spins for ever; restarted, it meets the same record.
+    One such record would end every worker of its partition. Here the name gets replacement characters, and the record
+    goes the way of all others. Strict reading is quicker: only a record that cannot be read so is read once more.
+    """
+
+    _buffer: Any
+
+    def _read_msg(self, *args: Any) -> Any:
+        try:
+            return super()._read_msg(*args)
+        except UnicodeDecodeError:
+            strict, self._buffer = self._buffer, _LenientBuffer(self._buffer)
+            try:
+                return super()._read_msg(*args)
+            finally:
+                self._buffer = strict
+
+
+class _LenientBuffer(bytearray):
+    def __getitem__(self, key: SupportsIndex | slice) -> Any:
+        found: Any = super().__getitem__(key)
+        return _LenientBytes(found) if isinstance(key, slice) else found
+
+
+class _LenientBytes(bytes):
+    def decode(self, encoding: str = "utf-8", errors: str = "replace") -> str:
+        return super().decode(encoding, errors)
