@@ -6,15 +6,20 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 120)
 
 
-class Metrics:
+class ProducerMetrics:
     """What the producer counts; one instance per process, on a registry of its own."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
-        self._chunks = Counter("undertone_produced_chunks", "Chunks that Kafka took.", registry=self.registry)
-        self._bytes = Counter("undertone_produced_bytes", "Bytes of audio that Kafka took.", registry=self.registry)
+        self._chunks = Counter("undertone_producer_chunks", "Chunks that Kafka took.", registry=self.registry)
+        self._bytes = Counter(
+            "undertone_producer_chunk_bytes", "Bytes of audio that Kafka took.", registry=self.registry
+        )
         self._failures = Counter(
-            "undertone_produce_failures", "Chunks that Kafka did not take.", ["error_type"], registry=self.registry
+            "undertone_producer_failed_chunks",
+            "Chunks that Kafka did not take.",
+            ["error_type"],
+            registry=self.registry,
         )
         self._sources = Counter(
             "undertone_producer_sources", "Files or pipes by how they ended.", ["outcome"], registry=self.registry
@@ -27,7 +32,7 @@ class Metrics:
             registry=self.registry,
         )
         self._delivery = Histogram(
-            "undertone_produce_delivery_seconds",
+            "undertone_producer_delivery_seconds",
             "Seconds from sending a chunk to Kafka's acknowledgement.",
             buckets=_SECONDS,
             registry=self.registry,

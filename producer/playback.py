@@ -17,7 +17,7 @@ from undertone.acoustics.sources import Recording
 
 
 @dataclass(frozen=True, slots=True)
-class Options:
+class PlaybackOptions:
     """How recordings become streams. `speed` 1 is real time, infinity as fast as Kafka takes it."""
 
     encoding: Encoding = Encoding.L16
@@ -36,7 +36,7 @@ class Playback:
         UserError: no audio in it, damaged at its start, or roles that do not fit its channels.
     """
 
-    def __init__(self, recording: Recording, call_ids: Sequence[str], options: Options) -> None:
+    def __init__(self, recording: Recording, call_ids: Sequence[str], options: PlaybackOptions) -> None:
         self.recording = recording
         self.call_ids = tuple(call_ids)
         self.voices: tuple[Voice, ...] = voices(options.roles, recording.channels)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
-from producer.metrics import Metrics
+from producer.metrics import ProducerMetrics
 from producer.playback import Playback
 from producer.sender import Sender
 from schemas.errors import UserError
@@ -54,7 +54,7 @@ class Replay:
         speed: float,
         stop: threading.Event,
         reporter: Reporter,
-        metrics: Metrics,
+        metrics: ProducerMetrics,
         health: Health,
     ) -> None:
         self.bad = 0  # sources that were damaged or empty

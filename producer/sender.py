@@ -7,7 +7,7 @@ from functools import partial
 from kafka import KafkaProducer
 from kafka.errors import KafkaError, KafkaTimeoutError
 
-from producer.metrics import Metrics
+from producer.metrics import ProducerMetrics
 from schemas.audio import AudioChunk
 from schemas.errors import UserError
 
@@ -26,7 +26,7 @@ class Sender:
     A chunk that Kafka did not take is a gap in its stream; the worker counts it and goes on, and so do we.
     """
 
-    def __init__(self, producer: KafkaProducer, topic: str, metrics: Metrics) -> None:
+    def __init__(self, producer: KafkaProducer, topic: str, metrics: ProducerMetrics) -> None:
         self.delivered = 0
         self.failed = 0
         self.first_error = ""

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 from rich.console import Console
 
-from producer.metrics import Metrics
-from producer.playback import Options, Playback
+from producer.metrics import ProducerMetrics
+from producer.playback import Playback, PlaybackOptions
 from producer.progress import reporter
 from producer.replay import Replay, Source
 from producer.sender import Sender
@@ -28,14 +28,14 @@ STOP_FLUSH_S = 10.0
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
+class ProduceRequest:
     """What to send, and how. `speed` 1 is real time, infinity as fast as Kafka takes it."""
 
     paths: Sequence[str]
     call_id: str | None
     calls: int
     rate: Rate | None
-    options: Options
+    options: PlaybackOptions
     metrics_port: int | None = None
 
 
@@ -50,7 +50,7 @@ def parse_speed(text: str) -> float:
     return speed
 
 
-def produce(request: Request, settings: KafkaSettings, console: Console) -> int:
+def produce(request: ProduceRequest, settings: KafkaSettings, console: Console) -> int:
     """Send everything; returns the exit code.
 
     0: all sent. 1: a source was damaged or empty, or Kafka did not take a chunk; the rest was sent.
@@ -63,7 +63,7 @@ def produce(request: Request, settings: KafkaSettings, console: Console) -> int:
         voices(roles, roles.count(",") + 1)  # a role that is none fits no file
     stop = Stop()
     sources = list(_sources(request, stop))
-    metrics = Metrics()
+    metrics = ProducerMetrics()
     topic = Topics(settings.topic_prefix).call_audio
     with admin(settings) as client:
         require_topics(client, topic)
@@ -92,14 +92,14 @@ def produce(request: Request, settings: KafkaSettings, console: Console) -> int:
     return 1 if replay.bad or sender.failed else 0
 
 
-def _sources(request: Request, stop: Stop) -> Iterator[Source]:
+def _sources(request: ProduceRequest, stop: Stop) -> Iterator[Source]:
     names = find(request.paths)
     ids = call_ids(["stdin"] if names == [STDIN] else names, request.call_id)
     for name, call_id in zip(names, ids, strict=True):
         yield Source(name, functools.partial(_open, request, stop, name, call_id))
 
 
-def _open(request: Request, stop: Stop, name: str, call_id: str) -> Playback:
+def _open(request: ProduceRequest, stop: Stop, name: str, call_id: str) -> Playback:
     options = request.options
     if name == STDIN:
         channels = options.roles.count(",") + 1 if options.roles else 1

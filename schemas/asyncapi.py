@@ -71,7 +71,14 @@ _MESSAGES: dict[str, dict[str, Any]] = {
 def asyncapi(partitions: int = 8) -> dict[str, Any]:
     """The AsyncAPI 3.0 document for topics without prefix, as `undertone topics` creates them by default."""
     topics = Topics()
-    messages = dict(zip((topic.name for topic in topics.all), _MESSAGES, strict=True))
+    messages = {
+        topics.call_audio.name: "audioChunk",
+        topics.emotion_events.name: "emotionEvent",
+        topics.emotion_labels.name: "emotionLabel",
+        topics.models.name: "modelBundle",
+        topics.worker_state.name: "workerState",
+        topics.dead_letters.name: "deadLetter",
+    }
     return {
         "asyncapi": "3.0.0",
         "info": {

@@ -6,7 +6,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 from prometheus_client.metrics import MetricWrapperBase
 
-from producer.metrics import Metrics as ProducerMetrics
+from producer.metrics import ProducerMetrics
 from tests.support.paths import ROOT
 from trainer.metrics import TrainerMetrics
 from worker.metrics import WorkerMetrics

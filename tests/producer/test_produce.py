@@ -17,8 +17,8 @@ import pytest
 from kafka import KafkaConsumer, TopicPartition
 from rich.console import Console
 
-from producer.playback import Options
-from producer.service import Request, parse_speed, produce
+from producer.playback import PlaybackOptions
+from producer.service import ProduceRequest, parse_speed, produce
 from schemas.audio import AudioChunk, Encoding, RecordPlace
 from schemas.errors import UserError
 from schemas.topics import Topics
@@ -69,12 +69,14 @@ def check_whole(chunks: list[AudioChunk], samples: np.ndarray, encoding: Encodin
     assert b"".join(chunk.audio for chunk in chunks) == encode(samples, encoding)
 
 
-def request(*paths: Path | str, **changes: object) -> Request:
+def request(*paths: Path | str, **changes: object) -> ProduceRequest:
     options = {"speed": math.inf, "chunk_ms": 500} | {
         name: changes.pop(name) for name in list(changes) if name in ("encoding", "speed", "chunk_ms", "roles")
     }
     defaults: dict = {"call_id": None, "calls": 1, "rate": None}
-    return Request(paths=[str(path) for path in paths], options=Options(**options), **(defaults | changes))
+    return ProduceRequest(
+        paths=[str(path) for path in paths], options=PlaybackOptions(**options), **(defaults | changes)
+    )
 
 
 @pytest.mark.parametrize(

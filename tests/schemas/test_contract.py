@@ -217,6 +217,23 @@ def test_asyncapi_has_a_channel_and_an_operation_for_each_topic():
     assert used == {topic.name for topic in topics.all}
 
 
+def test_asyncapi_pairs_topics_and_messages_by_name(monkeypatch):
+    in_order = asyncapi()["channels"]
+    backwards = Topics().all[::-1]
+    monkeypatch.setattr(Topics, "all", backwards)
+    channels = asyncapi()["channels"]
+    assert list(channels) == [topic.name for topic in backwards]
+    assert channels == in_order
+    assert {name: list(channel["messages"]) for name, channel in channels.items()} == {
+        "call-audio": ["audioChunk"],
+        "emotion-events": ["emotionEvent"],
+        "emotion-labels": ["emotionLabel"],
+        "models": ["modelBundle"],
+        "worker-state": ["workerState"],
+        "dead-letters": ["deadLetter"],
+    }
+
+
 def test_asyncapi_says_how_topics_are_configured():
     document = asyncapi(partitions=8)
     for topic in Topics().all:

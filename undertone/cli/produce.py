@@ -81,17 +81,17 @@ def produce(
     """
     from rich.console import Console
 
-    from producer.playback import Options
-    from producer.service import Request, parse_speed
+    from producer.playback import PlaybackOptions
+    from producer.service import ProduceRequest, parse_speed
     from producer.service import produce as run
     from undertone.messaging.settings import KafkaSettings
 
-    request = Request(
+    request = ProduceRequest(
         paths=paths,
         call_id=call_id,
         calls=calls,
         rate=None if rate is None else (8000 if rate is WireRate.NARROW else 16000),
-        options=Options(Encoding(encoding.value), chunk_ms, parse_speed(speed), channels),
+        options=PlaybackOptions(Encoding(encoding.value), chunk_ms, parse_speed(speed), channels),
         metrics_port=metrics_port,
     )
     settings = KafkaSettings.load(bootstrap_servers=bootstrap_servers)
