@@ -17,7 +17,7 @@ Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 
 
 class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class FrontEndSpec(_Part):
@@ -30,7 +30,8 @@ class FrontEndSpec(_Part):
     n_mels: int = Field(default=64, ge=8, le=128)
     fmin_hz: float = Field(default=60.0, ge=0, lt=4000)
     fmax_hz: float = Field(default=4000.0, gt=0, le=4000)
-    log_floor: float = Field(default=1e-10, gt=0)
+    # In float32 it must stay above 0, whose logarithm is none.
+    log_floor: float = Field(default=1e-10, ge=1e-30, le=1)
     context_frames: int = Field(default=0, ge=0, le=8)
     remove_dc: bool = False
     pre_emphasis: float | None = Field(default=None, ge=0, lt=1)
@@ -41,6 +42,12 @@ class FrontEndSpec(_Part):
     def frames_per_block(self) -> int:
         """Frames in a block of 250 ms: 20."""
         return int(BLOCK_MS / self.hop_ms)
+
+    @model_validator(mode="after")
+    def _band(self) -> Self:
+        if self.fmin_hz >= self.fmax_hz:
+            raise ValueError("fmin_hz must lie below fmax_hz")
+        return self
 
 
 class GateSpec(_Part):
@@ -67,7 +74,7 @@ class NetworkSpec(_Part):
 
     sha256: Sha256
     size: int = Field(gt=0, le=MAX_FLATBUFFER_BYTES)
-    batch_sizes: tuple[int, ...] = (1, 8, 32)
+    batch_sizes: tuple[int, ...] = Field(default=(1, 8, 32), max_length=16)
     state_size: int = Field(gt=0, le=MAX_STATE_SIZE)
     parameters: int = Field(gt=0)
     arithmetic: Literal["float32", "dynamic-range-int8"] = "float32"

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from schemas.card import STEPS_PER_BLOCK
-from schemas.errors import UserError
+from schemas.errors import UserError, one_line
 from undertone.inference.bundle import Bundle
 
 try:
@@ -45,8 +45,7 @@ class Runtime:
             with _quiet():
                 self._load(bundle)
         except (RuntimeError, ValueError, KeyError, TypeError) as error:
-            line = " ".join(str(error).split())[:200]
-            raise UserError(f"{bundle.origin}: this runtime cannot run the network: {line}") from None
+            raise UserError(f"{bundle.origin}: this runtime cannot run the network: {one_line(error)}") from None
 
     def _load(self, bundle: Bundle) -> None:
         # One thread: workers scale by processes, and two threads cost more than they gain at these sizes.
