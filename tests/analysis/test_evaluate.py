@@ -14,7 +14,7 @@ from schemas.errors import UserError
 from tests.support.paths import SAMPLES
 from undertone.analysis.evaluate import evaluate, masked
 from undertone.analysis.manifest import read_manifest
-from undertone.analysis.prediction import AFTER_S, AT_ONCE, Band, listen
+from undertone.analysis.prediction import AFTER_S, AT_ONCE, Band, predict_files
 from undertone.inference.model import Model
 
 FILES = {name: SAMPLES / name for name in ("angry.flac", "calm.flac", "phone.wav", "call.flac")}
@@ -56,17 +56,17 @@ def test_counts_and_masks(tmp_path, model):
 
 
 def test_masking_gives_the_probability_to_the_others_in_proportion():
-    answers = [np.array([0.2, 0.5, 0.3]), None, np.array([0.0, 1.0, 0.0])]
-    np.testing.assert_allclose(masked(answers, np.array([0, 2])), [[0.4, 0.6], [0.5, 0.5], [0.5, 0.5]])
+    predictions = [np.array([0.2, 0.5, 0.3]), None, np.array([0.0, 1.0, 0.0])]
+    np.testing.assert_allclose(masked(predictions, np.array([0, 2])), [[0.4, 0.6], [0.5, 0.5], [0.5, 0.5]])
 
 
 @pytest.mark.parametrize("band", Band)
 def test_a_file_is_heard_the_same_alone_and_among_many(model, band):
     paths = [FILES["angry.flac"], FILES["call.flac"], FILES["phone.wav"]] * (AT_ONCE // 2)
-    many = dict(listen(paths, model, band))
+    many = dict(predict_files(paths, model, band))
     assert sorted(many) == list(range(len(paths)))
     for index in range(3):
-        (_, alone), *_ = listen([paths[index]], model, band)
+        (_, alone), *_ = predict_files([paths[index]], model, band)
         for again in range(index, len(paths), 3):
             np.testing.assert_allclose(many[again].final, alone.final, atol=1e-6)
             np.testing.assert_allclose(many[again].after, alone.after, atol=1e-6)
@@ -76,19 +76,19 @@ def test_after_more_speech_than_there_is_the_answer_is_the_last(tmp_path, model)
     samples, rate = soundfile.read(FILES["angry.flac"], dtype="int16")
     short = tmp_path / "short.wav"
     soundfile.write(short, samples[: int(1.2 * rate)], rate)
-    ((_, answer),) = listen([short], model)
-    assert 0.5 < answer.speech_s < 2
+    ((_, prediction),) = predict_files([short], model)
+    assert 0.5 < prediction.speech_s < 2
     assert AFTER_S == (0.5, 1, 2, 3)
-    np.testing.assert_array_equal(answer.after[2], answer.final)
-    np.testing.assert_array_equal(answer.after[3], answer.final)
+    np.testing.assert_array_equal(prediction.after[2], prediction.final)
+    np.testing.assert_array_equal(prediction.after[3], prediction.final)
 
 
 def test_what_comes_later_does_not_change_the_answer_after_a_second(tmp_path, model):
     samples, rate = soundfile.read(FILES["calm.flac"], dtype="int16")
     cut = tmp_path / "cut.wav"
     soundfile.write(cut, samples[: 2 * rate], rate)
-    answers = dict(listen([FILES["calm.flac"], cut], model))
-    np.testing.assert_allclose(answers[0].after[:2], answers[1].after[:2], atol=1e-6)
+    predictions = dict(predict_files([FILES["calm.flac"], cut], model))
+    np.testing.assert_allclose(predictions[0].after[:2], predictions[1].after[:2], atol=1e-6)
 
 
 def test_silence_is_counted_with_equal_probabilities(tmp_path, model):
@@ -102,8 +102,8 @@ def test_silence_is_counted_with_equal_probabilities(tmp_path, model):
 def test_stereo_is_mixed(tmp_path, model):
     samples, rate = soundfile.read(FILES["angry.flac"], dtype="int16")
     soundfile.write(tmp_path / "stereo.wav", np.stack([samples, samples], axis=1), rate)
-    answers = dict(listen([FILES["angry.flac"], tmp_path / "stereo.wav"], model))
-    np.testing.assert_array_equal(answers[0].final, answers[1].final)
+    predictions = dict(predict_files([FILES["angry.flac"], tmp_path / "stereo.wav"], model))
+    np.testing.assert_array_equal(predictions[0].final, predictions[1].final)
 
 
 def test_unreadable_files_are_left_out_and_named(tmp_path, model):

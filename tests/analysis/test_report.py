@@ -13,7 +13,7 @@ from rich.console import Console
 from schemas.audio import Role
 from schemas.events import Segment, Update
 from tests.support.paths import SAMPLES
-from undertone.analysis.analyze import Options, analyze
+from undertone.analysis.analyze import AnalyzeOptions, analyze
 from undertone.analysis.figures import packed, stream_figure
 from undertone.analysis.report import Report
 from undertone.analysis.timeline import MAX_BARS, MAX_POINTS, Timeline
@@ -31,7 +31,7 @@ def page() -> str:
 def make_page(paths: list[Path]) -> str:
     model = Model.load()
     report = Report(model.card, Console(quiet=True), analyze_agent=False)
-    analyze([str(path) for path in paths], model, Options(), report)
+    analyze([str(path) for path in paths], model, AnalyzeOptions(), report)
     return report.page()
 
 
@@ -121,16 +121,16 @@ def test_columns_merge_two_by_two():
 
 
 def events(count: int) -> list[Update | Segment]:
-    heard: list[Update | Segment] = []
+    made: list[Update | Segment] = []
     for i in range(count):
         common = {
             "call_id": "c", "channel": "customer", "role": Role.CUSTOMER, "start_sample": i * 32_000,
             "sample_rate": 8_000, "label": "b" if i % 3 else "uncertain", "probabilities": {"a": 0.3, "b": 0.7},
             "speech_s": 1, "level_dbfs": -20.0, "pitch_hz": None, "model_version": "m",
         }  # fmt: skip
-        heard.append(Update.model_validate(common | {"end_sample": i * 32_000 + 8_000}))
-        heard.append(Segment.model_validate(common | {"end_sample": i * 32_000 + 16_000, "ended_by": "silence"}))
-    return heard
+        made.append(Update.model_validate(common | {"end_sample": i * 32_000 + 8_000}))
+        made.append(Segment.model_validate(common | {"end_sample": i * 32_000 + 16_000, "ended_by": "silence"}))
+    return made
 
 
 def test_areas_rise_only_while_somebody_speaks():

@@ -14,10 +14,10 @@ from undertone.console.streams import Board, percentile
 RATE = 8000
 
 
-def hear(board: Board, channel: str, chunks: int, *, ended: bool = False) -> None:
+def add_audio(board: Board, channel: str, chunks: int, *, ended: bool = False) -> None:
     """Half seconds of audio, half a second apart from second 1000 on; a channel's partition is its name's length."""
     for i in range(chunks):
-        board.hear(
+        board.add_audio(
             AudioChunk(
                 call_id="call",
                 channel=channel,
@@ -65,13 +65,13 @@ def screen(board: Board, width: int) -> list[str]:
 
 def test_a_segment_has_the_last_word_on_its_half_seconds() -> None:
     board = Board()
-    hear(board, "customer", 8)
-    board.take(event(Update, 0.6, 1.0, "calm"), 0)
-    board.take(event(Update, 0.6, 1.5, "angry"), 0)
+    add_audio(board, "customer", 8)
+    board.add_event(event(Update, 0.6, 1.0, "calm"), 0)
+    board.add_event(event(Update, 0.6, 1.5, "angry"), 0)
     view = board.streams["call/customer"]
     assert {index: cell.label for index, cell in view.cells.items()} == {1: "calm", 2: "angry"}
     assert view.speaking
-    board.take(event(Segment, 0.6, 1.9, "angry", ended_by="silence"), 0)
+    board.add_event(event(Segment, 0.6, 1.9, "angry", ended_by="silence"), 0)
     assert {index: cell.label for index, cell in view.cells.items()} == {1: "angry", 2: "angry", 3: "angry"}
     assert not view.speaking
     drawn = timeline(view, board.labels, 40).plain
@@ -82,10 +82,10 @@ def test_a_segment_has_the_last_word_on_its_half_seconds() -> None:
 
 def test_delays_are_those_of_updates_from_their_last_chunk_on() -> None:
     board = Board()
-    board.take(event(Update, 0.2, 0.5, "calm"), 1000.12)  # before our own copy of its audio has come
-    hear(board, "customer", 4)
-    board.take(event(Update, 0.2, 1.0, "calm"), 1000.74)
-    board.take(event(Segment, 0.2, 1.0, "calm", ended_by="silence"), 1009.0)
+    board.add_event(event(Update, 0.2, 0.5, "calm"), 1000.12)  # before our own copy of its audio has come
+    add_audio(board, "customer", 4)
+    board.add_event(event(Update, 0.2, 1.0, "calm"), 1000.74)
+    board.add_event(event(Segment, 0.2, 1.0, "calm", ended_by="silence"), 1009.0)
     assert board.delays() == pytest.approx([0.12, 0.24])
     assert delay_line(board.delays()) == "from a chunk on Kafka to its update here: 180 ms median, 234 ms p95"
     assert count_line(board) == "2 s of audio, 2 updates, 1 segment, 0 summaries"
@@ -100,13 +100,13 @@ def test_percentiles_of_few() -> None:
 @pytest.mark.parametrize("width", [40, 80, 109, 110, 200])
 def test_it_fits_the_terminal(width: int) -> None:
     board = Board()
-    assert all(len(line) <= width for line in screen(board, width)), "also before anything was heard"
-    hear(board, "agent", 300)
-    hear(board, "customer", 300, ended=True)
+    assert all(len(line) <= width for line in screen(board, width)), "also before anything has come"
+    add_audio(board, "agent", 300)
+    add_audio(board, "customer", 300, ended=True)
     for end in range(1, 9):
-        board.take(event(Update, 0.2, end / 2, "uncertain"), 0)
-    board.take(event(Segment, 0.2, 4.0, "angry", ended_by="end"), 0)
-    board.take(event(Summary, 0.0, 150.0, "angry", ended_by="end", segments=1), 0)
+        board.add_event(event(Update, 0.2, end / 2, "uncertain"), 0)
+    board.add_event(event(Segment, 0.2, 4.0, "angry", ended_by="end"), 0)
+    board.add_event(event(Summary, 0.0, 150.0, "angry", ended_by="end", segments=1), 0)
     lines = screen(board, width)
     assert all(len(line) <= width for line in lines)
     if width >= 80:
@@ -119,6 +119,6 @@ def test_it_fits_the_terminal(width: int) -> None:
 
 def test_a_stream_in_which_nobody_spoke() -> None:
     board = Board()
-    hear(board, "customer", 4, ended=True)
-    board.take(event(Summary, 0.0, 2.0, "no-speech", ended_by="end", segments=0), 0)
+    add_audio(board, "customer", 4, ended=True)
+    board.add_event(event(Summary, 0.0, 2.0, "no-speech", ended_by="end", segments=0), 0)
     assert any("silence" in line and line.startswith(" call/customer") for line in screen(board, 100))

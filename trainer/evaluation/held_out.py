@@ -13,7 +13,7 @@ from schemas.errors import UserError
 from trainer.evaluation.babble import write_with_babble
 from undertone.analysis import metrics
 from undertone.analysis.evaluate import masked
-from undertone.analysis.prediction import AFTER_S, Answer, Band, listen
+from undertone.analysis.prediction import AFTER_S, Band, Prediction, predict_files
 from undertone.inference.model import Model
 
 NOISE_DB = (20, 10, 0)
@@ -90,12 +90,12 @@ def hear(
     Raises:
         UserError: a file that could be read for training can no longer be read.
     """
-    answers: dict[int, Answer] = {}
-    for index, answer in listen(paths, model, band):
-        if isinstance(answer, UserError):
-            raise answer
-        answers[index] = answer
-    rows = [answers[index] for index in range(len(paths))]
+    predictions: dict[int, Prediction] = {}
+    for index, prediction in predict_files(paths, model, band):
+        if isinstance(prediction, UserError):
+            raise prediction
+        predictions[index] = prediction
+    rows = [predictions[index] for index in range(len(paths))]
     return Trial(
         truth,
         _known([row.final for row in rows], allowed),

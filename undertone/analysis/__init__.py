@@ -1,1 +1,1 @@
-"""The engine on files, without Kafka: `analyze` shows what it hears, `evaluate` counts how often it is right."""
+"""The engine on files, without Kafka: `analyze` shows its events, `evaluate` compares its predictions with labels."""

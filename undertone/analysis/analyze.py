@@ -21,7 +21,7 @@ _START = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
-class Options:
+class AnalyzeOptions:
     """How recordings become streams, as for `undertone produce`; None: what the recording has, or the default."""
 
     roles: str | None = None
@@ -43,13 +43,13 @@ class Call:
 
 
 class Sink(Protocol):
-    """Who takes what is heard. Calls come one after the other, each: begin, any number of hear, end."""
+    """Who takes the events. Calls come one after the other, each: begin, any number of add, end."""
 
     def begin(self, call: Call) -> None:
         """A recording begins."""
 
-    def hear(self, chunks: Sequence[AudioChunk], events: Sequence[Update | Segment | Summary]) -> None:
-        """A piece of it, one chunk per channel, and what was heard up to its end."""
+    def add(self, chunks: Sequence[AudioChunk], events: Sequence[Update | Segment | Summary]) -> None:
+        """A piece of it, one chunk per channel, and the events up to its end."""
 
     def end(self) -> None:
         """The recording has ended."""
@@ -58,10 +58,10 @@ class Sink(Protocol):
         """A recording could not be read, or not to its end; one line says which and why."""
 
 
-def analyze(paths: Sequence[str], model: Model, options: Options, sink: Sink) -> int:
-    """Hear every recording of `paths` (files, directories, or `-` for PCM on standard input).
+def analyze(paths: Sequence[str], model: Model, options: AnalyzeOptions, sink: Sink) -> int:
+    """Run every recording of `paths` through the engine (files, directories, or `-` for PCM on standard input).
 
-    A recording that cannot be read is given to `sink.skip`; one that is damaged is heard up to there, then skipped.
+    A recording that cannot be read is given to `sink.skip`; one that is damaged is analysed up to there, then skipped.
 
     Returns:
         The number of recordings that were skipped.
@@ -75,7 +75,7 @@ def analyze(paths: Sequence[str], model: Model, options: Options, sink: Sink) ->
         try:
             recording = _open(name, options)
             call = Call(name, call_id, recording.rate, recording.seconds, voices(options.roles, recording.channels))
-            _hear(recording, call, Engine(model, analyze_agent=options.analyze_agent), options, sink)
+            _run(recording, call, Engine(model, analyze_agent=options.analyze_agent), options, sink)
         except UserError as error:
             skipped += 1
             problem = str(error)
@@ -83,14 +83,14 @@ def analyze(paths: Sequence[str], model: Model, options: Options, sink: Sink) ->
     return skipped
 
 
-def _open(name: str, options: Options) -> Recording:
+def _open(name: str, options: AnalyzeOptions) -> Recording:
     if name == STDIN:
         channels = options.roles.count(",") + 1 if options.roles else 1
         return open_stdin(options.rate, channels, options.encoding)
     return open_file(name, options.rate)
 
 
-def _hear(recording: Recording, call: Call, engine: Engine, options: Options, sink: Sink) -> None:
+def _run(recording: Recording, call: Call, engine: Engine, options: AnalyzeOptions, sink: Sink) -> None:
     begun = False
     for piece in _whole(recording, recording.rate * options.chunk_ms // 1000):
         if not begun:
@@ -98,7 +98,7 @@ def _hear(recording: Recording, call: Call, engine: Engine, options: Options, si
             begun = True
         unnamed = chunks_of(piece, call.voices, recording.rate, options.encoding)
         chunks = [of_call(chunk, call.call_id, _START) for chunk in unnamed]
-        sink.hear(chunks, [envelope.data for envelope in engine.feed(chunks).events])
+        sink.add(chunks, [envelope.data for envelope in engine.feed(chunks).events])
         if piece.last:
             sink.end()
 

@@ -14,9 +14,9 @@ from the card, so they cannot drift apart.
 
 _TAIL = """## How to read the figures
 
-- `heldout_*`: files of speakers that no network under test was trained, tuned or calibrated on, heard through the
+- `heldout_*`: files of speakers that no network under test was trained, tuned or calibrated on, run through the
   engine that workers run. UAR is the mean of the emotions' recalls; chance is one in the number of emotions.
-- `heldout_uar_noise_*`: with noise so many dB below the speech, of kinds that those networks had not heard: babble of
+- `heldout_uar_noise_*`: with noise so many dB below the speech, of kinds that were not in their training: babble of
   six other speakers; for the shipped bundle rain, a helicopter, a dog and a clock. `heldout_uar_telephone`: 8 kHz
   mu-law. `heldout_uar_after_*_s`: after so many seconds of speech.
 - `heldout_ece`: expected calibration error in 15 bins. A stated probability is off by that much on the mean.
@@ -24,7 +24,7 @@ _TAIL = """## How to read the figures
 - `us_per_s`: microseconds of one core for the network on one second of audio of one stream, in batches of 32.
 
 `uncertain` is the label where the best emotion is less probable than the threshold above. It was chosen so that one
-answer in ten on the validation speakers is called uncertain.
+prediction in ten on the validation speakers is called uncertain.
 
 ## A model of your own
 
@@ -70,7 +70,7 @@ def _body(card: ModelCard) -> Iterator[str]:
             f"{front.hop_ms:g} ms apart, {front.context_frames} frames of context",
         ),
         ("cleaning", ", ".join(cleaning) or "none"),
-        ("gate", f"{gate.floor_margin_db:g} dB above the noise floor and over {gate.min_dbfs:g} dBFS"),
+        ("gate (VAD)", f"{gate.floor_margin_db:g} dB above the noise floor and over {gate.min_dbfs:g} dBFS"),
         ("segments", f"end after {cut.gap_frames * front.hop_ms:g} ms without speech, or {cut.max_seconds} s"),
         ("sha256", f"`{network.sha256}`"),
     ):

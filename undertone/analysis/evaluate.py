@@ -1,4 +1,4 @@
-"""How often the model is right on labelled files, as the worker's own engine hears them."""
+"""How often the model is right on labelled files, run through the engine that workers run."""
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from schemas.errors import UserError
 from undertone.analysis.manifest import Labelled, read_manifest
 from undertone.analysis.metrics import accuracy, class_scores, confusion_matrix, ece, macro_f1, uar
-from undertone.analysis.prediction import AFTER_S, Answer, Band, listen
+from undertone.analysis.prediction import AFTER_S, Band, Prediction, predict_files
 from undertone.inference.model import Model
 
 
@@ -45,9 +45,9 @@ class Evaluation:
 def evaluate(
     manifest: Path, model: Model, band: Band = Band.CLEAN, progress: Callable[[int, int], None] | None = None
 ) -> Evaluation:
-    """Hear every file of a manifest whose label the model knows, and compare.
+    """Predict every file of a manifest whose label the model knows, and compare.
 
-    A file's answer is that of its summary. Labels that the manifest lacks are masked: their probability is given to
+    A file's prediction is that of its summary. Labels that the manifest lacks are masked: their probability is given to
     the others in proportion. A file without speech gets equal probabilities. An unreadable file is left out and
     named in the result.
 
@@ -61,26 +61,26 @@ def evaluate(
     known = [row for row in rows if row.emotion in model.card.labels]
     if not known:
         raise UserError(f"{manifest}: the model knows none of its labels; it knows {', '.join(model.card.labels)}")
-    answers: dict[int, Answer] = {}
+    predictions: dict[int, Prediction] = {}
     unreadable: dict[str, str] = {}
-    for done, (index, answer) in enumerate(listen([row.path for row in known], model, band), start=1):
-        if isinstance(answer, UserError):
-            unreadable[str(known[index].path)] = str(answer)
+    for done, (index, prediction) in enumerate(predict_files([row.path for row in known], model, band), start=1):
+        if isinstance(prediction, UserError):
+            unreadable[str(known[index].path)] = str(prediction)
         else:
-            answers[index] = answer
+            predictions[index] = prediction
         if progress:
             progress(done, len(known))
-    if not answers:
+    if not predictions:
         first = min(unreadable.values())
         raise UserError(f"{manifest}: none of its {len(known)} files could be read; the first: {first}")
-    heard = [(known[index], answers[index]) for index in sorted(answers)]
+    predicted = [(known[index], predictions[index]) for index in sorted(predictions)]
     unknown = Counter(row.emotion for row in rows if row.emotion not in model.card.labels)
     labels = [label for label in model.card.labels if any(row.emotion == label for row in known)]
-    return _score(heard, labels, model, band, dict(sorted(unknown.items())), dict(sorted(unreadable.items())))
+    return _score(predicted, labels, model, band, dict(sorted(unknown.items())), dict(sorted(unreadable.items())))
 
 
 def _score(
-    heard: Sequence[tuple[Labelled, Answer]],
+    predicted: Sequence[tuple[Labelled, Prediction]],
     labels: list[str],
     model: Model,
     band: Band,
@@ -88,13 +88,16 @@ def _score(
     unreadable: dict[str, str],
 ) -> Evaluation:
     columns = np.array([model.card.labels.index(label) for label in labels])
-    truth = np.array([labels.index(row.emotion) for row, _ in heard])
-    final = masked([answer.final for _, answer in heard], columns)
+    truth = np.array([labels.index(row.emotion) for row, _ in predicted])
+    final = masked([prediction.final for _, prediction in predicted], columns)
     matrix = confusion_matrix(truth, final.argmax(axis=1), len(labels))
     scores = class_scores(matrix)
-    after = [masked([answer.after[i] for _, answer in heard], columns).argmax(axis=1) for i in range(len(AFTER_S))]
+    after = [
+        masked([prediction.after[i] for _, prediction in predicted], columns).argmax(axis=1)
+        for i in range(len(AFTER_S))
+    ]
     return Evaluation(
-        n=len(heard),
+        n=len(predicted),
         labels=labels,
         uar=uar(matrix),
         accuracy=accuracy(matrix),
@@ -114,22 +117,22 @@ def _score(
             }
             for i, label in enumerate(labels)
         },
-        uar_by_speaker=_by_speaker([row.speaker for row, _ in heard], truth, final.argmax(axis=1), len(labels)),
+        uar_by_speaker=_by_speaker([row.speaker for row, _ in predicted], truth, final.argmax(axis=1), len(labels)),
         band=band.value,
         model_version=model.card.version,
         masked_labels=[label for label in model.card.labels if label not in labels],
         unknown_labels=unknown,
-        without_speech=sum(answer.final is None for _, answer in heard),
+        without_speech=sum(prediction.final is None for _, prediction in predicted),
         unreadable=unreadable,
     )
 
 
-def masked(answers: Sequence[NDArray[np.float64] | None], columns: NDArray[np.int_]) -> NDArray[np.float64]:
+def masked(predictions: Sequence[NDArray[np.float64] | None], columns: NDArray[np.int_]) -> NDArray[np.float64]:
     """Probabilities over `columns` of the model's labels alone: float64 [n, len(columns)], rows add up to 1.
 
     A row without speech (None), or without any probability in these columns, becomes uniform.
     """
-    matrix = np.array([np.zeros(len(columns)) if answer is None else answer[columns] for answer in answers])
+    matrix = np.array([np.zeros(len(columns)) if one is None else one[columns] for one in predictions])
     totals = matrix.sum(axis=1, keepdims=True)
     uniform = np.full_like(matrix, 1 / len(columns))
     return np.divide(matrix, totals, out=uniform, where=totals > 0)

@@ -72,7 +72,7 @@ def check_bundle(path: Path) -> Iterator[str]:
     runtime = Runtime(bundle)
     yield f"ops and signatures, batches of {', '.join(map(str, bundle.card.network.batch_sizes))}"
     _check_batches(bundle, runtime)
-    yield "the same answer in every batch, and silence leaves the state as it is"
+    yield "the same prediction in every batch, and silence leaves the state as it is"
     summary = _check_stream(Model(bundle.card, runtime))
     yield f"a stream of synthetic voice, heard as {summary.label}"
 
@@ -89,7 +89,7 @@ def _check_batches(bundle: Bundle, runtime: Runtime) -> None:
     together, state = runtime.run(features, speech, zeros)
     alone, _ = runtime.run(features[:1], speech[:1], zeros[:1])
     if not np.allclose(alone[0], together[0], atol=1e-4):
-        raise UserError(f"{bundle.origin}: a stream's answer depends on the batch it is in; export it anew")
+        raise UserError(f"{bundle.origin}: a stream's prediction depends on the batch it is in; export it anew")
     _, silent = runtime.run(features, np.zeros_like(speech), state)
     if not np.array_equal(silent, state):
         raise UserError(f"{bundle.origin}: silence changes the network's state; export it anew")

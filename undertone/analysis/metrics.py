@@ -47,7 +47,7 @@ def class_scores(matrix: ArrayLike) -> ClassScores:
 
 
 def accuracy(matrix: ArrayLike) -> float:
-    """Share of right answers, from a confusion matrix [C, C]; NaN without answers."""
+    """Share of right predictions, from a confusion matrix [C, C]; NaN without predictions."""
     counts = np.asarray(matrix, np.int64)
     return float(counts.trace() / counts.sum()) if counts.any() else float("nan")
 

@@ -1,4 +1,4 @@
-"""What is heard, for a terminal: JSON lines as `undertone tail` prints them, or tables with a timeline."""
+"""Events, for a terminal: JSON lines as `undertone tail` prints them, or tables with a timeline."""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ BAR_CELLS = 64
 
 
 class JsonLines:
-    """A sink: each event's data as one line, as soon as it is heard."""
+    """A sink: each event's data as one line, as soon as it is there."""
 
     def __init__(self, out: TextIO, errors: Console) -> None:
         self._out = out
@@ -27,7 +27,7 @@ class JsonLines:
     def begin(self, call: Call) -> None:
         """Lines need no heading."""
 
-    def hear(self, chunks: Sequence[AudioChunk], events: Sequence[Update | Segment | Summary]) -> None:
+    def add(self, chunks: Sequence[AudioChunk], events: Sequence[Update | Segment | Summary]) -> None:
         """Write the events."""
         for event in events:
             print(event_line(event), file=self._out, flush=True)
@@ -56,7 +56,7 @@ class Tables:
         self._call = call
         self._out.rule(Text(call.name, style="bold"), align="left")
 
-    def hear(self, chunks: Sequence[AudioChunk], events: Sequence[Update | Segment | Summary]) -> None:
+    def add(self, chunks: Sequence[AudioChunk], events: Sequence[Update | Segment | Summary]) -> None:
         """Keep what the tables show; updates are for live views."""
         for event in events:
             if not isinstance(event, Update):
@@ -102,21 +102,21 @@ class Tables:
             "" if event.pitch_hz is None else f"{event.pitch_hz:.0f}",
         ]
 
-    def _legend(self, heard: set[str]) -> Text:
-        shown = [label for label in (*self._labels, UNCERTAIN) if label in heard]
+    def _legend(self, found: set[str]) -> Text:
+        shown = [label for label in (*self._labels, UNCERTAIN) if label in found]
         return Text("  ").join(Text(f"█ {label}", style=colour_of(label, self._labels)) for label in shown)
 
 
 def timeline(summary: Summary, segments: Sequence[Segment], labels: Sequence[str], cells: int = BAR_CELLS) -> Text:
-    """The stream from its start to its end in `cells` cells, each in the colour of what is heard longest in it."""
+    """The stream from its start to its end in `cells` cells, each in its longest label's colour."""
     length = max(1, summary.end_sample)
-    heard: list[dict[str, float]] = [defaultdict(float) for _ in range(cells)]
+    lasting: list[dict[str, float]] = [defaultdict(float) for _ in range(cells)]
     for segment in segments:
         first, last = segment.start_sample * cells / length, segment.end_sample * cells / length
         for cell in range(int(first), min(cells, int(last) + 1)):
-            heard[cell][segment.label] += max(0.0, min(last, cell + 1) - max(first, cell))
+            lasting[cell][segment.label] += max(0.0, min(last, cell + 1) - max(first, cell))
     bar = Text("0:00 ", style="dim")
-    for times in heard:
+    for times in lasting:
         label = max(times, key=times.__getitem__) if times else NO_SPEECH
         bar.append("█" if times else "·", style=colour_of(label, labels))
     return bar.append(f" {clock(length / summary.sample_rate)}", style="dim")

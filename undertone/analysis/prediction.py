@@ -1,4 +1,4 @@
-"""Files through the engine, many at once: what the model makes of each at its end, and after so much speech."""
+"""Files through the engine, many at once: the prediction for each at its end, and after so much speech."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -37,8 +37,8 @@ class Band(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
-    """What the model makes of one file.
+class Prediction:
+    """What the model says of one file.
 
     `final` is the summary's probability of each of the model's labels, None where no speech was found; `after` the
     same after AFTER_S seconds of speech, which is `final` where the file has less.
@@ -49,8 +49,10 @@ class Answer:
     after: tuple[NDArray[np.float64] | None, ...]
 
 
-def listen(files: Sequence[Path], model: Model, band: Band = Band.CLEAN) -> Iterator[tuple[int, Answer | UserError]]:
-    """(index, answer) of each file as it is done, in no fixed order; a `UserError` in place of an unreadable one's.
+def predict_files(
+    files: Sequence[Path], model: Model, band: Band = Band.CLEAN
+) -> Iterator[tuple[int, Prediction | UserError]]:
+    """(index, prediction) of each file as it is done, in no fixed order; a `UserError` in place of an unreadable one's.
 
     Memory is that of 64 files' chunks of 10 s, however long and many the files are.
     """
@@ -73,10 +75,10 @@ def listen(files: Sequence[Path], model: Model, band: Band = Band.CLEAN) -> Iter
                 yield index, error
         for envelope in engine.feed(batch).events:
             index = int(envelope.data.call_id)
-            answer = progress[index].take(envelope.data)
-            if answer:
+            prediction = progress[index].add(envelope.data)
+            if prediction:
                 del chunks[index], progress[index]
-                yield index, answer
+                yield index, prediction
 
 
 def _chunks(path: Path, call_id: str, band: Band) -> Iterator[AudioChunk]:
@@ -99,7 +101,7 @@ def _with_updates_each_block(model: Model) -> Model:
 class _Progress:
     """What one file's events have said so far.
 
-    A summary is the mean of its segments' log-probabilities, weighted by their speech; so is an answer on the way,
+    A summary is the mean of its segments' log-probabilities, weighted by their speech; so is a prediction on the way,
     with the open segment as the last one.
     """
 
@@ -111,11 +113,11 @@ class _Progress:
     def __post_init__(self) -> None:
         self.total = np.zeros(len(self.labels))
 
-    def take(self, event: Update | Segment | Summary) -> Answer | None:
-        """Follow one event; the answer, once the stream has ended."""
+    def add(self, event: Update | Segment | Summary) -> Prediction | None:
+        """Follow one event; the prediction, once the stream has ended."""
         if isinstance(event, Summary):
             final = self._array(event) if event.probabilities else None
-            return Answer(
+            return Prediction(
                 event.speech_s, final, tuple(self._after(seconds, event.speech_s, final) for seconds in AFTER_S)
             )
         speech_s = self.speech_s + event.speech_s
@@ -127,7 +129,7 @@ class _Progress:
         return None
 
     def _after(self, seconds: float, speech_s: float, final: NDArray[np.float64] | None) -> NDArray[np.float64] | None:
-        """The answer nearest to `seconds` of speech: blocks are 250 ms long, so at most 125 ms from it."""
+        """The prediction nearest to `seconds` of speech: blocks are 250 ms long, so at most 125 ms from it."""
         if speech_s < seconds or not self.path:
             return final
         return min(self.path, key=lambda step: abs(step[0] - seconds))[1]

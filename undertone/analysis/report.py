@@ -1,4 +1,4 @@
-"""The report: one HTML page that needs nothing else, with what was seen and heard of each stream."""
+"""The report: one HTML page that needs nothing else, with the sound and the events of each stream."""
 
 import functools
 import json
@@ -42,7 +42,7 @@ class _Stream:
 
 
 class Report:
-    """A sink that becomes a page: `page()` once everything was heard."""
+    """A sink that becomes a page: `page()` once everything has been added."""
 
     def __init__(self, card: ModelCard, errors: Console, *, analyze_agent: bool) -> None:
         self._card = card
@@ -72,7 +72,7 @@ class Report:
             for voice in call.voices
         }
 
-    def hear(self, chunks: Sequence[AudioChunk], events: Sequence[Update | Segment | Summary]) -> None:
+    def add(self, chunks: Sequence[AudioChunk], events: Sequence[Update | Segment | Summary]) -> None:
         """Draw the sound, and follow the events."""
         for chunk in chunks:
             self._open[chunk.channel].traces.add(decode(chunk.audio, chunk.encoding))

@@ -61,20 +61,20 @@ class Timeline:
         return (np.arange(CELLS) + 0.5) * seconds / CELLS, share.astype(np.float32)
 
     def bars(self, seconds: float) -> list[Bar]:
-        """A bar per segment, or per cell where there are too many segments: the label that is heard longest."""
+        """A bar per segment, or per cell where there are too many segments: the label that lasts longest."""
         if len(self.segments) <= MAX_BARS:
             return [
                 Bar(one.start_sample / one.sample_rate, one.end_sample / one.sample_rate, one.label, one)
                 for one in self.segments
             ]
         names = sorted({one.label for one in self.segments})
-        heard = self._spread(
+        lasting = self._spread(
             seconds, MAX_BARS, np.array([[one.label == name for name in names] for one in self.segments])
         )
         step = seconds / MAX_BARS
         return [
             Bar(cell * step, (cell + 1) * step, names[int(row.argmax())], None)
-            for cell, row in enumerate(heard)
+            for cell, row in enumerate(lasting)
             if row.any()
         ]
 

@@ -1,4 +1,4 @@
-"""`undertone analyze`: what the worker's engine hears in files, without Kafka."""
+"""`undertone analyze`: the worker's engine on files, without Kafka."""
 
 import contextlib
 import sys
@@ -60,7 +60,7 @@ def analyze(
     ] = False,
     model: Model = None,
 ) -> None:
-    """Hear files as a worker would, and show what was heard.
+    """Analyse files as a worker would, and show the events.
 
     The engine, its events and their times are those of `undertone worker`.
     Only customers are analysed unless --analyze-agent is given. Files that
@@ -77,7 +77,7 @@ def analyze(
     """
     from rich.console import Console
 
-    from undertone.analysis.analyze import Options
+    from undertone.analysis.analyze import AnalyzeOptions
     from undertone.analysis.analyze import analyze as run
     from undertone.analysis.output import JsonLines, Tables
     from undertone.inference.model import Model as LoadedModel
@@ -85,7 +85,7 @@ def analyze(
     if form is Format.HTML and output is None and sys.stdout.isatty():
         raise UserError("--format html writes a page: say where, as in --output report.html")
     loaded, errors = LoadedModel.load(model), Console(stderr=True)
-    options = Options(
+    options = AnalyzeOptions(
         roles=channels,
         encoding=Encoding(encoding.value),
         rate=None if rate is None else (8000 if rate is WireRate.NARROW else 16000),

@@ -31,7 +31,7 @@ def evaluate(
         ),
     ],
     band: Annotated[
-        BandName, typer.Option(help="telephone: resample to 8 kHz and code as mu-law before listening.")
+        BandName, typer.Option(help="telephone: resample to 8 kHz and code as mu-law first.")
     ] = BandName.CLEAN,
     json_file: Annotated[
         Path | None, typer.Option("--json", metavar="FILE", help="Write the figures there.", show_default=False)
@@ -40,8 +40,8 @@ def evaluate(
 ) -> None:
     """Count how often the model is right: UAR, F1, calibration, confusions.
 
-    Files go through the same engine as live calls, silence and all. An
-    answer is what the engine says after a file's last sample; UAR after
+    Files go through the same engine as live calls, silence and all. A
+    prediction is what the engine says after a file's last sample; UAR after
     0.5, 1, 2 and 3 seconds of speech tells how soon it is known. Labels that
     the model does not know are left out and counted; labels that the
     manifest lacks are not offered to the model.
@@ -65,7 +65,7 @@ def evaluate(
     if json_file and not json_file.parent.is_dir():
         raise UserError(f"{json_file}: no such folder")
     with Progress(console=Console(stderr=True), transient=True) as bars:
-        task = bars.add_task("listening", total=None)
+        task = bars.add_task("predicting", total=None)
         result = run(
             manifest,
             LoadedModel.load(model),

@@ -27,7 +27,7 @@ def show(
     bundle: Bundle = None,
     format: Annotated[CardFormat, typer.Option("--format", help="For a terminal, or a page.")] = CardFormat.TABLE,
 ) -> None:
-    """Print the model card: what it hears, how well, what it was trained on, and what it may be used for."""
+    """Print the model card: which emotions, how well, what it was trained on, and what it may be used for."""
     from rich.console import Console
 
     from undertone.analysis.card_page import card_page

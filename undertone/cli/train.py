@@ -47,7 +47,7 @@ def train(
             "--from",
             metavar="BUNDLE|none",
             help="Weights to start from: a bundle with its .weights.npz beside it, or none. "
-            "Default: the shipped ones, unless they have heard the data's speakers.",
+            "Default: the shipped ones, unless the data's corpus was among their training data.",
             show_default=False,
         ),
     ] = None,
@@ -88,7 +88,7 @@ def train(
     ] = None,
     bootstrap_servers: BootstrapServers = None,
 ) -> None:
-    """Train a model on labelled speech and test it on speakers that it has not heard.
+    """Train a model on labelled speech and test it on speakers that were not in training.
 
     One command is enough: undertone train --data my_labels.csv --out my_model
     """

@@ -45,7 +45,7 @@ def worker(
         ),
     ] = None,
 ) -> None:
-    """Hear calls and publish how they feel, until SIGTERM or Ctrl-C; then finish the batch and leave.
+    """Turn call audio into emotion events, until SIGTERM or Ctrl-C; then finish the batch and leave.
 
     Start as many as there are partitions, each with its own --instance-id. A worker that dies loses nothing: the
     others, or its restart, go on from the very frame.

@@ -1,1 +1,1 @@
-"""Where people watch: what is heard of each stream, drawn in a terminal."""
+"""What people watch in a terminal: the demo, its live view, and `tail`."""

@@ -35,7 +35,7 @@ _METRICS = re.compile(r"^ready: .*metrics (http://\S+)$", re.MULTILINE)
 
 
 def demo(settings: KafkaSettings, console: Console) -> int:
-    """Run the demo; returns the exit code: 0 when every caller was heard to the end, else 1.
+    """Run the demo; returns the exit code: 0 when every caller has a summary, else 1.
 
     Kafka is the one that `settings` name, with topics of the demo's own that are deleted at the end. Where they name
     none it is a local one that lives as long as the demo. No process is left behind, however it ends.

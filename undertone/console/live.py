@@ -57,7 +57,7 @@ class _Timeline:
 
 def timeline(view: StreamView, labels: Sequence[str], width: int) -> Text:
     """The last `width` half seconds: a bar as high as the speech is loud, in the colour of its label."""
-    end = max(int(view.heard_s / CELL_S), max(view.cells, default=-1) + 1)
+    end = max(int(view.audio_s / CELL_S), max(view.cells, default=-1) + 1)
     silence = "·" if view.last or view.role is Role.CUSTOMER else "─"
     text = Text(no_wrap=True)
     for index in range(max(0, end - width), end):
@@ -97,7 +97,7 @@ def _foot(board: Board) -> RenderableType:
 
 
 def count_line(board: Board) -> str:
-    """How much was heard, and how many events of each kind came of it."""
+    """How much audio there was, and how many events of each kind came of it."""
     counts = [(board.events[kind], kind, plural) for kind, plural in _PLURALS.items()]
     named = (f"{count} {kind if count == 1 else plural}" for count, kind, plural in counts)
     return ", ".join((f"{board.audio_s:.0f} s of audio", *named))

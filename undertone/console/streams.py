@@ -1,4 +1,4 @@
-"""What a watcher knows of each stream: where its audio stands, what was heard, and how soon."""
+"""What a watcher knows of each stream: where its audio stands, its events, and how soon they came."""
 
 from collections import Counter, deque
 from dataclasses import dataclass, field
@@ -24,11 +24,11 @@ class Cell:
 
 @dataclass(slots=True)
 class StreamView:
-    """One stream. `heard_s` is how much of its audio is on Kafka."""
+    """One stream. `audio_s` is how much of its audio is on Kafka."""
 
     name: str
     role: Role
-    heard_s: float = 0.0
+    audio_s: float = 0.0
     ended: bool = False
     last: Event | None = None
     updates: int = 0
@@ -41,7 +41,7 @@ class StreamView:
         """Whether an utterance is open."""
         return isinstance(self.last, Update)
 
-    def take(self, event: Event) -> None:
+    def add(self, event: Event) -> None:
         """Add an event to the timeline. A segment's final label replaces what its updates said."""
         self.last = event
         self.updates += isinstance(event, Update)
@@ -71,20 +71,20 @@ class Board:
         self._appended_ms: dict[tuple[int, int], int] = {}
         self._updates: list[tuple[int, int, float]] = []
 
-    def hear(self, chunk: AudioChunk) -> None:
+    def add_audio(self, chunk: AudioChunk) -> None:
         """A chunk of audio is on Kafka."""
         view = self._view(chunk.stream, chunk.role)
-        view.heard_s = (chunk.first_sample + chunk.samples) / chunk.sample_rate
+        view.audio_s = (chunk.first_sample + chunk.samples) / chunk.sample_rate
         view.ended = view.ended or chunk.end_of_stream
         if chunk.place:
             self._appended_ms[chunk.place.partition, chunk.place.offset] = chunk.place.timestamp_ms
 
-    def take(self, event: Event, arrived_s: float) -> None:
+    def add_event(self, event: Event, arrived_s: float) -> None:
         """An event has reached us at `arrived_s`, seconds since the epoch."""
         self.events[event.type] += 1
         self.labels = tuple(event.probabilities) or self.labels
         view = self._view(f"{event.call_id}/{event.channel}", event.role)
-        view.take(event)
+        view.add(event)
         if isinstance(event, Segment):
             self.latest.appendleft((view.name, event))
         # A segment ends after 0.6 s of silence and a summary with the stream: only an update's delay is all ours.
@@ -100,7 +100,7 @@ class Board:
     @property
     def audio_s(self) -> float:
         """Seconds of audio over all streams."""
-        return sum(view.heard_s for view in self.streams.values())
+        return sum(view.audio_s for view in self.streams.values())
 
     def _view(self, name: str, role: Role) -> StreamView:
         return self.streams.setdefault(name, StreamView(name, role))

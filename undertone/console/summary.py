@@ -60,7 +60,7 @@ def report_worker(worker: Child, url: str, keep: Path, console: Console) -> None
 
 
 def _cells(view: StreamView, board: Board) -> Sequence[Text | str]:
-    audio = f"{view.heard_s:.1f} s"
+    audio = f"{view.audio_s:.1f} s"
     if view.summary is None:
         return view.name, audio, "", Text("not analysed", style="dim"), "", ""
     said = Counter(segment.label for segment in view.segments)

@@ -49,7 +49,7 @@ class Watch:
         self._producers: list[Child] = []
 
     def run(self, cues: Sequence[Cue]) -> None:
-        """Returns when all is heard.
+        """Returns when every customer's stream has its summary.
 
         Raises:
             DemoError: a worker or a producer failed, or events did not come.
@@ -86,7 +86,7 @@ class Watch:
             event = event_of(record)
             if isinstance(event, str):
                 raise DemoError(event)
-            self.board.take(event, time.time())
+            self.board.add_event(event, time.time())
             if not self._console.is_terminal:
                 self._console.print(row(event), soft_wrap=True)
             return
@@ -94,7 +94,7 @@ class Watch:
             topic=record.topic, partition=record.partition, offset=record.offset, timestamp_ms=record.timestamp
         )
         try:
-            self.board.hear(AudioChunk.from_record(record.key, record.value, record.headers, place))
+            self.board.add_audio(AudioChunk.from_record(record.key, record.value, record.headers, place))
         except Rejected as rejected:
             raise DemoError(f"the producer sent a chunk that is none: {rejected.detail}") from rejected
 
