@@ -13,6 +13,7 @@ from kafka import ConsumerRebalanceListener, KafkaConsumer, TopicPartition
 
 from undertone.inference.engine import Engine
 from undertone.inference.model import Model
+from undertone.messaging.reading import UnfinishedRead
 from worker.changelog import States, model_versions
 from worker.metrics import WorkerMetrics
 from worker.timer import Timer
@@ -83,7 +84,7 @@ class Assignment(ConsumerRebalanceListener):
     def restore_assigned(self) -> None:
         """Forget what was revoked, restore what was assigned, then resume it.
 
-        Where the offsets are held back it returns without, to be called again.
+        Where the offsets are held back, or the worker is to stop, it returns without, to be called again.
         """
         revoked, self._revoked = self._revoked, set()
         for partition in revoked:
@@ -101,7 +102,10 @@ class Assignment(ConsumerRebalanceListener):
                 _report_held_back(assigned)
             return
         start = time.monotonic()
-        states = self._read_states([partition.partition for partition in assigned])
+        try:
+            states = self._read_states([partition.partition for partition in assigned])
+        except UnfinishedRead:
+            return  # the worker is stopping; half of the state must not be gone on from
         self._know_models(states)
         for stream, (number, value) in states.items():
             self._restore(stream, number, value)

@@ -3,21 +3,25 @@
 import logging
 from collections import deque
 from collections.abc import Iterator
+from contextlib import closing
 
-from kafka import KafkaConsumer, TopicPartition
+from kafka import KafkaConsumer
 from kafka.consumer.fetcher import ConsumerRecord
 
 from schemas.dead_letters import Reason, Rejected
 from schemas.errors import UserError
+from schemas.topics import Topics
 from undertone.inference.bundle import DEFAULT_BUNDLE, read_bundle
 from undertone.inference.model import Model
+from undertone.messaging.clients import reader
+from undertone.messaging.reading import partitions_of, read_to_end
+from undertone.messaging.settings import KafkaSettings
 from worker.metrics import WorkerMetrics
 
 log = logging.getLogger(__name__)
 
 # At start the newest bundle that can be used is taken; this many are looked at, 4 MB each.
 _CANDIDATES = 3
-_POLL_MS = 500
 
 Letters = list[tuple[ConsumerRecord, Rejected]]
 
@@ -25,35 +29,40 @@ Letters = list[tuple[ConsumerRecord, Rejected]]
 class ModelFeed:
     """Follows the topic with a reader of its own, outside of the group: every worker reads it whole.
 
-    Without a reader, `current` stays what it is.
+    Without the settings of a Kafka to follow, `current` stays what it is.
     """
 
-    def __init__(self, current: Model, metrics: WorkerMetrics, reader: KafkaConsumer | None = None) -> None:
+    def __init__(self, current: Model, metrics: WorkerMetrics, kafka: KafkaSettings | None = None) -> None:
         self.current = current
-        self._reader = reader
+        self._kafka = kafka
+        self._reader = reader(kafka, auto_offset_reset="earliest") if kafka else None
         self._metrics = metrics
 
     @classmethod
-    def following(cls, reader: KafkaConsumer, topic: str, metrics: WorkerMetrics) -> "ModelFeed":
-        """Start from the newest bundle on `topic` that can be used, or from the one that ships."""
-        reader.assign([TopicPartition(topic, number) for number in sorted(reader.partitions_for_topic(topic))])
-        for record in reversed(deque(_all(reader), maxlen=_CANDIDATES)):
+    def following(cls, kafka: KafkaSettings, metrics: WorkerMetrics) -> "ModelFeed":
+        """Start from the newest bundle on `models` that can be used, or from the one that ships.
+
+        Raises:
+            UserError: no Kafka, or no such topic.
+        """
+        feed = cls(Model.load(), metrics, kafka)
+        for record in reversed(deque(_bundles(kafka, feed._reader), maxlen=_CANDIDATES)):
             loaded = _load(record, metrics)
             if isinstance(loaded, Model):
-                return cls(loaded, metrics, reader)
-        return cls(Model.load(), metrics, reader)
+                feed.current = loaded
+                break
+        return feed
 
     def find(self, version: str) -> Model | None:
         """The model that a stream's state belongs to, if it ships or is still on the topic."""
         shipped = read_bundle(DEFAULT_BUNDLE)
         if shipped.card.version == version:
             return Model.load()
-        if self._reader is None:
+        if self._kafka is None:
             return None
-        positions = {partition: self._reader.position(partition) for partition in self._reader.assignment()}
-        found = [record for record in _all(self._reader) if record.key == version.encode()]
-        for partition, position in positions.items():
-            self._reader.seek(partition, position)
+        # Not with the reader that follows: what it has not seen yet is still to be taken up.
+        with closing(reader(self._kafka)) as client:
+            found = [record for record in _bundles(self._kafka, client) if record.key == version.encode()]
         loaded = _load(found[-1], self._metrics) if found else None
         return loaded if isinstance(loaded, Model) else None
 
@@ -77,13 +86,12 @@ class ModelFeed:
             self._reader.close()
 
 
-def _all(reader: KafkaConsumer) -> Iterator[ConsumerRecord]:
-    """Every bundle on the topic as it is now. The reader is left at its end."""
-    reader.seek_to_beginning()
-    ends = reader.end_offsets(list(reader.assignment()))
-    while any((reader.position(partition) or 0) < end for partition, end in ends.items()):
-        for records in reader.poll(timeout_ms=_POLL_MS).values():
-            yield from (record for record in records if record.value is not None)
+def _bundles(kafka: KafkaSettings, client: KafkaConsumer) -> Iterator[ConsumerRecord]:
+    """Every bundle on the topic as it is now. The client is left at its end."""
+    partitions = partitions_of(client, Topics(kafka.topic_prefix).models.name)
+    for record in read_to_end(kafka, client, partitions):
+        if record.value is not None:
+            yield record
 
 
 def _load(record: ConsumerRecord, metrics: WorkerMetrics) -> Model | Rejected:

@@ -10,7 +10,7 @@ from kafka.errors import AuthorizationError, FencedInstanceIdError, KafkaError, 
 from schemas.errors import UserError
 from schemas.topics import Topics
 from undertone.inference.model import Model
-from undertone.messaging.clients import admin, reader
+from undertone.messaging.clients import admin
 from undertone.messaging.settings import KafkaSettings
 from undertone.messaging.topics import check_copartitioned
 from undertone.observability.telemetry import Health
@@ -128,5 +128,4 @@ class Worker:
     def _open_models(self) -> ModelFeed:
         if self._settings.model:
             return ModelFeed(Model.load(self._settings.model), self.metrics)
-        client = reader(self._kafka, auto_offset_reset="earliest")
-        return ModelFeed.following(client, Topics(self._kafka.topic_prefix).models.name, self.metrics)
+        return ModelFeed.following(self._kafka, self.metrics)

@@ -18,6 +18,7 @@ from schemas.errors import UserError
 from undertone.devbroker import runtime as kafka_runtime
 from undertone.devbroker.broker import free_port, is_free, local_broker, node_properties
 from undertone.messaging.clients import admin, idempotent_producer, reader
+from undertone.messaging.reading import read_to_end
 from undertone.messaging.settings import KafkaSettings
 
 BROKER = [str(Path(sys.executable).with_name("undertone")), "broker"]
@@ -65,14 +66,9 @@ def _append(bootstrap_servers: str, value: bytes) -> None:
 
 
 def _read(bootstrap_servers: str) -> list[bytes]:
-    partition = TopicPartition("log", 0)
-    with reader(KafkaSettings(bootstrap_servers=bootstrap_servers), auto_offset_reset="earliest") as consumer:
-        consumer.assign([partition])
-        end = consumer.end_offsets([partition])[partition]
-        seen: list[bytes] = []
-        while consumer.position(partition) < end:
-            seen += [record.value for records in consumer.poll(500).values() for record in records]
-    return seen
+    settings = KafkaSettings(bootstrap_servers=bootstrap_servers)
+    with reader(settings) as consumer:
+        return [record.value for record in read_to_end(settings, consumer, [TopicPartition("log", 0)])]
 
 
 def _create_topic(bootstrap_servers: str) -> None:

@@ -8,6 +8,7 @@ from kafka import KafkaAdminClient, TopicPartition
 from schemas.errors import UserError
 from schemas.topics import Topics
 from undertone.messaging.clients import admin, group_consumer, reader, transactional_producer
+from undertone.messaging.reading import read_to_end
 from undertone.messaging.settings import KafkaSettings
 from undertone.messaging.topics import check_copartitioned, ensure_topics
 
@@ -83,11 +84,7 @@ def test_a_transaction_is_seen_whole_or_not_at_all(kafka_settings: KafkaSettings
                 producer.flush()
                 producer.abort_transaction()
     with reader(kafka_settings, auto_offset_reset="earliest") as consumer:
-        partition = TopicPartition(events, 0)
-        consumer.assign([partition])
-        seen: list[bytes] = []
-        while consumer.position(partition) < consumer.end_offsets([partition])[partition]:
-            seen += [record.value for records in consumer.poll(500).values() for record in records]
+        seen = [record.value for record in read_to_end(kafka_settings, consumer, [TopicPartition(events, 0)])]
     assert seen == [b"kept", b"also kept"]
 
 

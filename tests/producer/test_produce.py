@@ -10,11 +10,11 @@ import sys
 import time
 import urllib.request
 from collections import defaultdict
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
 import pytest
-from kafka import KafkaConsumer, TopicPartition
 from rich.console import Console
 
 from producer.playback import PlaybackOptions
@@ -26,7 +26,8 @@ from tests.support.sounds import SAMPLES
 from undertone.acoustics.codecs import decode, encode
 from undertone.acoustics.decode import load
 from undertone.devbroker.broker import local_broker
-from undertone.messaging.clients import admin
+from undertone.messaging.clients import admin, reader
+from undertone.messaging.reading import partitions_of, read_to_end
 from undertone.messaging.settings import KafkaSettings
 from undertone.messaging.topics import ensure_topics
 
@@ -36,25 +37,19 @@ UNDERTONE = [str(Path(sys.executable).with_name("undertone"))]
 
 def sent(settings: KafkaSettings, topics: Topics) -> dict[str, list[AudioChunk]]:
     """Every chunk on `call-audio` by stream, read and checked as a worker does."""
-    consumer = KafkaConsumer(bootstrap_servers=settings.bootstrap_servers, auto_offset_reset="earliest")
-    name = topics.call_audio.name
-    partitions = [TopicPartition(name, p) for p in consumer.partitions_for_topic(name)]
-    consumer.assign(partitions)
-    ends = consumer.end_offsets(partitions)
     streams: dict[str, list[AudioChunk]] = defaultdict(list)
     where: dict[str, set[int]] = defaultdict(set)
-    while any(consumer.position(partition) < end for partition, end in ends.items()):
-        for records in consumer.poll(1000).values():
-            for r in records:
-                chunk = AudioChunk.from_record(
-                    r.key,
-                    r.value,
-                    r.headers,
-                    RecordPlace(topic=r.topic, partition=r.partition, offset=r.offset, timestamp_ms=r.timestamp),
-                )
-                streams[chunk.stream].append(chunk)
-                where[chunk.stream].add(r.partition)
-    consumer.close()
+    with closing(reader(settings)) as consumer:
+        partitions = partitions_of(consumer, topics.call_audio.name)
+        for r in read_to_end(settings, consumer, partitions):
+            chunk = AudioChunk.from_record(
+                r.key,
+                r.value,
+                r.headers,
+                RecordPlace(topic=r.topic, partition=r.partition, offset=r.offset, timestamp_ms=r.timestamp),
+            )
+            streams[chunk.stream].append(chunk)
+            where[chunk.stream].add(r.partition)
     assert all(len(found) == 1 for found in where.values()), "a stream keeps its partition"
     return dict(streams)
 

@@ -23,7 +23,7 @@ from undertone.cli.main import app
 from undertone.inference.bundle import bundle_bytes, read_bundle
 from undertone.inference.model import Model
 from undertone.messaging.clients import reader
-from undertone.messaging.reading import read_to_end
+from undertone.messaging.reading import partitions_of, read_to_end
 
 pytestmark = pytest.mark.slow
 
@@ -141,7 +141,7 @@ def test_a_published_model_is_the_bundle(outcome, trained, kafka_settings, topic
     assert publish.running_model(kafka_settings).card == Model.load().card  # the one that ships
     publish.send(outcome, kafka_settings)
     with closing(reader(kafka_settings)) as client:
-        (record,) = read_to_end(client, topics.models.name)
+        (record,) = read_to_end(kafka_settings, client, partitions_of(client, topics.models.name))
     assert record.value == (trained / "model.zip").read_bytes()
     assert record.key == outcome.final.bundle.card.version.encode()
 

@@ -6,7 +6,7 @@ cannot be used is counted and goes to `dead-letters`, once.
 
 import csv
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -28,13 +28,13 @@ from schemas.topics import Topics
 from undertone.acoustics.codecs import decode
 from undertone.messaging.clients import idempotent_producer, reader
 from undertone.messaging.dead_letters import dead_letter
-from undertone.messaging.reading import read_to_end
+from undertone.messaging.reading import partitions_of, read_to_end, read_until
 from undertone.messaging.settings import KafkaSettings
 
 MAX_SECONDS = 60  # the trainer's bound for one example
 # A stretch of 60 s shares its partition with other calls: half-second chunks of a thousand of them.
 MAX_RECORDS = 200_000
-_POLL_MS, _SEND_TIMEOUT_S = 1000, 30
+_SEND_TIMEOUT_S = 30
 _CORPUS = "labels"
 
 
@@ -70,9 +70,10 @@ def collect(settings: KafkaSettings, folder: Path) -> Collected:
     found = Collected(folder / "manifest.csv")
     # A group of its own, which remembers up to where bad labels have been reported.
     with closing(reader(settings, group_id=f"{settings.topic_prefix}undertone-trainer")) as client:
-        records = list(read_to_end(client, topics.emotion_labels.name))
-        labels, rejected = _parse(records)
-        events = _events(client, topics, {label.event_id for _, label in labels if label.event_id})
+        partitions = partitions_of(client, topics.emotion_labels.name)
+        labels, rejected = _parse(read_to_end(settings, client, partitions))
+        read = {partition: client.position(partition) for partition in partitions}
+        events = _events(settings, client, topics, {label.event_id for _, label in labels if label.event_id})
         said: dict[Stretch, dict[str, str]] = {}
         for record, label in labels:
             try:
@@ -80,7 +81,7 @@ def collect(settings: KafkaSettings, folder: Path) -> Collected:
             except Rejected as reason:
                 rejected.append((record, reason))
         found.left_out.update(str(reason.reason) for _, reason in rejected)
-        _report(client, settings, topics, rejected)
+        _report(client, settings, topics, rejected, read)
         _write(client, topics, said, found)
     return found
 
@@ -99,12 +100,14 @@ def _parse(
     return good, bad
 
 
-def _events(client: KafkaConsumer, topics: Topics, wanted: set[str]) -> dict[str, EventEnvelope]:
+def _events(
+    settings: KafkaSettings, client: KafkaConsumer, topics: Topics, wanted: set[str]
+) -> dict[str, EventEnvelope]:
     """The events that labels name."""
     if not wanted:
         return {}
     found = {}
-    for record in read_to_end(client, topics.emotion_events.name):
+    for record in read_to_end(settings, client, partitions_of(client, topics.emotion_events.name)):
         try:
             event = EventEnvelope.model_validate_json(record.value or b"")
         except ValidationError:
@@ -138,12 +141,14 @@ def _stretch(label: EmotionLabel, events: dict[str, EventEnvelope]) -> Stretch:
 
 
 def _report(
-    client: KafkaConsumer, settings: KafkaSettings, topics: Topics, rejected: list[tuple[ConsumerRecord, Rejected]]
+    client: KafkaConsumer,
+    settings: KafkaSettings,
+    topics: Topics,
+    rejected: list[tuple[ConsumerRecord, Rejected]],
+    read: Mapping[TopicPartition, int],
 ) -> None:
-    """Dead letters for the labels that are bad, unless an earlier run has reported them."""
-    name = topics.emotion_labels.name
-    partitions = [TopicPartition(name, number) for number in client.partitions_for_topic(name)]
-    reported = {partition: client.committed(partition) or 0 for partition in partitions}
+    """Dead letters for the labels that are bad, unless an earlier run has reported them; `read` says up to where."""
+    reported = {partition: client.committed(partition) or 0 for partition in read}
     new = [(r, why) for r, why in rejected if r.offset >= reported[TopicPartition(r.topic, r.partition)]]
     if new:
         with closing(idempotent_producer(settings)) as producer:
@@ -155,9 +160,8 @@ def _report(
             except KafkaError as error:
                 raise UserError(f"{topics.dead_letters.name}: Kafka did not take a dead letter ({error})") from None
     # After the letters: a crash in between repeats them, which is better than losing one.
-    ends = client.end_offsets(partitions)
-    client.assign(partitions)
-    client.commit({partition: OffsetAndMetadata(end, "", -1) for partition, end in ends.items()})
+    client.assign(list(read))
+    client.commit({partition: OffsetAndMetadata(end, "", -1) for partition, end in read.items()})
 
 
 def _write(client: KafkaConsumer, topics: Topics, said: dict[Stretch, dict[str, str]], found: Collected) -> None:
@@ -206,15 +210,15 @@ def _chunks(client: KafkaConsumer, topics: Topics, stretch: Stretch) -> Iterator
         return
     client.assign([partition])
     first = client.beginning_offsets([partition])[partition]
+    # The event was committed after the audio that it names.
     end = min(client.end_offsets([partition])[partition], span.last_offset + 1)
     client.seek(partition, max(first, span.first_offset))
-    while (client.position(partition) or end) < end:
-        for record in client.poll(timeout_ms=_POLL_MS).get(partition, []):
-            if record.offset > span.last_offset or record.key != stretch.stream.encode():
-                continue
-            try:
-                chunk = AudioChunk.from_record(record.key, record.value, record.headers)
-            except Rejected:
-                continue  # a worker has sent it to dead-letters
-            if chunk.sample_rate == stretch.rate:
-                yield chunk
+    for record in read_until(client, {partition: end}):
+        if record.key != stretch.stream.encode():
+            continue
+        try:
+            chunk = AudioChunk.from_record(record.key, record.value, record.headers)
+        except Rejected:
+            continue  # a worker has sent it to dead-letters
+        if chunk.sample_rate == stretch.rate:
+            yield chunk

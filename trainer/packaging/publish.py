@@ -11,7 +11,7 @@ from trainer.train import Outcome, hear_again
 from undertone.inference.bundle import bundle_bytes
 from undertone.inference.model import Model
 from undertone.messaging.clients import idempotent_producer, reader
-from undertone.messaging.reading import read_to_end
+from undertone.messaging.reading import partitions_of, read_to_end
 from undertone.messaging.settings import KafkaSettings
 
 _SEND_TIMEOUT_S = 30
@@ -33,7 +33,8 @@ def running_model(settings: KafkaSettings) -> Model:
     """
     newest: Model | None = None
     with closing(reader(settings, auto_offset_reset="earliest")) as client:
-        for record in read_to_end(client, Topics(settings.topic_prefix).models.name):
+        partitions = partitions_of(client, Topics(settings.topic_prefix).models.name)
+        for record in read_to_end(settings, client, partitions):
             if record.value is None:
                 continue
             try:

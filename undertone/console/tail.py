@@ -5,11 +5,12 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from kafka.consumer.fetcher import ConsumerRecord
 from rich.console import Console
 
 from schemas.events import event_line
 from schemas.topics import Topics
-from undertone.console.events import event_of, records
+from undertone.console.events import event_of, follow, stored
 from undertone.console.rows import Event, heading, row
 from undertone.messaging.settings import KafkaSettings
 
@@ -23,16 +24,23 @@ def tail(settings: KafkaSettings, *, from_start: bool, until_end: bool, call_id:
     Raises:
         UserError: no Kafka, or no topic.
     """
-    topics = [Topics(settings.topic_prefix).emotion_events]
     with _quiet_when_closed():
         show = _json_line if as_json else _table()
-        for batch in records(settings, topics, from_start=from_start, until_end=until_end):
-            for record in batch:
-                event = event_of(record)
-                if isinstance(event, str):
-                    print(f"warning: {event}", file=sys.stderr)
-                elif call_id is None or event.call_id == call_id:
-                    show(event)
+        for record in _records(settings, from_start=from_start, until_end=until_end):
+            event = event_of(record)
+            if isinstance(event, str):
+                print(f"warning: {event}", file=sys.stderr)
+            elif call_id is None or event.call_id == call_id:
+                show(event)
+
+
+def _records(settings: KafkaSettings, *, from_start: bool, until_end: bool) -> Iterator[ConsumerRecord]:
+    topic = Topics(settings.topic_prefix).emotion_events
+    if not until_end:
+        for batch in follow(settings, [topic], from_start=from_start):
+            yield from batch
+    elif from_start:  # from now to the end that there is now lies nothing
+        yield from stored(settings, topic)
 
 
 def _json_line(event: Event) -> None:

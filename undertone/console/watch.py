@@ -12,7 +12,7 @@ from rich.live import Live
 from schemas.audio import AudioChunk, RecordPlace, Role
 from schemas.dead_letters import Rejected
 from schemas.topics import Topics
-from undertone.console.events import event_of, records
+from undertone.console.events import event_of, follow
 from undertone.console.live import draw
 from undertone.console.processes import Child
 from undertone.console.rows import clock, heading, row
@@ -62,7 +62,7 @@ class Watch:
         if screen is None:
             self._console.print(heading(), soft_wrap=True)
         with screen or nullcontext():
-            for batch in records(self._settings, topics, from_start=True):
+            for batch in follow(self._settings, topics, from_start=True):
                 now = time.monotonic()
                 while waiting and waiting[0].at_s <= now - began:
                     self._producers.append(waiting.pop(0).start())

@@ -1,28 +1,79 @@
-"""Reading a topic from its start to where it ends now."""
+"""Reading topics to the end that they have now: the one place that knows where that is."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
 
 from kafka import KafkaConsumer, TopicPartition
 from kafka.consumer.fetcher import ConsumerRecord
 
 from schemas.errors import UserError
+from undertone.messaging.clients import reader
+from undertone.messaging.settings import KafkaSettings
 
-_POLL_MS = 500
+# A topic often ends in a transaction's marker, which no poll returns: a poll then waits for nothing.
+_POLL_MS = 100
 
 
-def read_to_end(reader: KafkaConsumer, topic: str) -> Iterator[ConsumerRecord]:
-    """Every record that `topic` has now, by partition and offset within each poll.
+class UnfinishedRead(Exception):
+    """The reading was told to stop before it came to the end: what it gave is not all there is."""
+
+
+def partitions_of(consumer: KafkaConsumer, *topics: str) -> list[TopicPartition]:
+    """Every partition of `topics`.
 
     Raises:
         UserError: there is no such topic.
     """
-    numbers = reader.partitions_for_topic(topic)
-    if not numbers:
-        raise UserError(f"no topic {topic}: run `undertone topics`")
-    partitions = [TopicPartition(topic, number) for number in sorted(numbers)]
-    reader.assign(partitions)
-    reader.seek_to_beginning()
-    ends = reader.end_offsets(partitions)
-    while any((reader.position(partition) or 0) < end for partition, end in ends.items()):
-        for records in reader.poll(timeout_ms=_POLL_MS).values():
-            yield from records
+    partitions = []
+    for topic in topics:
+        numbers = consumer.partitions_for_topic(topic)
+        if not numbers:
+            raise UserError(f"no topic {topic}: run `undertone topics`")
+        partitions += [TopicPartition(topic, number) for number in sorted(numbers)]
+    return partitions
+
+
+def end_offsets(settings: KafkaSettings, partitions: Sequence[TopicPartition]) -> dict[TopicPartition, int]:
+    """Where partitions end now, for a reader that wants all that is committed by now.
+
+    It is the end that a read_uncommitted reader is told. A transaction can be committed before its marker has reached
+    a partition: until then its records lie beyond the end that a read_committed reader is told, and would be missed.
+    """
+    with closing(reader(settings, isolation_level="read_uncommitted")) as consumer:
+        return dict(consumer.end_offsets(list(partitions)))
+
+
+def read_to_end(
+    settings: KafkaSettings,
+    consumer: KafkaConsumer,
+    partitions: Iterable[TopicPartition],
+    stopping: Callable[[], bool] = lambda: False,
+) -> Iterator[ConsumerRecord]:
+    """What a `reader` finds in `partitions` from their start to their `end_offsets`; see `read_until`."""
+    wanted = list(partitions)
+    consumer.assign(wanted)
+    consumer.seek_to_beginning()
+    yield from read_until(consumer, end_offsets(settings, wanted), stopping)
+
+
+def read_until(
+    consumer: KafkaConsumer, ends: Mapping[TopicPartition, int], stopping: Callable[[], bool] = lambda: False
+) -> Iterator[ConsumerRecord]:
+    """What lies between an assigned consumer's positions and `ends`, where it is left to read on.
+
+    An undecided transaction in between is waited for: as long as it may last.
+
+    Raises:
+        UnfinishedRead: `stopping()` became true before the ends were reached.
+    """
+    while not _reached(consumer, ends):
+        if stopping():
+            raise UnfinishedRead
+        for partition, records in consumer.poll(timeout_ms=_POLL_MS).items():
+            yield from (record for record in records if record.offset < ends[partition])
+    for partition, end in ends.items():
+        consumer.seek(partition, end)
+
+
+def _reached(consumer: KafkaConsumer, ends: Mapping[TopicPartition, int]) -> bool:
+    return all((consumer.position(partition, timeout_ms=_POLL_MS) or 0) >= end for partition, end in ends.items())

@@ -13,12 +13,13 @@ from schemas.audio import AudioChunk, RecordPlace
 from schemas.events import EventEnvelope
 from tests.support.streams import cut
 from tests.support.voices import RATE, utterance
+from trainer.data import labels
 from trainer.data.corpora import load
 from trainer.data.labels import collect
 from undertone.inference.engine import Engine
 from undertone.inference.model import Model
 from undertone.messaging.clients import idempotent_producer, reader
-from undertone.messaging.reading import read_to_end
+from undertone.messaging.reading import partitions_of, read_to_end
 
 
 @pytest.fixture
@@ -125,10 +126,29 @@ def test_what_cannot_be_used_is_counted_and_is_a_dead_letter_once(kafka_settings
     }
     collect(kafka_settings, tmp_path)
     with closing(reader(kafka_settings)) as client:
-        letters = list(read_to_end(client, topics.dead_letters.name))
+        letters = list(read_to_end(kafka_settings, client, partitions_of(client, topics.dead_letters.name)))
     reasons = sorted(dict(letter.headers)["undertone_reason"] for letter in letters)
     assert reasons == [*[b"invalid_label"] * 4, b"unknown_event"]
     assert {dict(letter.headers)["undertone_service"] for letter in letters} == {b"trainer"}
+
+
+def test_a_bad_label_that_comes_meanwhile_is_reported_by_the_next_run(
+    kafka_settings, topics, segment, send, tmp_path, monkeypatch
+):
+    find = labels._events
+
+    def find_late(*arguments):
+        send(topics.emotion_labels.name, [("c1/customer", b"not json")])
+        return find(*arguments)
+
+    monkeypatch.setattr(labels, "_events", find_late)
+    send(topics.emotion_labels.name, [label("cross", event_id=segment.id)])
+    assert not collect(kafka_settings, tmp_path).left_out
+    monkeypatch.undo()
+    collect(kafka_settings, tmp_path)
+    with closing(reader(kafka_settings)) as client:
+        letters = list(read_to_end(kafka_settings, client, partitions_of(client, topics.dead_letters.name)))
+    assert len(letters) == 1
 
 
 def test_of_one_person_the_newest_label_counts(kafka_settings, topics, segment, send, tmp_path):
