@@ -26,9 +26,10 @@ lint: ## ruff and mypy
 	@.venv/bin/ruff format --check .
 	@.venv/bin/mypy
 
-docs: ## Generate docs/reference/schemas, docs/reference/asyncapi.json and docs/research/model-card.md
+docs: ## Generate the contract, the command line (docs/reference) and the model card (docs/research)
 	@scripts/setup.sh dev
 	@.venv/bin/python -m schemas.documents
+	@.venv/bin/python -m undertone.cli.reference > docs/reference/command-line.md
 	@.venv/bin/undertone models show --format markdown > docs/research/model-card.md
 
 COMPILE = .venv/bin/uv pip compile --quiet --python-version 3.11 --generate-hashes --no-header
