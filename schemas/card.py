@@ -12,6 +12,7 @@ BLOCK_MS = 250
 STEPS_PER_BLOCK = 5
 MAX_STATE_SIZE = 1024
 MAX_FLATBUFFER_BYTES = 4 * 1024 * 1024
+MAX_FILTER_BANK_BYTES = 128 * 129 * 4
 
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 
@@ -86,6 +87,16 @@ class NetworkSpec(_Part):
         return self
 
 
+class FilterBankSpec(_Part):
+    """The front end's mel filters as numbers, so that a worker need not compute them: float32, little-endian.
+
+    `n_mels` rows of 129 bins, 0 to 4000 Hz, each filter's peak 1 and without pre-emphasis.
+    """
+
+    sha256: Sha256
+    size: int = Field(gt=0, le=MAX_FILTER_BANK_BYTES)
+
+
 class CalibrationSpec(_Part):
     """Temperature of the softmax, found on held-out speakers, and where a label becomes `uncertain`."""
 
@@ -117,6 +128,7 @@ class ModelCard(_Part):
     gate: GateSpec = GateSpec()
     segments: SegmentSpec = SegmentSpec()
     network: NetworkSpec
+    filter_bank: FilterBankSpec | None = None
     calibration: CalibrationSpec = CalibrationSpec()
     training_data: tuple[TrainingData, ...] = ()
     metrics: dict[str, float] = {}

@@ -12,3 +12,14 @@ def one_line(text: object, limit: int = 200) -> str:
     """`text` as part of such a line: parts of it are a stranger's, who may send line breaks and terminal codes."""
     line = " ".join(str(text).split())[:limit]
     return "".join(character if character.isprintable() else "?" for character in line)
+
+
+# Extras of the package, and the make target that installs each into a clone's .venv.
+_TARGETS = {"analysis": "install", "trainer": "install-trainer"}
+
+
+class MissingExtra(UserError):
+    """Packages that are installed only when asked for: the line names the make target, and the extra for pip."""
+
+    def __init__(self, what: str, extra: str) -> None:
+        super().__init__(f"{what}: run `make {_TARGETS[extra]}` (without make: pip install '.[{extra}]' in the clone)")

@@ -58,12 +58,52 @@ def test_imports_point_down(folder: str) -> None:
     assert not upward
 
 
-@pytest.mark.parametrize(
-    "service", ["undertone.cli.worker", "worker.service", "producer.service", "undertone.analysis.analyze"]
+# What only the extras install: 700 MB for pages and figures, and 1.7 GB for training.
+OF_EXTRAS = (
+    "librosa",
+    "numba",
+    "llvmlite",
+    "sklearn",
+    "plotly",
+    "jinja2",
+    "matplotlib",
+    "optuna",
+    "tensorflow",
+    "keras",
 )
-def test_services_load_no_tensorflow(service: str) -> None:
-    code = f"import sys, {service}; sys.exit(any(name in sys.modules for name in ('tensorflow', 'keras', 'sklearn')))"
-    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
+
+
+def run(code: str) -> str:
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.mark.parametrize(
+    "service",
+    [
+        "undertone.cli.worker",
+        "worker.service",
+        "producer.service",
+        "undertone.analysis.analyze",
+        "undertone.console.demo",
+        "undertone.console.tail",
+    ],
+)
+def test_services_load_nothing_of_the_extras(service: str) -> None:
+    assert run(f"import sys, {service}; print([name for name in {OF_EXTRAS} if name in sys.modules])") == "[]\n"
+
+
+def test_the_producer_loads_no_scipy() -> None:
+    assert run("import sys, producer.service; print('scipy' in sys.modules)") == "False\n"
+
+
+def test_the_engine_hears_a_call_where_no_extra_is_installed() -> None:
+    arguments = ["analyze", "samples/call.flac", "--format", "jsonl"]
+    hear = f"from undertone.cli.main import main; sys.argv[1:] = {arguments}; main()"
+    events = run(f"import sys; sys.modules.update(dict.fromkeys({OF_EXTRAS})); {hear}")
+    assert len(events.splitlines()) > 10
+    assert events == run(f"import sys; {hear}")
 
 
 def test_the_producer_loads_no_model() -> None:

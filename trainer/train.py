@@ -142,7 +142,7 @@ class _Course:
             [self.dataset.utterances[k].path for k in split.test],
             clips.targets.argmax(axis=1),
             clips.allowed,
-            Model(bundle.card, Runtime(bundle)),
+            Model.of(bundle),
             [self.dataset.utterances[k].path for k in split.train],
             self.options.seed,
             say,

@@ -12,7 +12,7 @@ from tests.support.paths import ROOT
 from undertone.analysis.card_page import card_page
 from undertone.analysis.inspection import check_bundle
 from undertone.cli.main import app
-from undertone.inference.bundle import DEFAULT_BUNDLE, Bundle, bundle_bytes, read_bundle
+from undertone.inference.bundle import DEFAULT_BUNDLE, FILTERS, Bundle, bundle_bytes, read_bundle
 
 PAGE = ROOT / "docs" / "research" / "model-card.md"
 
@@ -35,7 +35,8 @@ def test_show_prints_the_card():
 
 def rewritten(bundle: Bundle, changes: dict[str, bytes | None]) -> bytes:
     """The bundle's zip with some of its files exchanged or (None) left out."""
-    parts = {"card.json": bundle.card.model_dump_json().encode(), "model.tflite": bundle.flatbuffer} | changes
+    card = bundle.card.model_dump_json().encode()
+    parts = {"card.json": card, "model.tflite": bundle.flatbuffer, FILTERS: bundle.filters} | changes
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, data in parts.items():
@@ -75,7 +76,7 @@ def test_a_network_that_remembers_silence_fails(tmp_path, monkeypatch):
     """The engine skips silent blocks, so a network whose state moves in them would hear otherwise in a batch."""
     bundle = read_bundle(DEFAULT_BUNDLE)
     path = tmp_path / "model.zip"
-    path.write_bytes(bundle_bytes(bundle.card, bundle.flatbuffer))
+    path.write_bytes(bundle_bytes(bundle))
     run = check_bundle.__globals__["Runtime"].run
 
     def moves(self, features, speech, state):

@@ -3,14 +3,27 @@
 import hashlib
 import io
 import json
+import sys
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from schemas.errors import UserError
-from undertone.inference.bundle import DEFAULT_BUNDLE, MAX_BUNDLE_BYTES, Bundle, bundle_bytes, read_bundle
+from undertone.acoustics.spectrum import mel_bands
+from undertone.inference.bundle import (
+    DEFAULT_BUNDLE,
+    FILTERS,
+    MAX_BUNDLE_BYTES,
+    Bundle,
+    bundle_bytes,
+    filter_bank,
+    read_bundle,
+    with_filter_bank,
+)
+from undertone.inference.model import Model
 from undertone.inference.runtime import Runtime
 
 
@@ -19,19 +32,21 @@ def bundle() -> Bundle:
     return read_bundle(DEFAULT_BUNDLE)
 
 
-def zipped(**parts: bytes) -> bytes:
+def zipped(*, filters: bytes | None = None, **parts: bytes) -> bytes:
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, data in parts.items():
             archive.writestr(name.replace("_", "."), data)
+        if filters is not None:
+            archive.writestr(FILTERS, filters)
     return buffer.getvalue()
 
 
 def test_a_bundle_comes_back_as_it_was(bundle: Bundle) -> None:
-    data = bundle_bytes(bundle.card, bundle.flatbuffer)
+    data = bundle_bytes(bundle)
     again = read_bundle(data)
-    assert (again.card, again.flatbuffer) == (bundle.card, bundle.flatbuffer)
-    assert bundle_bytes(again.card, again.flatbuffer) == data
+    assert (again.card, again.flatbuffer, again.filters) == (bundle.card, bundle.flatbuffer, bundle.filters)
+    assert bundle_bytes(again) == data == DEFAULT_BUNDLE.read_bytes()
 
 
 def test_the_shipped_card_is_complete(bundle: Bundle) -> None:
@@ -69,7 +84,57 @@ def test_a_wrong_checksum_is_refused(bundle: Bundle) -> None:
     with pytest.raises(UserError, match="does not match the card's sha256"):
         read_bundle(data)
     with pytest.raises(ValueError, match="another flatbuffer"):
-        bundle_bytes(bundle.card, flipped)
+        bundle_bytes(replace(bundle, flatbuffer=flipped))
+
+
+def test_the_shipped_filters_are_librosas(bundle: Bundle) -> None:
+    spec, filters = bundle.card.front_end, filter_bank(bundle)
+    assert filters is not None
+    assert np.array_equal(filters, mel_bands(spec.n_mels, spec.fmin_hz, spec.fmax_hz))
+    assert with_filter_bank(bundle) == bundle
+
+
+def test_a_bundle_of_before_filters_is_heard_the_same(bundle: Bundle) -> None:
+    fields = json.loads(bundle.card.model_dump_json(exclude={"filter_bank"}))
+    older = read_bundle(zipped(card_json=json.dumps(fields).encode(), model_tflite=bundle.flatbuffer))
+    assert filter_bank(older) is None
+    windows = np.random.default_rng(0).integers(-9000, 9000, (3, 27 * 100 + 156), np.int16)
+    ours, theirs = (Model.of(one).front_end.compute(windows, 8000) for one in (bundle, older))
+    assert np.array_equal(ours, theirs)
+
+
+def test_without_librosa_such_a_bundle_is_one_line(bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "librosa", None)
+    mel_bands.cache_clear()
+    with pytest.raises(UserError, match="made by librosa: run `make install`"):
+        Model(bundle.card, Runtime(bundle))
+    Model.of(bundle)
+
+
+def with_filters(bundle: Bundle, filters: bytes) -> bytes:
+    fields = json.loads(bundle.card.model_dump_json())
+    fields["filter_bank"] = {"sha256": hashlib.sha256(filters).hexdigest(), "size": len(filters)}
+    return zipped(card_json=json.dumps(fields).encode(), model_tflite=bundle.flatbuffer, filters=filters)
+
+
+def test_filters_that_are_none_are_refused(bundle: Bundle) -> None:
+    shipped = bundle.filters or b""
+    card = bundle.card.model_dump_json().encode()
+    with pytest.raises(UserError, match=f"no {FILTERS} in it"):
+        read_bundle(zipped(card_json=card, model_tflite=bundle.flatbuffer))
+    with pytest.raises(UserError, match=f"{FILTERS} does not match the card's sha256"):
+        read_bundle(zipped(card_json=card, model_tflite=bundle.flatbuffer, filters=shipped[::-1]))
+    with pytest.raises(UserError, match=f"{FILTERS} is larger than"):
+        read_bundle(zipped(card_json=card, model_tflite=bundle.flatbuffer, filters=bytes(200_000)))
+    with pytest.raises(UserError, match="does not hold 64 filters of 129 numbers"):
+        read_bundle(with_filters(bundle, shipped[4:]))
+    for number in (np.nan, np.inf, -0.5, 1.5):
+        with pytest.raises(UserError, match="not between 0 and 1"):
+            read_bundle(with_filters(bundle, shipped[4:] + np.float32(number).tobytes()))
+    with pytest.raises(ValueError, match="another filter bank"):
+        bundle_bytes(replace(bundle, filters=shipped[::-1]))
+    with pytest.raises(ValueError, match="another filter bank"):
+        bundle_bytes(replace(bundle, filters=None))
 
 
 def test_a_missing_file_is_one_line(tmp_path: Path) -> None:
@@ -82,7 +147,7 @@ def test_a_missing_file_is_one_line(tmp_path: Path) -> None:
 def with_card(bundle: Bundle, flatbuffer: bytes, **changes: object) -> Bundle:
     fields = json.loads(bundle.card.model_dump_json())
     fields["network"] |= {"sha256": hashlib.sha256(flatbuffer).hexdigest(), "size": len(flatbuffer), **changes}
-    return read_bundle(zipped(card_json=json.dumps(fields).encode(), model_tflite=flatbuffer))
+    return read_bundle(zipped(card_json=json.dumps(fields).encode(), model_tflite=flatbuffer, filters=bundle.filters))
 
 
 def test_flatbuffers_that_are_none_are_refused(bundle: Bundle) -> None:

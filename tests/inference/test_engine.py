@@ -141,7 +141,7 @@ def test_agents_are_not_analysed_unless_asked(model: Model) -> None:
 
 
 def test_a_new_model_waits_for_the_next_segment(model: Model) -> None:
-    newer = Model(model.card.model_copy(update={"version": "newer"}), model.runtime)
+    newer = model.with_card(model.card.model_copy(update={"version": "newer"}))
     chunks = cut(*customer(), 2000)
     engine = Engine(model)
     events = hear(engine, chunks[:20], batch=1)  # 5 s: in the middle of the first utterance
@@ -155,7 +155,7 @@ def test_a_new_model_waits_for_the_next_segment(model: Model) -> None:
 
 
 def test_a_segment_goes_on_with_its_old_model_after_a_restore(model: Model, expected: list[str]) -> None:
-    newer = Model(model.card.model_copy(update={"version": "newer"}), model.runtime)
+    newer = model.with_card(model.card.model_copy(update={"version": "newer"}))
     chunks = cut(*customer(), 2000)
     engine = Engine(model)
     events = hear(engine, chunks[:20])

@@ -4,6 +4,7 @@ import threading
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from urllib.error import HTTPError
@@ -67,7 +68,7 @@ def publish_model(installation: Installation, version: str, value: bytes) -> Non
 
 def bundle_of(version: str) -> bytes:
     bundle = read_bundle(DEFAULT_BUNDLE)
-    return bundle_bytes(bundle.card.model_copy(update={"version": version}), bundle.flatbuffer)
+    return bundle_bytes(replace(bundle, card=bundle.card.model_copy(update={"version": version})))
 
 
 def test_a_published_model_is_taken_up_between_utterances(installation: Installation) -> None:

@@ -150,7 +150,7 @@ def write(
         int8=int8,
     )
     bundle = with_metrics(bundle, found | {"us_per_s": us_per_second(bundle)})
-    out.write_bytes(bundle_bytes(bundle.card, bundle.flatbuffer))
+    out.write_bytes(bundle_bytes(bundle))
     save_weights(out, network_weights(model), model.undertone_spec, bundle.card.version)
 
 

@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import keras
@@ -20,7 +21,7 @@ from schemas.errors import UserError
 from trainer.data.clips import Clips, step_mask, window
 from trainer.packaging.export import BATCH_SIZES, to_tflite
 from trainer.training.network import STEPS_PER_BLOCK, build_block_model
-from undertone.inference.bundle import Bundle
+from undertone.inference.bundle import Bundle, with_filter_bank
 from undertone.inference.runtime import Runtime
 
 PARITY = 1e-4
@@ -83,7 +84,7 @@ def pack(
         intended_use=INTENDED_USE,
         limitations=LIMITATIONS,
     )
-    bundle = Bundle(card, flatbuffer, "the new bundle")
+    bundle = with_filter_bank(Bundle(card, flatbuffer, origin="the new bundle"))
     worst, limit = parity(model, Runtime(bundle), probes), INT8_PARITY if int8 else PARITY
     if not worst <= limit:  # NaN fails too
         raise UserError(f"export: TFLite and Keras differ by {worst:.2g} on real clips, over {limit:g}; not saved")
@@ -94,7 +95,7 @@ def with_metrics(bundle: Bundle, metrics: dict[str, float]) -> Bundle:
     """The bundle with figures added to its card, six digits of each."""
     rounded = {name: round(value, 6 if value > 1e-3 else 9) for name, value in metrics.items()}
     card = bundle.card.model_copy(update={"metrics": bundle.card.metrics | rounded})
-    return Bundle(card, bundle.flatbuffer, bundle.origin)
+    return replace(bundle, card=card)
 
 
 def parity(model: keras.Model, runtime: Runtime, clips: Clips) -> float:

@@ -63,11 +63,11 @@ def send(outcome: Outcome, settings: KafkaSettings) -> int:
     Raises:
         UserError: Kafka did not take it.
     """
-    card, flatbuffer = outcome.final.bundle.card, outcome.final.bundle.flatbuffer
+    bundle = outcome.final.bundle
     topic = Topics(settings.topic_prefix).models.name
     with closing(idempotent_producer(settings)) as producer:
         try:
-            sent = producer.send(topic, key=card.version.encode(), value=bundle_bytes(card, flatbuffer))
+            sent = producer.send(topic, key=bundle.card.version.encode(), value=bundle_bytes(bundle))
             return int(sent.get(timeout=_SEND_TIMEOUT_S).offset)
         except KafkaError as error:
             raise UserError(f"{topic}: Kafka did not take the bundle ({error}); see `undertone topics`") from None

@@ -34,10 +34,11 @@ def write(outcome: Outcome, folder: Path) -> dict[str, Any]:
         UserError: the folder cannot be written.
     """
     figures = _figures(outcome)
-    card, flatbuffer = outcome.final.bundle.card, outcome.final.bundle.flatbuffer
+    bundle = outcome.final.bundle
+    card = bundle.card
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / BUNDLE).write_bytes(bundle_bytes(card, flatbuffer))
+        (folder / BUNDLE).write_bytes(bundle_bytes(bundle))
         model = outcome.final.model
         save_weights(folder / BUNDLE, network_weights(model), model.undertone_spec, card.version)
         (folder / METRICS).write_text(json.dumps(figures, indent=2) + "\n")

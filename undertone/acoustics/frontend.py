@@ -20,10 +20,13 @@ class FrontEnd:
     else is in the batch, and offline features (`frames_of`) go through the same windows as a live stream's.
     """
 
-    def __init__(self, spec: FrontEndSpec) -> None:
+    def __init__(self, spec: FrontEndSpec, filter_bank: NDArray[np.float32] | None = None) -> None:
+        """`filter_bank` is the bundle's, float32 [n_mels, 129]; without one librosa makes it."""
         self.spec = spec
         self.frames = spec.context_frames + spec.frames_per_block
-        bands: NDArray[np.floating] = mel_bands(spec.n_mels, spec.fmin_hz, spec.fmax_hz)
+        if filter_bank is None:
+            filter_bank = mel_bands(spec.n_mels, spec.fmin_hz, spec.fmax_hz)
+        bands: NDArray[np.floating] = filter_bank
         if spec.pre_emphasis is not None:
             bands = bands * cleaning.pre_emphasis(spec.pre_emphasis)
         self._bands = np.ascontiguousarray(bands.T, np.float32)

@@ -2,11 +2,11 @@
 
 from functools import cache
 
-import librosa
 import numpy as np
 import scipy.fft
 from numpy.typing import NDArray
 
+from schemas.errors import MissingExtra
 from undertone.acoustics.frames import fft_samples
 
 BAND_HZ = 4000
@@ -33,7 +33,15 @@ def power_spectrum(windowed: NDArray[np.float32], bins: int = BINS) -> NDArray[n
 
 @cache
 def mel_bands(n_mels: int, fmin_hz: float, fmax_hz: float) -> NDArray[np.float32]:
-    """librosa's mel filters (Slaney's scale, peak 1) over the lowest 129 bins: float32 [n_mels, 129]."""
+    """librosa's mel filters (Slaney's scale, peak 1) over the lowest 129 bins: float32 [n_mels, 129].
+
+    Raises:
+        MissingExtra: librosa is not installed. A worker does without: its bundle carries the filters.
+    """
+    try:
+        import librosa  # noqa: PLC0415  with numba, LLVM and scikit-learn, 270 MB that only the analysis installs
+    except ImportError:
+        raise MissingExtra("mel filters that no bundle carries are made by librosa", "analysis") from None
     return librosa.filters.mel(
         sr=2 * BAND_HZ, n_fft=2 * (BINS - 1), n_mels=n_mels, fmin=fmin_hz, fmax=fmax_hz, htk=False, norm=None
     )

@@ -16,7 +16,7 @@ from schemas.card import STEPS_PER_BLOCK, ModelCard
 from schemas.errors import UserError
 from schemas.events import Summary
 from undertone.acoustics.frames import block_samples
-from undertone.inference.bundle import Bundle, read_bundle
+from undertone.inference.bundle import Bundle, filter_bank, read_bundle
 from undertone.inference.engine import Engine
 from undertone.inference.model import Model
 from undertone.inference.runtime import Runtime
@@ -40,6 +40,7 @@ def card_table(card: ModelCard) -> RenderableType:
         ("network", f"{network.parameters:,} parameters, {network.arithmetic}, {network.size / 1024:.0f} KB"),
         ("state", f"{4 * network.state_size} bytes a stream; batches of {', '.join(map(str, network.batch_sizes))}"),
         ("front end", f"{front.n_mels} log-mel bands, {front.fmin_hz:g} to {front.fmax_hz:g} Hz"),
+        ("filter bank", "in the bundle" if card.filter_bank else "made by librosa"),
         ("gate", f"{gate.floor_margin_db:g} dB above the noise floor and over {gate.min_dbfs:g} dBFS"),
         ("temperature", f"{card.calibration.temperature:g}"),
         ("sha256", network.sha256),
@@ -73,7 +74,7 @@ def check_bundle(path: Path) -> Iterator[str]:
     yield f"ops and signatures, batches of {', '.join(map(str, bundle.card.network.batch_sizes))}"
     _check_batches(bundle, runtime)
     yield "the same prediction in every batch, and silence leaves the state as it is"
-    summary = _check_stream(Model(bundle.card, runtime))
+    summary = _check_stream(Model(bundle.card, runtime, filter_bank(bundle)))
     yield f"a stream of synthetic voice, heard as {summary.label}"
 
 

@@ -94,7 +94,7 @@ def _chunks(path: Path, call_id: str, band: Band) -> Iterator[AudioChunk]:
 def _with_updates_each_block(model: Model) -> Model:
     # Updates cost nothing but their JSON, and finer ones tell better what was said after one second.
     spec = model.card.segments.model_copy(update={"update_ms": 250})
-    return Model(model.card.model_copy(update={"segments": spec}), model.runtime)
+    return model.with_card(model.card.model_copy(update={"segments": spec}))
 
 
 @dataclass

@@ -1,4 +1,4 @@
-"""The model bundle: one zip with `card.json` and `model.tflite`, read as a hostile file.
+"""The model bundle: one zip with `card.json`, `model.tflite` and `filter_bank.f32`, read as a hostile file.
 
 Nothing in it is executed and nothing is unpacked to disk; sizes are bounded before anything is read.
 """
@@ -6,26 +6,32 @@ Nothing in it is executed and nothing is unpacked to disk; sizes are bounded bef
 import hashlib
 import io
 import zipfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
 from pydantic import ValidationError
 
-from schemas.card import MAX_FLATBUFFER_BYTES, ModelCard
+from schemas.card import MAX_FILTER_BANK_BYTES, MAX_FLATBUFFER_BYTES, FilterBankSpec, ModelCard, NetworkSpec
 from schemas.errors import UserError, one_line
+from undertone.acoustics.spectrum import BINS, mel_bands
 
 DEFAULT_BUNDLE = Path(__file__).parent / "bundles" / "default.zip"
 MAX_CARD_BYTES = 256 * 1024
-MAX_BUNDLE_BYTES = MAX_CARD_BYTES + MAX_FLATBUFFER_BYTES
-_LIMITS = {"card.json": MAX_CARD_BYTES, "model.tflite": MAX_FLATBUFFER_BYTES}
+MAX_BUNDLE_BYTES = MAX_CARD_BYTES + MAX_FLATBUFFER_BYTES + MAX_FILTER_BANK_BYTES
+CARD, NETWORK, FILTERS = "card.json", "model.tflite", "filter_bank.f32"
+_LIMITS = {CARD: MAX_CARD_BYTES, NETWORK: MAX_FLATBUFFER_BYTES, FILTERS: MAX_FILTER_BANK_BYTES}
+_FLOAT32 = np.dtype("<f4")
 
 
 @dataclass(frozen=True, slots=True)
 class Bundle:
-    """A card and the flatbuffer that its checksum names. `origin` is for messages only."""
+    """A card and the files that its checksums name. `origin` is for messages only."""
 
     card: ModelCard
     flatbuffer: bytes
+    filters: bytes | None = None  # None: made before bundles carried them; librosa makes them again
     origin: str = "bundle"
 
 
@@ -33,31 +39,41 @@ def read_bundle(source: Path | bytes) -> Bundle:
     """Read and check a bundle from a file or from the value of a `models` record.
 
     Raises:
-        UserError: not a zip, a part missing or too large, a card that does not validate, a wrong checksum.
+        UserError: not a zip, a part missing or too large, a card that does not validate, a wrong checksum, filters
+            that are none.
     """
     origin = str(source) if isinstance(source, Path) else "model bundle"
     parts = _parts(source, origin)
     try:
-        card = ModelCard.model_validate_json(parts["card.json"])
+        card = ModelCard.model_validate_json(parts[CARD])
     except ValidationError as error:
         first = error.errors()[0]
         field = ".".join(str(part) for part in first["loc"])
-        raise UserError(f"{origin}: card.json: {one_line(field)}: {one_line(first['msg'])}") from None
-    flatbuffer = parts["model.tflite"]
-    if hashlib.sha256(flatbuffer).hexdigest() != card.network.sha256:
-        raise UserError(f"{origin}: model.tflite does not match the card's sha256; the bundle is damaged, get it anew")
-    return Bundle(card, flatbuffer, origin)
+        raise UserError(f"{origin}: {CARD}: {one_line(field)}: {one_line(first['msg'])}") from None
+    for name, spec in _named(card).items():
+        if name not in parts:
+            raise UserError(f"{origin}: not a model bundle (no {name} in it)")
+        if hashlib.sha256(parts[name]).hexdigest() != spec.sha256:
+            raise UserError(f"{origin}: {name} does not match the card's sha256; the bundle is damaged, get it anew")
+    bundle = Bundle(card, parts[NETWORK], parts[FILTERS] if card.filter_bank else None, origin)
+    filter_bank(bundle)
+    return bundle
 
 
-def bundle_bytes(card: ModelCard, flatbuffer: bytes) -> bytes:
+def bundle_bytes(bundle: Bundle) -> bytes:
     """The bundle as bytes, the same for the same parts.
 
     Raises:
-        ValueError: the card's checksum or size is not that of `flatbuffer`.
+        ValueError: a file's checksum or size is not that of the card.
     """
-    if (hashlib.sha256(flatbuffer).hexdigest(), len(flatbuffer)) != (card.network.sha256, card.network.size):
-        raise ValueError("the card names another flatbuffer")
-    parts = {"card.json": card.model_dump_json(indent=2).encode(), "model.tflite": flatbuffer}
+    parts = {CARD: bundle.card.model_dump_json(indent=2).encode(), NETWORK: bundle.flatbuffer}
+    if bundle.filters is not None:
+        parts[FILTERS] = bundle.filters
+    specs = _named(bundle.card)
+    for name in parts.keys() - {CARD} | specs.keys():
+        data, spec = parts.get(name, b""), specs.get(name)
+        if spec is None or (hashlib.sha256(data).hexdigest(), len(data)) != (spec.sha256, spec.size):
+            raise ValueError(f"the card names another {'flatbuffer' if name == NETWORK else 'filter bank'}")
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:
         for name, data in parts.items():
@@ -68,13 +84,44 @@ def bundle_bytes(card: ModelCard, flatbuffer: bytes) -> bytes:
     return buffer.getvalue()
 
 
+def filter_bank(bundle: Bundle) -> NDArray[np.float32] | None:
+    """The mel filters that the bundle carries, float32 [n_mels, 129], or None.
+
+    Raises:
+        UserError: they are not n_mels filters of 129 numbers between 0 and 1.
+    """
+    if bundle.filters is None:
+        return None
+    n_mels = bundle.card.front_end.n_mels
+    if len(bundle.filters) != n_mels * BINS * _FLOAT32.itemsize:
+        raise UserError(f"{bundle.origin}: {FILTERS} does not hold {n_mels} filters of {BINS} numbers")
+    filters = np.frombuffer(bundle.filters, _FLOAT32).reshape(n_mels, BINS)
+    if not ((filters >= 0) & (filters <= 1)).all():  # NaN fails too
+        raise UserError(f"{bundle.origin}: {FILTERS} holds numbers that are not between 0 and 1")
+    return filters.astype(np.float32)
+
+
+def with_filter_bank(bundle: Bundle) -> Bundle:
+    """The bundle with the filters of its card's front end, as librosa makes them."""
+    spec = bundle.card.front_end
+    filters = mel_bands(spec.n_mels, spec.fmin_hz, spec.fmax_hz).astype(_FLOAT32).tobytes()
+    named = FilterBankSpec(sha256=hashlib.sha256(filters).hexdigest(), size=len(filters))
+    return replace(bundle, card=bundle.card.model_copy(update={"filter_bank": named}), filters=filters)
+
+
+def _named(card: ModelCard) -> dict[str, NetworkSpec | FilterBankSpec]:
+    """The files that a card has checksums of."""
+    return {NETWORK: card.network} | ({FILTERS: card.filter_bank} if card.filter_bank else {})
+
+
 def _parts(source: Path | bytes, origin: str) -> dict[str, bytes]:
     size = len(source) if isinstance(source, bytes) else _file_size(source)
     if size > MAX_BUNDLE_BYTES:
         raise UserError(f"{origin}: {size} bytes, more than the {MAX_BUNDLE_BYTES} that a bundle may have")
     try:
         with zipfile.ZipFile(io.BytesIO(source) if isinstance(source, bytes) else source) as archive:
-            return {name: _part(archive, name, origin) for name in _LIMITS}
+            optional = {FILTERS} - set(archive.namelist())
+            return {name: _part(archive, name, origin) for name in _LIMITS if name not in optional}
     except UserError:
         raise
     except Exception as error:
