@@ -100,7 +100,7 @@ def asyncapi(partitions: int = 8) -> dict[str, Any]:
 def _channel(topic: Topic, message: str, partitions: int) -> dict[str, Any]:
     config: dict[str, Any] = dict(topic.kafka_config)
     config["cleanup.policy"] = [config["cleanup.policy"]]
-    for name in ("retention.ms", "max.message.bytes"):
+    for name in ("retention.ms", "retention.bytes", "max.message.bytes"):
         if name in config:
             config[name] = int(config[name])
     return {

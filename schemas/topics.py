@@ -3,6 +3,9 @@
 from dataclasses import dataclass, field
 
 HOUR_MS = 3_600_000
+# Kafka deletes whole segments, once their newest record is too old. By default one is filled for up to 7 days: sound
+# that is to be gone after 24 h would lie there for eight.
+_SOUND = {"segment.ms": str(HOUR_MS)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,6 +17,7 @@ class Topic:
     partitions: int | None = None
     cleanup_policy: str = "delete"
     retention_ms: int = -1
+    retention_bytes: int = -1  # of each partition; -1 sets no bound of ours
     max_message_bytes: int = 1_048_588
     config: dict[str, str] = field(default_factory=dict)
 
@@ -23,6 +27,8 @@ class Topic:
         common = {"cleanup.policy": self.cleanup_policy, "max.message.bytes": str(self.max_message_bytes)}
         if self.cleanup_policy == "delete":
             common["retention.ms"] = str(self.retention_ms)
+            if self.retention_bytes >= 0:
+                common["retention.bytes"] = str(self.retention_bytes)
         return common | self.config
 
 
@@ -42,12 +48,13 @@ class Topics:
             # with a wrong clock must not close the streams of others.
             # Unpacked by the broker: what it counts against the largest message is then what a reader has to hold
             # (16 MB of zeros arrive as 16 KB of gzip), and readers need no codec but their own.
-            config={"message.timestamp.type": "LogAppendTime", "compression.type": "uncompressed"},
+            config=_SOUND | {"message.timestamp.type": "LogAppendTime", "compression.type": "uncompressed"},
         )
         self.emotion_events = Topic(
             f"{prefix}emotion-events",
             "What was heard: update, segment, summary.",
             retention_ms=7 * 24 * HOUR_MS,
+            config={"segment.ms": str(24 * HOUR_MS)},
         )
         self.emotion_labels = Topic(f"{prefix}emotion-labels", "What a person says the emotion was.")
         self.models = Topic(
@@ -73,9 +80,12 @@ class Topics:
             f"{prefix}dead-letters",
             "Messages that could not be used, as they came; headers say why.",
             partitions=1,
-            retention_ms=14 * 24 * HOUR_MS,
+            # They hold audio: kept as long as where it came from, and a producer that goes wrong fills no disk.
+            retention_ms=self.call_audio.retention_ms,
+            retention_bytes=1024**3,
             # A letter carries the largest message that call-audio takes, and its own headers.
             max_message_bytes=2 * 1024 * 1024,
+            config=_SOUND,
         )
 
     @property

@@ -15,6 +15,7 @@ from kafka.structs import MemberState, OffsetAndMetadata
 from schemas.topics import Topics
 from undertone.inference.engine import Engine
 from undertone.messaging.clients import group_consumer, transactional_producer
+from undertone.messaging.dead_letters import LetterPolicy
 from undertone.messaging.settings import KafkaSettings
 from worker.assignment import Assignment
 from worker.changelog import read_states
@@ -59,7 +60,12 @@ class Session:
         self._assignment = Assignment(self._consumer, engine, read, models.find, metrics)
         self._consumer.subscribe([topics.call_audio.name], listener=self._assignment)
         checkpoint = Checkpoint(
-            self._producer, self._consumer.group_metadata, topics, metrics, settings.transaction_timeout_s
+            self._producer,
+            self._consumer.group_metadata,
+            topics,
+            metrics,
+            settings.transaction_timeout_s,
+            LetterPolicy(values=kafka.dead_letter_values, agents=settings.analyze_agent),
         )
         self._loop = Loop(
             self._consumer,

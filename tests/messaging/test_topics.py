@@ -1,9 +1,11 @@
 """Topics on a real broker: created once, never changed, and what differs is said."""
 
+import time
 from collections.abc import Iterator
 
 import pytest
 from kafka import KafkaAdminClient, TopicPartition
+from kafka.admin import ConfigResource, ConfigResourceType
 
 from schemas.errors import UserError
 from schemas.topics import Topics
@@ -37,7 +39,8 @@ def test_creates_what_is_missing_and_nothing_the_second_time(client: KafkaAdminC
 
 def test_says_what_differs_and_changes_nothing(client: KafkaAdminClient, names: Topics) -> None:
     events = names.emotion_events.name
-    client.create_topics({events: {"num_partitions": 2, "replication_factor": 1, "configs": {"retention.ms": "5"}}})
+    configs = names.emotion_events.kafka_config | {"retention.ms": "5"}
+    client.create_topics({events: {"num_partitions": 2, "replication_factor": 1, "configs": configs}})
     client.wait_for_topics([events])
     for _ in range(2):
         state = next(s for s in ensure_topics(client, names, partitions=3) if s.topic.name == events)
@@ -56,6 +59,25 @@ def test_worker_state_follows_the_partitions_of_call_audio(client: KafkaAdminCli
         check_copartitioned(client, names)
     ensure_topics(client, names)
     assert check_copartitioned(client, names) == 5
+
+
+def test_dead_letters_are_kept_as_long_as_the_audio_that_they_hold(client: KafkaAdminClient, names: Topics) -> None:
+    assert names.dead_letters.retention_ms == names.call_audio.retention_ms
+    assert 0 < names.dead_letters.retention_bytes <= 2**30
+    audio, letters = names.call_audio, names.dead_letters
+    hour = {"num_partitions": 2, "replication_factor": 1, "configs": audio.kafka_config | {"retention.ms": "3600000"}}
+    client.create_topics({audio.name: hour})
+    client.wait_for_topics([audio.name])
+    (state,) = (state for state in ensure_topics(client, names) if state.topic.name == letters.name)
+    assert state.created
+    assert state.topic.kafka_config["retention.ms"] == "3600000"
+    longer = {letters.name: {"retention.ms": "7200000"}}
+    client.alter_configs([ConfigResource(ConfigResourceType.TOPIC, letters.name, longer[letters.name])])
+    end = time.monotonic() + 60
+    while not state.differences:
+        assert time.monotonic() < end
+        (state,) = (state for state in ensure_topics(client, names) if state.topic.name == letters.name)
+    assert "retention.ms is 7200000, not 3600000" in state.differences
 
 
 def test_unequal_partitions_are_an_error(client: KafkaAdminClient, names: Topics) -> None:

@@ -96,3 +96,26 @@ def test_a_bad_message_is_one_dead_letter(installation: Installation) -> None:
     assert sorted(told) == sorted([*expected, ("after_end", first.stream.encode(), first.audio)])
     events = installation.events(len(alone(good)))
     assert lines(events) == alone(good)
+
+
+@pytest.mark.slow
+def test_audio_that_is_not_to_be_kept_is_in_no_dead_letter(installation: Installation) -> None:
+    topic = installation.topics.call_audio.name
+    planted = ("undertone_reason", b"planted")
+    with closing(audio_producer(installation.settings)) as producer:
+
+        def send(value: bytes) -> None:
+            for role in (b"agent", b"customer"):
+                producer.send(topic, key=b"call/" + role, value=value, headers=[("ce_role", role), planted])
+            producer.flush()
+
+        send(b"ab")
+        worker = installation.worker().ready()
+        kept = {letter.key: letter.value for letter in installation.dead_letters(2)}
+        assert kept == {b"call/agent": b"", b"call/customer": b"ab"}
+        worker.kill()
+        installation.worker(analyze_agent=True, dead_letter_values=False).ready()
+        send(b"cd")
+        letters = installation.dead_letters(4)[2:]
+    assert {letter.key: letter.value for letter in letters} == {b"call/agent": b"", b"call/customer": b""}
+    assert {letter.headers[1][0] for letter in letters} == {"sent_undertone_reason"}

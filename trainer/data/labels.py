@@ -154,7 +154,7 @@ def _report(
         with closing(idempotent_producer(settings)) as producer:
             try:
                 for record, why in new:
-                    key, value, headers = dead_letter(record, why, "trainer")
+                    key, value, headers = dead_letter(record, why, "trainer", with_value=settings.dead_letter_values)
                     sent = producer.send(topics.dead_letters.name, key=key, value=value, headers=headers)
                     sent.get(timeout=_SEND_TIMEOUT_S)
             except KafkaError as error:

@@ -78,7 +78,7 @@ def reject_unknown_variables(*classes: type[Settings], environ: Mapping[str, str
 
 
 class KafkaSettings(Settings):
-    """Where Kafka is and how to log in. TLS and SASL settings carry kafka-python's own names."""
+    """Where Kafka is, how to log in, and what is left there. TLS and SASL settings carry kafka-python's own names."""
 
     bootstrap_servers: str = Field(
         "127.0.0.1:9092",
@@ -86,6 +86,7 @@ class KafkaSettings(Settings):
     )
     topic_prefix: str = Field("", pattern=r"^[A-Za-z0-9._-]{0,100}$")
     connect_timeout_s: float = Field(8.0, gt=0, le=300)
+    dead_letter_values: bool = True
     security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
     sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "GSSAPI"] | None = None
     sasl_plain_username: str | None = None

@@ -1,7 +1,7 @@
 """Creates the topics that are missing and says which existing ones differ. Never alters or deletes a topic."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
 
 from kafka import KafkaAdminClient
 from kafka.admin import ConfigResource, ConfigResourceType
@@ -32,22 +32,24 @@ def ensure_topics(
 
     `partitions` is for the topics that do not fix their own number; None asks for no number: 8 for a new topic,
     and any for an existing one. A new `worker-state` always follows an existing `call-audio`, and the reverse.
+    `dead-letters` hold audio, so they are to be kept as long as an existing `call-audio` is.
 
     Raises:
         UserError: the broker refuses to create or to describe a topic.
     """
-    wanted = {topic.name: topic.partitions or partitions for topic in topics.all}
     existing = _sizes(client, topics.all)
+    defined = _defined(client, topics, existing)
+    wanted = {topic.name: topic.partitions or partitions for topic in defined}
     twins = (topics.call_audio.name, topics.worker_state.name)
     streams = next((existing[name][0] for name in twins if name in existing), partitions)
-    missing = [topic for topic in topics.all if topic.name not in existing]
+    missing = [topic for topic in defined if topic.name not in existing]
     for topic in missing:
         count = streams if topic.name in twins else wanted[topic.name]
         _create(client, topic, count or DEFAULT_PARTITIONS, replication_factor)
     if missing:
         client.wait_for_topics([topic.name for topic in missing])
-        existing = _sizes(client, topics.all)
-    configs = _configs(client, topics.all)
+        existing = _sizes(client, defined)
+    configs = _configs(client, defined)
     return [
         TopicState(
             topic,
@@ -55,7 +57,7 @@ def ensure_topics(
             created=topic in missing,
             differences=_differences(topic, existing[topic.name][0], wanted[topic.name], configs[topic.name]),
         )
-        for topic in topics.all
+        for topic in defined
     ]
 
 
@@ -85,6 +87,15 @@ def require_topics(client: KafkaAdminClient, *topics: Topic) -> list[int]:
         if topic.name not in sizes:
             raise UserError(f"topic {topic.name} does not exist: run `undertone topics`")
     return [sizes[topic.name][0] for topic in topics]
+
+
+def _defined(client: KafkaAdminClient, topics: Topics, existing: Collection[str]) -> list[Topic]:
+    """All topics, the dead letters with the retention that `call-audio` has on this broker."""
+    source, letters = topics.call_audio, topics.dead_letters
+    if source.name in existing:
+        kept_ms = int(_configs(client, [source])[source.name]["retention.ms"])
+        letters = replace(letters, retention_ms=kept_ms)
+    return [letters if topic.name == letters.name else topic for topic in topics.all]
 
 
 def _sizes(client: KafkaAdminClient, topics: Sequence[Topic]) -> dict[str, tuple[int, int]]:
