@@ -1,6 +1,6 @@
 # Everything a clone needs, each target with its own set-up: scripts/setup.sh does it, quickly the second time.
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-fast lint lock docs
+.PHONY: help install demo test test-fast chaos lint lock docs
 
 help: ## This list
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -19,6 +19,13 @@ test: ## All tests, those on a real Kafka included (ARGS="-k worker" for some)
 test-fast: ## The tests that take less than ten seconds each
 	@scripts/setup.sh dev
 	@.venv/bin/python -m pytest -m "not slow" $(ARGS)
+
+CHUNKS ?= 100000
+CALLS ?= 300
+SEED ?= 1
+chaos: ## A disturbed run on three brokers, events compared one by one (CHUNKS=5000 SEED=7 for a short one)
+	@scripts/setup.sh dev
+	@.venv/bin/python -m tests.chaos --chunks $(CHUNKS) --calls $(CALLS) --seed $(SEED) $(ARGS)
 
 lint: ## ruff and mypy
 	@scripts/setup.sh dev

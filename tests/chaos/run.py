@@ -1,0 +1,120 @@
+"""One disturbed run from beginning to verdict."""
+
+import random
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from schemas.events import EventEnvelope
+from tests.chaos.faults import Fault, disturb
+from tests.chaos.models import models_named
+from tests.chaos.plan import Plan
+from tests.chaos.reference import Change, ModelsOutOfOrder, changes, listen
+from tests.chaos.stage import Stage, running_stage
+from tests.chaos.state_check import differing_states, newest
+from tests.chaos.verdict import Verdict, by_stream, judge_stream
+from tests.chaos.watcher import Seen, envelopes, same
+
+# How long the chunks of one step take to send: about as long as a fault lasts, so that it falls under load.
+_STEP_S = 8.0
+
+Say = Callable[[str], None]
+
+
+@dataclass
+class Round:
+    """One step of the schedule, and how long it took until all was heard again."""
+
+    kinds: list[str]
+    caught_up_s: float
+
+
+@dataclass
+class Outcome:
+    """What a run has shown."""
+
+    plan: Plan
+    verdict: Verdict
+    rounds: list[Round] = field(default_factory=list)
+    models: int = 0
+    states: int = 0
+    states_differing: int = 0
+    dead_letters: int = 0
+    watched_alike: bool = False
+    exits: list[str] = field(default_factory=list)
+    seconds: float = 0.0
+
+    @property
+    def passed(self) -> bool:
+        """Nothing lost, nothing twice, the same timeline, the same state, whoever reads it when."""
+        wrong = self.states_differing or self.dead_letters or not self.watched_alike
+        return self.verdict.passed and not wrong
+
+
+def run(plan: Plan, steps: list[list[Fault]], say: Say = lambda _: None, directory: Path | None = None) -> Outcome:
+    """Start everything, disturb it step by step while calls go on, let it finish, and judge.
+
+    Raises:
+        TimeoutError: something stood still; the line says what was waited for.
+    """
+    start = time.monotonic()
+    choose = random.Random(f"{plan.seed} targets")
+    outcome = Outcome(plan, Verdict())
+    with running_stage(plan, directory) as stage:
+        watcher = stage.watch()
+        say(f"three brokers and three workers are up after {time.monotonic() - start:.0f} s")
+        # The last share of the calls is kept back: before it, open calls' state is compared.
+        shares = len(steps) + 1
+        for number, step in enumerate(steps, start=1):
+            upto = plan.chunks * number // shares
+            stage.release(upto, per_second=max(plan.chunks / shares / _STEP_S, 1.0))
+            disturb(stage, step, choose)
+            done = Round([fault.kind for fault in step], stage.settle(upto))
+            outcome.rounds.append(done)
+            say(f"{number}/{len(steps)} {' + '.join(done.kinds)}: all heard {done.caught_up_s:.1f} s after it")
+        _compare_states(stage, outcome)
+        stage.release(plan.chunks, per_second=10_000)
+        stage.settle(plan.chunks)
+        seen = stage.events()
+        outcome.watched_alike = _alike(stage, watcher.seen, seen)
+        watcher.close()
+        outcome.dead_letters = len(stage.records(stage.topics.dead_letters.name))
+        outcome.exits, outcome.models = stage.exits, len(stage.versions)
+        outcome.verdict.add(_judge(plan, envelopes(seen), stage.versions))
+    outcome.seconds = time.monotonic() - start
+    return outcome
+
+
+def _alike(stage: Stage, watched: list[Seen], read: list[Seen]) -> bool:
+    """Whether the concurrent reader comes to the same; it may be a moment behind."""
+    stage.wait_for(lambda: len(watched) >= len(read), "the concurrent reader to come to the end")
+    return same(watched, read)
+
+
+def _compare_states(stage: Stage, outcome: Outcome) -> None:
+    states = newest(stage.records(stage.topics.worker_state.name))
+    events = by_stream(envelopes(stage.events()))
+    wrong = differing_states(states, stage.plan.streams(), events, models_named(stage.versions))
+    outcome.states, outcome.states_differing = len(states), len(wrong)
+    for text in wrong:
+        outcome.verdict.remark(text)
+
+
+def _judge(plan: Plan, events: list[EventEnvelope], versions: list[str]) -> Verdict:
+    """Each stream against the engine alone."""
+    models, observed, verdict = models_named(versions), by_stream(events), Verdict()
+    streams = plan.streams()
+    for stream, chunks in streams.items():
+        said = observed.get(stream, [])
+        try:
+            order = changes(said)
+        except ModelsOutOfOrder as error:
+            verdict.differing += 1
+            verdict.remark(str(error))
+            continue
+        expected = listen(chunks, order or [Change(0, versions[0])], models).events
+        verdict.add(judge_stream(stream, expected, said))
+    for stream in observed.keys() - streams.keys():
+        verdict.add(judge_stream(stream, (), observed[stream]))
+    return verdict
