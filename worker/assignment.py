@@ -108,7 +108,7 @@ class Assignment(ConsumerRebalanceListener):
             return  # the worker is stopping; half of the state must not be gone on from
         self._know_models(states)
         for stream, (number, value) in states.items():
-            self._restore(stream, number, value)
+            self._restore(stream, number, value, assigned[0].topic)
         self._metrics.restore_seconds.observe(time.monotonic() - start)
         self._metrics.restored_streams.inc(len(states))
         self._consumer.resume(*assigned)
@@ -125,13 +125,13 @@ class Assignment(ConsumerRebalanceListener):
         for version in model_versions(states) - self._engine.model_versions:
             model = self._find_model(version)
             if model:
-                self._engine.know(model)
+                self._engine.add_model(model)
             else:
-                log.warning("model %s is gone: utterances that it had begun to hear begin again", version)
+                log.warning("model %s is gone: utterances that it had begun begin again", version)
 
-    def _restore(self, stream: str, partition: int, value: bytes) -> None:
+    def _restore(self, stream: str, partition: int, value: bytes, topic: str) -> None:
         try:
-            self._engine.restore(stream, partition, value)
+            self._engine.restore(stream, partition, value, topic)
         except ValueError as error:
             # Not written by a worker of this version. The stream goes on as after a gap; the others are untouched.
             self._metrics.error("restore", error)

@@ -1,4 +1,4 @@
-"""The loop around the engine: poll, decode, hear, and one transaction for all that came of it."""
+"""The loop around the engine: poll, decode, feed, and one transaction for all that came of it."""
 
 import time
 from collections.abc import Mapping
@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from kafka import KafkaConsumer, TopicPartition
 
 from undertone.inference.engine import Engine
-from undertone.inference.intake import Heard
+from undertone.inference.intake import FeedResult
 from worker.assignment import Assignment
 from worker.batch import Batch, decode
 from worker.checkpoint import Checkpoint
@@ -71,34 +71,34 @@ class Loop:
         with self._metrics.stage("decode"):
             batch = decode(polled, self._poison_pills)
         with self._metrics.stage("engine"):
-            heard = self._hear(batch, positions)
-            changed = self._engine.changed()
+            result = self._feed(batch, positions)
+            changed = self._engine.take_changes()
         if self._chores.due():
             self._do_chores(batch, positions)
         if not (changed or batch.records or batch.rejected or self._check_in.due()):
             return
         with self._checkpoint.transaction(positions) as transaction:
-            transaction.publish(heard.events)
+            transaction.publish(result.events)
             transaction.save(changed)
             transaction.reject(batch.rejected)
         self._check_in.restart()
         self._poison_pills.passed(positions)
-        self._metrics.count(batch, heard)
+        self._metrics.count(batch, result)
 
-    def _hear(self, batch: Batch, positions: Positions) -> Heard:
+    def _feed(self, batch: Batch, positions: Positions) -> FeedResult:
         try:
-            heard = self._engine.feed(batch.chunks) if batch.chunks else Heard()
+            result = self._engine.feed(batch.chunks) if batch.chunks else FeedResult()
             self._watermarks |= batch.newest_ms
             if self._idle_check.due():
                 for partition, position in positions.items():
                     idle = self._engine.close_idle(partition.partition, self._event_time_ms(partition, position))
-                    heard.events += idle.events
-                    heard.clicks += idle.clicks
+                    result.events += idle.events
+                    result.clicks += idle.clicks
         except Exception as error:
             raise EngineFailure(batch.chunks) from error
-        for chunk, rejected in heard.rejected:
+        for chunk, rejected in result.rejected:
             batch.reject(chunk, rejected)
-        return heard
+        return result
 
     def _event_time_ms(self, partition: TopicPartition, position: int) -> int:
         """The partition's time: that of its newest record, or the clock's where no record is left to read.
@@ -113,7 +113,7 @@ class Loop:
     def _do_chores(self, batch: Batch, positions: Positions) -> None:
         batch.rejected += self._models.poll()
         if self._models.current is not self._engine.model:
-            self._engine.use(self._models.current)
+            self._engine.switch_model(self._models.current)
         self._metrics.model_in_use(self._models.current.card)
         self._metrics.open_streams.set(self._engine.open_streams)
         for partition, position in positions.items():

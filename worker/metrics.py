@@ -7,7 +7,7 @@ from contextlib import contextmanager, suppress
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info
 
 from schemas.card import ModelCard
-from undertone.inference.intake import Heard
+from undertone.inference.intake import FeedResult
 from worker.batch import Batch
 
 # A transaction of a quiet worker takes 5 ms, a full batch up to a second, a broker's restart some ten.
@@ -77,17 +77,17 @@ class WorkerMetrics:
         with suppress(KeyError):  # it left before its lag was known
             self.lag.remove(str(partition))
 
-    def count(self, batch: Batch, heard: Heard) -> None:
+    def count(self, batch: Batch, result: FeedResult) -> None:
         """Count a batch that has been committed."""
         self.chunks.inc(len(batch.chunks))
         self.chunk_bytes.inc(sum(len(chunk.audio) for chunk in batch.chunks))
-        self.skipped.inc(heard.skipped)
-        self.gaps.inc(heard.gaps)
-        self.repeats.inc(heard.repeats)
-        self.clicks.inc(heard.clicks)
+        self.skipped.inc(result.skipped)
+        self.gaps.inc(result.gaps)
+        self.repeats.inc(result.repeats)
+        self.clicks.inc(result.clicks)
         for _, rejected in batch.rejected:
             self.dead_letters.labels(rejected.reason).inc()
-        for event in heard.events:
+        for event in result.events:
             self.events.labels(event.data.type).inc()
             audio = event.data.audio
             record = batch.records.get((audio.partition, audio.last_offset)) if audio else None

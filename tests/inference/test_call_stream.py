@@ -15,7 +15,7 @@ from schemas.events import EventEnvelope, event_line
 from tests.support.paths import SAMPLES
 from tests.support.streams import load
 from undertone import CallStream, Model
-from undertone.analysis.analyze import Options, analyze
+from undertone.analysis.analyze import AnalyzeOptions, analyze
 from undertone.analysis.output import JsonLines
 
 SILENCE = np.zeros(8000, np.int16)
@@ -29,7 +29,7 @@ def model() -> Model:
 def analyzed(model: Model, name: str, roles: str | None = None) -> list[str]:
     """The lines of `undertone analyze --format jsonl`."""
     out = io.StringIO()
-    analyze([str(SAMPLES / name)], model, Options(roles=roles), JsonLines(out, Console(file=io.StringIO())))
+    analyze([str(SAMPLES / name)], model, AnalyzeOptions(roles=roles), JsonLines(out, Console(file=io.StringIO())))
     return out.getvalue().splitlines()
 
 

@@ -21,7 +21,7 @@ def model() -> Model:
 
 @pytest.fixture(scope="module")
 def expected(model: Model) -> list[str]:
-    """The call's events, heard in chunks of 500 ms."""
+    """The call's events, result in chunks of 500 ms."""
     return lines(hear(Engine(model), cut(*customer(), 4000), batch=1))
 
 
@@ -91,7 +91,7 @@ def test_a_restored_engine_goes_on_from_the_very_frame(model: Model, expected: l
         for (stream, partition), value in records.items():
             engine.restore(stream, partition, value)
         events += engine.feed([chunk]).events
-        for record in engine.changed():
+        for record in engine.take_changes():
             assert record.partition == 3
             if record.value is None:
                 del records[record.stream, record.partition]
@@ -105,8 +105,8 @@ def test_a_restored_engine_goes_on_from_the_very_frame(model: Model, expected: l
 def test_every_stream_is_saved_once_and_only_when_it_changed(model: Model) -> None:
     engine = Engine(model)
     engine.feed(cut(*customer(), 400, end=False, partition=0)[:50])
-    assert [record.stream for record in engine.changed()] == ["call/customer"]
-    assert engine.changed() == []
+    assert [record.stream for record in engine.take_changes()] == ["call/customer"]
+    assert engine.take_changes() == []
 
 
 def test_dropped_partitions_are_forgotten(model: Model) -> None:
@@ -115,7 +115,7 @@ def test_dropped_partitions_are_forgotten(model: Model) -> None:
     engine.feed(cut(*customer(), 400, end=False, partition=2, call_id="other")[:5])
     engine.drop(1)
     assert engine.open_streams == 1
-    assert [record.stream for record in engine.changed()] == ["other/customer"]
+    assert [record.stream for record in engine.take_changes()] == ["other/customer"]
 
 
 def test_events_say_where_their_audio_lies(model: Model) -> None:
@@ -132,10 +132,22 @@ def test_events_say_where_their_audio_lies(model: Model) -> None:
     assert hear(Engine(model), cut(*customer(), 4000))[-1].data.audio is None
 
 
+def test_a_stream_that_ends_right_after_a_restore_says_where_its_audio_lies(model: Model) -> None:
+    engine = Engine(model)
+    engine.feed(cut(*customer(), 4000, end=False, partition=5))
+    (record,) = engine.take_changes()
+    assert record.value is not None
+    restored = Engine(model)
+    restored.restore(record.stream, record.partition, record.value, "call-audio")
+    span = restored.close_idle(5, 10**9).events[-1].data.audio
+    assert span is not None
+    assert (span.topic, span.partition, span.first_offset, span.last_offset) == ("call-audio", 5, 10, 60)
+
+
 def test_agents_are_not_analysed_unless_asked(model: Model) -> None:
     chunks = cut(*load("call.flac", 0), 4000, role=Role.AGENT)
-    heard = Engine(model).feed(chunks)
-    assert (heard.events, heard.skipped) == ([], len(chunks))
+    result = Engine(model).feed(chunks)
+    assert (result.events, result.skipped) == ([], len(chunks))
     events = Engine(model, analyze_agent=True).feed(chunks).events
     assert {event.data.role for event in events} == {Role.AGENT}
 
@@ -146,7 +158,7 @@ def test_a_new_model_waits_for_the_next_segment(model: Model) -> None:
     engine = Engine(model)
     events = hear(engine, chunks[:20], batch=1)  # 5 s: in the middle of the first utterance
     assert events[-1].data.type == "update"
-    engine.use(newer)
+    engine.switch_model(newer)
     events += hear(engine, chunks[20:], batch=1)
     by_segment = [event.data.model_version for event in events if event.data.type == "segment"]
     assert by_segment == [model.card.version] + ["newer"] * (len(by_segment) - 1)
@@ -160,8 +172,8 @@ def test_a_segment_goes_on_with_its_old_model_after_a_restore(model: Model, expe
     engine = Engine(model)
     events = hear(engine, chunks[:20])
     restored = Engine(newer)
-    restored.know(model)
-    for record in engine.changed():
+    restored.add_model(model)
+    for record in engine.take_changes():
         assert record.value is not None
         restored.restore(record.stream, record.partition, record.value)
     events += hear(restored, chunks[20:])
@@ -180,10 +192,10 @@ def test_long_speech_is_cut_and_a_day_long_call_keeps_its_clock(model: Model) ->
         for chunk in cut(voiced, rate, 4000)
     ]
     first = cut(samples, rate, 4000, end=False)[:1]
-    heard = Engine(model).feed([*first, *late])
-    segments = [event.data for event in heard.events if event.data.type == "segment"]
-    assert heard.gaps == 1
-    assert segments[-1].end_sample <= day + len(voiced) == heard.events[-1].data.end_sample
+    result = Engine(model).feed([*first, *late])
+    segments = [event.data for event in result.events if event.data.type == "segment"]
+    assert result.gaps == 1
+    assert segments[-1].end_sample <= day + len(voiced) == result.events[-1].data.end_sample
     assert max(segment.end_sample - segment.start_sample for segment in segments) <= 20 * rate + 2000
     assert any(segment.ended_by == "length" for segment in segments)
 
@@ -202,8 +214,8 @@ def test_extreme_sound_gives_finite_numbers(model: Model, level: int) -> None:
 def test_a_full_engine_rejects_new_streams_only(model: Model) -> None:
     engine = Engine(model, max_streams=2)
     firsts = [cut(*customer(), 4000, call_id=f"c{n}")[0] for n in range(3)]
-    heard = engine.feed(firsts)
-    assert [(chunk.call_id, rejected.reason) for chunk, rejected in heard.rejected] == [("c2", "too_many_streams")]
+    result = engine.feed(firsts)
+    assert [(chunk.call_id, rejected.reason) for chunk, rejected in result.rejected] == [("c2", "too_many_streams")]
     assert engine.open_streams == 2
 
 

@@ -28,9 +28,9 @@ def reasons(engine: Engine, chunks: list[AudioChunk]) -> list[str]:
 def test_repeats_are_dropped_and_counted(model: Model, chunks: list[AudioChunk]) -> None:
     clean = lines(Engine(model).feed(chunks).events)
     doubled = [chunk for chunk in chunks for _ in range(2)]
-    heard = Engine(model).feed(doubled)
-    assert lines(heard.events) == clean
-    assert (heard.repeats, heard.gaps, heard.rejected) == (len(chunks), 0, [])
+    result = Engine(model).feed(doubled)
+    assert lines(result.events) == clean
+    assert (result.repeats, result.gaps, result.rejected) == (len(chunks), 0, [])
 
 
 def test_a_repeat_under_a_new_number_is_not_heard_twice(model: Model, chunks: list[AudioChunk]) -> None:
@@ -38,9 +38,9 @@ def test_a_repeat_under_a_new_number_is_not_heard_twice(model: Model, chunks: li
     renumbered = [chunk.model_copy(update={"sequence": 2 * chunk.sequence}) for chunk in chunks]
     again = [chunk.model_copy(update={"sequence": chunk.sequence + 1, "end_of_stream": False}) for chunk in renumbered]
     sent = [chunk for pair in zip(renumbered, again, strict=True) for chunk in pair][:-1]
-    heard = Engine(model).feed(sent)
-    assert lines(heard.events) == clean
-    assert heard.repeats == len(chunks) - 1
+    result = Engine(model).feed(sent)
+    assert lines(result.events) == clean
+    assert result.repeats == len(chunks) - 1
 
 
 def test_a_lost_chunk_is_silence_and_later_times_stay_right(model: Model, chunks: list[AudioChunk]) -> None:
@@ -48,9 +48,9 @@ def test_a_lost_chunk_is_silence_and_later_times_stay_right(model: Model, chunks
     silenced = samples.copy()
     silenced[40_000:44_000] = 0
     expected = lines(Engine(model).feed(cut(silenced, rate, 4000)).events)
-    heard = Engine(model).feed([chunk for chunk in chunks if chunk.sequence != 10])
-    assert lines(heard.events) == expected
-    assert heard.gaps == 1
+    result = Engine(model).feed([chunk for chunk in chunks if chunk.sequence != 10])
+    assert lines(result.events) == expected
+    assert result.gaps == 1
 
 
 def test_a_long_gap_ends_the_segment_and_skips_ahead(model: Model, chunks: list[AudioChunk]) -> None:
@@ -101,16 +101,16 @@ def test_a_later_start_ends_a_stream_that_never_ended(model: Model, chunks: list
 def test_another_rate_is_a_dead_letter_and_the_stream_goes_on(model: Model, chunks: list[AudioChunk]) -> None:
     clean = lines(Engine(model).feed(chunks).events)
     wrong = chunks[3].model_copy(update={"sample_rate": 16000})
-    heard = Engine(model).feed([*chunks[:3], wrong, *chunks[3:]])
-    assert [rejected.reason for _, rejected in heard.rejected] == [Reason.RATE_CHANGED]
-    assert lines(heard.events) == clean
+    result = Engine(model).feed([*chunks[:3], wrong, *chunks[3:]])
+    assert [rejected.reason for _, rejected in result.rejected] == [Reason.RATE_CHANGED]
+    assert lines(result.events) == clean
 
 
 def test_a_late_joiner_keeps_the_streams_clock(model: Model, chunks: list[AudioChunk]) -> None:
-    heard = Engine(model).feed(chunks[20:])
-    assert heard.gaps == 1
-    assert heard.events[-1].data.start_sample == 80_000
-    assert heard.events[-1].data.end_sample == 204_000
+    result = Engine(model).feed(chunks[20:])
+    assert result.gaps == 1
+    assert result.events[-1].data.start_sample == 80_000
+    assert result.events[-1].data.end_sample == 204_000
 
 
 def test_idle_streams_are_closed_by_event_time(model: Model, chunks: list[AudioChunk]) -> None:
@@ -123,9 +123,9 @@ def test_idle_streams_are_closed_by_event_time(model: Model, chunks: list[AudioC
     assert events[-1].data.ended_by == "idle"
     assert engine.open_streams == 0
     assert reasons(engine, chunks[28:29]) == [Reason.AFTER_END]
-    engine.changed()
+    engine.take_changes()
     engine.close_idle(0, 200_000)  # the marker goes as well, and with it the state record
-    assert [record.value for record in engine.changed()] == [None]
+    assert [record.value for record in engine.take_changes()] == [None]
 
 
 def test_an_empty_last_chunk_ends_the_stream(model: Model, chunks: list[AudioChunk]) -> None:

@@ -20,7 +20,7 @@ from tests.support.installation import Installation, interleave, wait_for
 from tests.support.streams import customer, cut, hear, lines
 from undertone.inference.bundle import DEFAULT_BUNDLE, bundle_bytes, read_bundle
 from undertone.inference.engine import Engine
-from undertone.inference.intake import Heard
+from undertone.inference.intake import FeedResult
 from undertone.inference.model import Model
 from undertone.messaging.clients import idempotent_producer, transactional_producer
 from undertone.messaging.settings import KafkaSettings
@@ -132,13 +132,13 @@ def test_a_chunk_on_which_the_engine_fails_is_one_dead_letter(
 ) -> None:
     samples, rate = customer()
     good, bad = (cut(samples, rate, rate // 2, call_id=name) for name in ("good", "bad"))
-    feed: Callable[[Engine, list[AudioChunk]], Heard] = Engine.feed
+    feed: Callable[[Engine, list[AudioChunk]], FeedResult] = Engine.feed
 
-    def failing(engine: Engine, chunks: list[AudioChunk]) -> Heard:
-        heard = feed(engine, chunks)
+    def failing(engine: Engine, chunks: list[AudioChunk]) -> FeedResult:
+        result = feed(engine, chunks)
         if any(chunk.call_id == "bad" and chunk.sequence == 7 for chunk in chunks):
             raise RuntimeError("a bug")
-        return heard
+        return result
 
     alone = lines(hear(Engine(Model.load()), good))
     without = lines(hear(Engine(Model.load()), bad[:7] + bad[8:]))

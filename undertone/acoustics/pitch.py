@@ -67,10 +67,13 @@ def track_pitch(windows: NDArray[np.int16], rate: int) -> NDArray[np.float64]:
     return np.where(depth < VOICED_BELOW, f0, 0.0).astype(np.float64)
 
 
-def pitch_sums(windows: NDArray[np.int16], rate: int) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """What a mean pitch is made of: per window, the sum of ln(Hz) over its voiced points, and their number (0 to 5)."""
-    f0 = track_pitch(windows, rate)
-    return np.log(np.where(f0 > 0, f0, 1.0)).sum(axis=1), np.count_nonzero(f0, axis=1)
+def pitch_sums(f0: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """What a mean pitch is made of: over the last axis, the sum of ln(Hz) of the voiced points, and their number.
+
+    Args:
+        f0: float64 [..., n], Hz, 0 where there is no clear pitch, as `track_pitch` gives it.
+    """
+    return np.log(np.where(f0 > 0, f0, 1.0)).sum(axis=-1), np.count_nonzero(f0, axis=-1)
 
 
 def _difference(frames: Floats, longest: int) -> Floats:

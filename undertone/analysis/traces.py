@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from undertone.acoustics.frames import BLOCK_FRAMES, block_samples, fft_samples, frame_view, hop_samples
 from undertone.acoustics.level import FULL_SCALE, SILENCE_DBFS, dbfs, sum_squares
-from undertone.acoustics.pitch import TRACK_FRAMES, track_pitch
+from undertone.acoustics.pitch import TRACK_FRAMES, pitch_sums, track_pitch
 from undertone.acoustics.spectrum import BINS, hann, power_spectrum
 
 # Wider than most screens; even, so that a full picture halves.
@@ -133,5 +133,5 @@ class Traces:
         pitch = track_pitch(windows, self._rate).reshape(-1)
         part = self._block // TRACK_FRAMES
         energy = sum_squares(samples[self._before :].reshape(-1, part))
-        log_pitch = np.log(np.where(pitch > 0, pitch, 1))
-        self._curves.add(np.stack([energy, np.full(len(pitch), part), log_pitch, pitch > 0], axis=1))
+        log_pitch, voiced = pitch_sums(pitch[:, None])
+        self._curves.add(np.stack([energy, np.full(len(pitch), part), log_pitch, voiced], axis=1))

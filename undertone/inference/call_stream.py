@@ -69,7 +69,7 @@ class CallStream:
         """What the end brought: the last utterance's segment, if it was open, and the summary. Empty until then."""
 
     def feed(self, samples: NDArray[np.int16]) -> list[EventEnvelope]:
-        """Take the next samples, int16 [n] of any length, and return what was heard up to their end.
+        """Take the next samples, int16 [n] of any length, and return the events up to their end.
 
         Raises:
             ValueError: other samples than that, or the stream has ended.
@@ -92,7 +92,7 @@ class CallStream:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
     ) -> None:
-        """End the stream; after an error nothing more is heard, for what was fed is not the whole call."""
+        """End the stream; after an error nothing more is told, for what was fed is not the whole call."""
         if error is None:
             self.end()
         self._ended = True

@@ -1,7 +1,7 @@
 """The engine: audio chunks in, emotion events out. Pure: no clock, no Kafka, no randomness.
 
-    heard = engine.feed(chunks)      # chunks of many streams, each stream's in order
-    records = engine.changed()       # what to save, once per stream
+    result = engine.feed(chunks)       # chunks of many streams, each stream's in order
+    records = engine.take_changes()    # what to save, once per stream
 
 Work is done in blocks of 250 ms on each stream's own sample index, for all streams that have one at once. So a
 stream's events depend on its samples alone: not on where the chunks were cut, nor on what else was in a batch.
@@ -18,10 +18,10 @@ from schemas.audio import AudioChunk, Role
 from undertone.acoustics.frames import BLOCK_FRAMES, block_samples, hop_samples
 from undertone.acoustics.gate import GateDecision, GateState
 from undertone.acoustics.level import sum_squares
-from undertone.acoustics.pitch import track_pitch
+from undertone.acoustics.pitch import pitch_sums, track_pitch
 from undertone.inference import segments
 from undertone.inference.events import EventWriter
-from undertone.inference.intake import Heard, Intake
+from undertone.inference.intake import FeedResult, Intake
 from undertone.inference.model import Model
 from undertone.inference.runs import Buffer, Run, Samples
 from undertone.inference.streams import Ended, StreamTable, lookback, pack_ended, read_record
@@ -47,7 +47,7 @@ class StateRecord:
 
 
 class Engine:
-    """Hears many streams at once. Give it chunks, publish its events, save its changes."""
+    """Many streams at once. Give it chunks, publish its events, save its changes."""
 
     def __init__(
         self,
@@ -66,7 +66,7 @@ class Engine:
         self._events = EventWriter(self._table)
         self._analyze_agent = analyze_agent
         self._idle_ms = int(idle_seconds * 1000)
-        self._intake.listen_with(0, model)
+        self._intake.open_with(0, model)
 
     @property
     def model(self) -> Model:
@@ -83,28 +83,27 @@ class Engine:
         """Streams that have begun and not ended."""
         return len(self._table)
 
-    def feed(self, chunks: Sequence[AudioChunk]) -> Heard:
-        """Hear chunks. Of one stream they come in the order in which they were sent.
+    def feed(self, chunks: Sequence[AudioChunk]) -> FeedResult:
+        """Process chunks. Of one stream they come in the order in which they were sent.
 
-        Chunks that cannot be used are in the answer's `rejected`; nothing is raised for any valid `AudioChunk`.
+        Chunks that cannot be used are in the result's `rejected`; nothing is raised for any valid `AudioChunk`.
         """
-        heard = Heard()
+        result = FeedResult()
         waiting: dict[str, deque[AudioChunk]] = {}
         for chunk in chunks:
-            self._events.topic = chunk.place.topic if chunk.place else None
             if chunk.role is Role.AGENT and not self._analyze_agent:
-                heard.skipped += 1
+                result.skipped += 1
             else:
                 waiting.setdefault(chunk.stream, deque()).append(chunk)
         while waiting:
-            runs = [run for stream, queue in waiting.items() if (run := self._take(stream, queue, heard))]
-            self._hear(runs, heard)
+            runs = [run for stream, queue in waiting.items() if (run := self._take(stream, queue, result))]
+            self._process(runs, result)
             waiting = {stream: queue for stream, queue in waiting.items() if queue}
-        return heard
+        return result
 
-    def close_idle(self, partition: int, now_ms: int) -> Heard:
+    def close_idle(self, partition: int, now_ms: int) -> FeedResult:
         """End the streams of `partition` whose last chunk is older than the idle time, in event time."""
-        heard = Heard()
+        result = FeedResult()
         before = now_ms - self._idle_ms
         idle = [
             Run(row, ended_by="idle")
@@ -113,34 +112,34 @@ class Engine:
         ]
         for run in idle:
             self._dirty[self._table.names[run.row]] = partition
-        self._hear(idle, heard)
+        self._process(idle, result)
         for stream, (where, ended) in list(self._ended.items()):
             if where == partition and ended.ended_ms < before - self._idle_ms:
                 del self._ended[stream]
                 self._dirty[stream] = partition
-        return heard
+        return result
 
-    def use(self, model: Model) -> None:
-        """Take a new model: each stream's next segment is heard with it, an open one ends with the old."""
+    def switch_model(self, model: Model) -> None:
+        """Take a new model: each stream's next segment is predicted with it, an open one ends with the old."""
         used = {int(self._table.model[row]) for _, row in self._table.streams()}
         self._models = [old if slot in used else None for slot, old in enumerate(self._models)]
         self._current = len(self._models)
-        self.know(model)
-        self._intake.listen_with(self._current, model)
+        self.add_model(model)
+        self._intake.open_with(self._current, model)
 
-    def know(self, model: Model) -> None:
+    def add_model(self, model: Model) -> None:
         """Keep a model for streams that `restore` brings back in the middle of a segment; no new one takes it."""
         self._models.append(model)
         self._table.widen(model.card.network.state_size, len(model.card.labels))
 
-    def changed(self) -> list[StateRecord]:
+    def take_changes(self) -> list[StateRecord]:
         """State records of the streams that changed since the last call, one each."""
         records = [StateRecord(stream, partition, self._record(stream)) for stream, partition in self._dirty.items()]
         self._dirty.clear()
         return records
 
-    def restore(self, stream: str, partition: int, value: bytes) -> None:
-        """Take back a stream from its state record.
+    def restore(self, stream: str, partition: int, value: bytes, topic: str | None = None) -> None:
+        """Take back a stream from its state record; `topic` is where its audio lies.
 
         An open segment whose model is not loaded begins again with the current one.
 
@@ -154,7 +153,7 @@ class Engine:
             return
         slots = {model.card.version: slot for slot, model in enumerate(self._models) if model}
         slot = slots.get(record.version, self._current)
-        self._table.unpack(stream, partition, record, slot, same_model=record.version in slots)
+        self._table.unpack(stream, partition, topic, record, slot, same_model=record.version in slots)
 
     def drop(self, partition: int) -> None:
         """Forget a partition's streams: it belongs to another worker now."""
@@ -163,13 +162,13 @@ class Engine:
         for stream in (*rows, *markers):
             self._forget(stream)
 
-    def _take(self, stream: str, queue: deque[AudioChunk], heard: Heard) -> Run | None:
-        run = self._intake.take(stream, queue, heard)
+    def _take(self, stream: str, queue: deque[AudioChunk], result: FeedResult) -> Run | None:
+        run = self._intake.take(stream, queue, result)
         if run:
             self._dirty[stream] = int(self._table.partition[run.row])
         return run
 
-    def _hear(self, runs: Sequence[Run], heard: Heard) -> None:
+    def _process(self, runs: Sequence[Run], result: FeedResult) -> None:
         """Process every whole block of `runs`, carry the rest, and end the streams that end."""
         for run in runs:
             if run.ended_by:
@@ -179,14 +178,14 @@ class Engine:
             buffers = [Buffer(run, self._table) for run in runs if self._table.rows[run.row]["rate"] == rate]
             for turn in range(max((buffer.blocks for buffer in buffers), default=0)):
                 due = [buffer for buffer in buffers if turn < buffer.blocks]
-                self._block(due, turn, rate, heard)
+                self._block(due, turn, rate, result)
             for buffer in buffers:
                 buffer.keep(self._table)
         for run in runs:
             if run.ended_by:
-                self._end(run, heard)
+                self._end(run, result)
 
-    def _block(self, buffers: Sequence[Buffer], turn: int, rate: int, heard: Heard) -> None:
+    def _block(self, buffers: Sequence[Buffer], turn: int, rate: int, result: FeedResult) -> None:
         """One block of each of B streams of one rate: gate, segments, network, events."""
         table, spec = self._table, self.model.card.segments
         index = np.array([buffer.row for buffer in buffers])
@@ -196,21 +195,21 @@ class Engine:
         energies = sum_squares(windows[:, lookback(rate) :].reshape(-1, BLOCK_FRAMES, hop_samples(rate)))
         gate = self._gate(index, energies, rate)
         found = segments.cut(table.rows[index], gate.raw, spec)
-        self._close(index[found.closing], "silence", heard)
+        self._close(index[found.closing], "silence", result)
 
         rows = table.rows[index]
         segments.begin(rows, found, rate, first_offsets)
         self._begin(index[found.opening])
         segments.add_speech(rows, gate.raw, energies, rate)
-        self._listen(index, rows, windows, segments.speech_steps(rows, found, gate.active), rate)
+        self._predict(index, rows, windows, segments.speech_steps(rows, found, gate.active), rate)
         rows["clock"] += block_samples(rate)
         rows["last_offset"] = last_offsets
         table.rows[index] = rows
 
         too_long = segments.too_long(rows, rate, spec)
-        self._close(index[too_long], "length", heard)
+        self._close(index[too_long], "length", result)
         for row in index[segments.update_due(rows, rate, spec) & ~too_long]:
-            heard.events.append(self._events.update(row, self._model_of(row)))
+            result.events.append(self._events.update(row, self._model_of(row)))
 
     def _gate(self, index: Rows, energies: NDArray[np.int64], rate: int) -> GateDecision:
         rows = self._table.rows
@@ -220,7 +219,7 @@ class Engine:
         return decision
 
     def _begin(self, index: Rows) -> None:
-        """Start segments: nothing heard yet, and the current model from here on."""
+        """Start segments: from the state of silence, and the current model from here on."""
         table, slot = self._table, self._current
         table.state[index] = 0
         table.logits[index] = 0
@@ -231,7 +230,7 @@ class Engine:
                 table.rows[row]["total_steps"] = 0
         table.model[index] = slot
 
-    def _listen(
+    def _predict(
         self, index: Rows, rows: NDArray[np.void], windows: Samples, steps: NDArray[np.bool_], rate: int
     ) -> None:
         """Run the network for the streams that speak, and follow their pitch; `rows` is updated in place."""
@@ -246,31 +245,31 @@ class Engine:
             logits, after = model.runtime.run(features, steps[pick].astype(np.float32), state)
             table.logits[at, : logits.shape[1]], table.state[at, : after.shape[1]] = logits, after
         rows["steps"] += steps.sum(axis=1).astype(np.int32)
-        pitch = track_pitch(windows[speaking], rate) * steps[speaking]
-        rows["log_pitch"][speaking] += np.log(np.where(pitch > 0, pitch, 1)).sum(axis=1)
-        rows["voiced"][speaking] += (pitch > 0).sum(axis=1).astype(np.int32)
+        log_pitch, voiced = pitch_sums(track_pitch(windows[speaking], rate) * steps[speaking])
+        rows["log_pitch"][speaking] += log_pitch
+        rows["voiced"][speaking] += voiced.astype(np.int32)
 
-    def _close(self, index: Rows, ended_by: str, heard: Heard) -> None:
+    def _close(self, index: Rows, ended_by: str, result: FeedResult) -> None:
         """End open segments: an event each, or a counted click, and their share of the stream's summary."""
         for row in index:
             fields, model = self._table.rows[row], self._model_of(row)
             fields["open"] = False
             if segments.click(fields, model.card.segments):
-                heard.clicks += 1
+                result.clicks += 1
                 continue
-            heard.events.append(self._events.segment(row, model, ended_by))
+            result.events.append(self._events.segment(row, model, ended_by))
             probabilities = model.probabilities(self._table.logits[row : row + 1, : len(model.card.labels)])[0]
             self._table.totals[row, : probabilities.size] += fields["steps"] * np.log(np.maximum(probabilities, 1e-9))
             fields["segments"] += 1
             for name, total in _TOTALS.items():
                 fields[total] += fields[name]
 
-    def _end(self, run: Run, heard: Heard) -> None:
+    def _end(self, run: Run, result: FeedResult) -> None:
         """End a stream: its open segment, its summary, and a marker that knows late chunks."""
         row, fields = run.row, self._table.rows[run.row]
         if fields["open"]:
-            self._close(np.array([row]), "end", heard)
-        heard.events.append(self._events.summary(row, self._model_of(row), run.ended_by))
+            self._close(np.array([row]), "end", result)
+        result.events.append(self._events.summary(row, self._model_of(row), run.ended_by))
         ended = Ended(int(fields["start_us"]), int(fields["sequence"]), int(fields["seen_ms"]))
         self._ended[self._table.names[row]] = (int(self._table.partition[row]), ended)
         self._table.remove(row)

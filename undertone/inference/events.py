@@ -1,4 +1,4 @@
-"""From a row of the stream table to the event that says what was heard."""
+"""From a row of the stream table to the event that says what was predicted."""
 
 from typing import Any
 
@@ -17,11 +17,10 @@ STEP_SECONDS = BLOCK_MS / STEPS_PER_BLOCK / 1000
 
 
 class EventWriter:
-    """Writes the events of one stream table. `topic` is where its audio comes from, None without Kafka."""
+    """Writes the events of one stream table."""
 
     def __init__(self, table: StreamTable) -> None:
         self._table = table
-        self.topic: str | None = None
 
     def update(self, row: int, model: Model) -> EventEnvelope:
         """The open segment so far, up to the last whole block."""
@@ -76,10 +75,10 @@ class EventWriter:
     def _stream(self, row: int, model: Model, first_offset: int) -> dict[str, Any]:
         call_id, _, channel = self._table.names[row].partition("/")
         fields = self._table.rows[row]
-        audio = None
-        if self.topic and first_offset != NO_OFFSET:
+        audio, topic = None, self._table.topics[row]
+        if topic and first_offset != NO_OFFSET:
             audio = AudioSpan(
-                topic=self.topic,
+                topic=topic,
                 partition=int(self._table.partition[row]),
                 first_offset=int(first_offset),
                 last_offset=int(fields["last_offset"]),

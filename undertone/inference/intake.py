@@ -1,11 +1,11 @@
-"""Intake: puts a stream's chunks in order before anything is heard.
+"""Intake: puts a stream's chunks in order before anything is made of them.
 
 What a chunk may bring, and what becomes of it:
 
-- a repeat (a sequence number heard before, or only samples heard before): dropped and counted;
-- a gap (sequence numbers or samples missing): counted; the missing time is heard as silence, so that later
+- a repeat (a sequence number taken before, or only samples taken before): dropped and counted;
+- a gap (sequence numbers or samples missing): counted; the missing time counts as silence, so that later
   times stay right;
-- out of order (its gap was already heard as silence), after the end, or at another rate: a dead letter;
+- out of order (its gap has already counted as silence), after the end, or at another rate: a dead letter;
 - a later `start_time` under the same name: the old stream is ended, a new one begins.
 """
 
@@ -26,7 +26,7 @@ from undertone.inference.streams import EPOCH, NO_OFFSET, Ended, StreamTable
 
 
 @dataclass
-class Heard:
+class FeedResult:
     """What came of some chunks: events, and the messages and counts that the caller reports."""
 
     events: list[EventEnvelope] = field(default_factory=list)
@@ -45,32 +45,32 @@ class Intake:
         self._ended = ended
         self._max_streams = max_streams
 
-    def listen_with(self, slot: int, model: Model) -> None:
+    def open_with(self, slot: int, model: Model) -> None:
         """Open streams for the model in `slot` from now on."""
         self._slot = slot
         self._gate = model.gate.initial_state(1)
         self._gap_frames = model.card.segments.gap_frames
 
-    def take(self, stream: str, waiting: deque[AudioChunk], heard: Heard) -> Run | None:
-        """Take chunks from `waiting` until they are all taken, the stream ends, or silence must be heard first."""
+    def take(self, stream: str, waiting: deque[AudioChunk], result: FeedResult) -> Run | None:
+        """Take chunks from `waiting` until they are all taken, the stream ends, or silence must be processed first."""
         run: Run | None = None
         while waiting:
             chunk = waiting[0]
-            if self._heard_before_its_end(stream, chunk):
-                heard.repeats += 1
+            if self._repeats_ended(stream, chunk):
+                result.repeats += 1
                 waiting.popleft()
                 continue
             try:
                 row = self._row_for(stream, chunk)
             except Rejected as rejected:
-                heard.rejected.append((waiting.popleft(), rejected))
+                result.rejected.append((waiting.popleft(), rejected))
                 continue
             run = run or Run(row)
             fields = self._table.rows[row]
             if _start_us(chunk) != fields["start_us"]:
                 run.ended_by = "replaced"
                 return run
-            if not self._in_order(chunk, fields, heard):
+            if not self._in_order(chunk, fields, result):
                 waiting.popleft()
                 continue
             missing = chunk.first_sample - self._position(run)
@@ -82,9 +82,9 @@ class Intake:
                     return run
                 self._skip_to(row, chunk.first_sample)
                 missing = 0
-                heard.gaps += int(chunk.sequence == fields["sequence"])
+                result.gaps += int(chunk.sequence == fields["sequence"])
             waiting.popleft()
-            self._add(run, chunk, missing, heard)
+            self._add(run, chunk, missing, result)
             if chunk.end_of_stream:
                 run.ended_by = "end"
                 return run
@@ -109,7 +109,7 @@ class Intake:
             raise Rejected(Reason.TOO_MANY_STREAMS, f"{self._max_streams} streams are open, the most that is allowed")
         return self._open(stream, chunk, start_us)
 
-    def _heard_before_its_end(self, stream: str, chunk: AudioChunk) -> bool:
+    def _repeats_ended(self, stream: str, chunk: AudioChunk) -> bool:
         if stream not in self._ended:
             return False
         ended = self._ended[stream][1]
@@ -118,7 +118,8 @@ class Intake:
     def _open(self, stream: str, chunk: AudioChunk, start_us: int) -> int:
         self._ended.pop(stream, None)
         place = chunk.place
-        row = self._table.add(stream, place.partition if place else 0, chunk.sample_rate, self._slot, self._gate)
+        partition, topic = (place.partition, place.topic) if place else (0, None)
+        row = self._table.add(stream, partition, topic, chunk.sample_rate, self._slot, self._gate)
         fields = self._table.rows[row]
         fields["start_us"], fields["agent"] = start_us, chunk.role == "agent"
         fields["first_sample"] = chunk.first_sample
@@ -132,22 +133,22 @@ class Intake:
         fields["clock"], fields["held"] = sample // block * block, sample % block
         self._table.samples[row] = 0
 
-    def _in_order(self, chunk: AudioChunk, fields: np.void, heard: Heard) -> bool:
+    def _in_order(self, chunk: AudioChunk, fields: np.void, result: FeedResult) -> bool:
         if chunk.sequence >= fields["sequence"]:
             return True
         if fields["gap_from"] <= chunk.sequence < fields["gap_to"]:
-            detail = f"sequence {chunk.sequence} after its gap was heard as silence"
-            heard.rejected.append((chunk, Rejected(Reason.OUT_OF_ORDER, detail)))
+            detail = f"sequence {chunk.sequence} after its gap was taken for silence"
+            result.rejected.append((chunk, Rejected(Reason.OUT_OF_ORDER, detail)))
         else:
-            heard.repeats += 1
+            result.repeats += 1
         return False
 
-    def _add(self, run: Run, chunk: AudioChunk, missing: int, heard: Heard) -> None:
+    def _add(self, run: Run, chunk: AudioChunk, missing: int, result: FeedResult) -> None:
         fields = self._table.rows[run.row]
         offset = chunk.place.offset if chunk.place else NO_OFFSET
         if chunk.sequence > fields["sequence"]:
             fields["gap_from"], fields["gap_to"] = fields["sequence"], chunk.sequence
-        heard.gaps += int(chunk.sequence > fields["sequence"] or missing > 0)
+        result.gaps += int(chunk.sequence > fields["sequence"] or missing > 0)
         fields["sequence"] = chunk.sequence + 1
         fields["seen_ms"] = max(int(fields["seen_ms"]), chunk.place.timestamp_ms if chunk.place else 0)
         samples = decode(chunk.audio, chunk.encoding)
@@ -155,7 +156,7 @@ class Intake:
             run.add(np.zeros(missing, np.int16), offset)
         elif missing < 0:
             samples = samples[-missing:]
-            heard.repeats += int(not samples.size and not chunk.end_of_stream)
+            result.repeats += int(not samples.size and not chunk.end_of_stream)
         if samples.size:
             run.add(samples, offset)
 

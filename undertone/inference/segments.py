@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from schemas.card import STEPS_PER_BLOCK, SegmentSpec
-from undertone.acoustics.frames import BLOCK_FRAMES, block_samples, hop_samples
+from undertone.acoustics.frames import BLOCK_FRAMES, hop_samples
 
 _FRAMES_PER_STEP = BLOCK_FRAMES // STEPS_PER_BLOCK
 _SEGMENT_FIELDS = ("silent_frames", "speech_frames", "steps", "energy", "log_pitch", "voiced")
@@ -61,10 +61,10 @@ def add_speech(rows: NDArray[np.void], raw: NDArray[np.bool_], energies: NDArray
 
 
 def speech_steps(rows: NDArray[np.void], found: Cut, active: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Steps of the network that hear speech or its hang-over, bool [B, 5]; none outside a segment."""
+    """Steps of the network that see speech or its hang-over, bool [B, 5]; none outside a segment."""
     frame = np.arange(BLOCK_FRAMES)
-    heard = active & rows["open"][:, None] & ((frame >= found.first[:, None]) | ~found.opening[:, None])
-    return heard.reshape(-1, STEPS_PER_BLOCK, _FRAMES_PER_STEP).any(axis=2)
+    speech = active & rows["open"][:, None] & ((frame >= found.first[:, None]) | ~found.opening[:, None])
+    return speech.reshape(-1, STEPS_PER_BLOCK, _FRAMES_PER_STEP).any(axis=2)
 
 
 def too_long(rows: NDArray[np.void], rate: int, spec: SegmentSpec) -> NDArray[np.bool_]:
@@ -82,8 +82,3 @@ def update_due(rows: NDArray[np.void], rate: int, spec: SegmentSpec) -> NDArray[
 def click(rows: np.void, spec: SegmentSpec) -> bool:
     """Whether a segment has too little speech to say anything of it."""
     return bool(rows["speech_frames"] < spec.min_speech_frames or rows["steps"] == 0)
-
-
-def block_end(rows: NDArray[np.void], rate: int) -> None:
-    """Advance the clocks by one block, in place."""
-    rows["clock"] += block_samples(rate)

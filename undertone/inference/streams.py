@@ -92,6 +92,7 @@ class StreamTable:
         self.model = np.zeros(capacity, np.int32)  # slot of the model that the row's numbers belong to
         self.partition = np.zeros(capacity, np.int32)
         self.names: list[str] = [""] * capacity
+        self.topics: list[str | None] = [None] * capacity  # where the audio comes from, None without Kafka
         self._row_of: dict[str, int] = {}
         self._free = list(range(capacity - 1, -1, -1))
 
@@ -109,7 +110,7 @@ class StreamTable:
         """(name, row) of every open stream, as a list taken now."""
         return iter(list(self._row_of.items()))
 
-    def add(self, stream: str, partition: int, rate: int, slot: int, gate: GateState) -> int:
+    def add(self, stream: str, partition: int, topic: str | None, rate: int, slot: int, gate: GateState) -> int:
         """A fresh row for a stream that is not in the table."""
         if not self._free:
             self._resize(2 * len(self.rows), self.state.shape[1], self.logits.shape[1])
@@ -122,7 +123,8 @@ class StreamTable:
         self.rows[row]["floor"], self.rows[row]["since_speech"] = gate.floor[0], gate.since_speech[0]
         for name in ("stream_offset", "segment_offset", "held_offset", "last_offset"):
             self.rows[row][name] = NO_OFFSET
-        self.names[row], self.partition[row], self.model[row], self._row_of[stream] = stream, partition, slot, row
+        self.names[row], self.topics[row], self._row_of[stream] = stream, topic, row
+        self.partition[row], self.model[row] = partition, slot
         return row
 
     def remove(self, row: int) -> None:
@@ -157,9 +159,11 @@ class StreamTable:
             )
         )
 
-    def unpack(self, stream: str, partition: int, record: "OpenRecord", slot: int, *, same_model: bool) -> None:
+    def unpack(
+        self, stream: str, partition: int, topic: str | None, record: "OpenRecord", slot: int, *, same_model: bool
+    ) -> None:
         """Put a record back into a row. With another model its open segment begins again, and its sums are lost."""
-        row = self.add(stream, partition, int(record.row["rate"]), slot, _no_gate())
+        row = self.add(stream, partition, topic, int(record.row["rate"]), slot, _no_gate())
         self.rows[row] = record.row
         self.samples[row, : record.samples.size] = record.samples
         if same_model:
@@ -179,6 +183,7 @@ class StreamTable:
             new[tuple(slice(size) for size in old.shape)] = old
             setattr(self, name, new)
         self.names += [""] * (capacity - known)
+        self.topics += [None] * (capacity - known)
         self._free = list(range(capacity - 1, known - 1, -1)) + self._free
 
 
