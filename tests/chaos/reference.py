@@ -74,9 +74,9 @@ def listen(chunks: Sequence[AudioChunk], plan: Sequence[Change], models: Mapping
         before, chunks = _split(chunks, change.at)
         said.cuts += len(before) + len(chunks) - size
         said.events += engine.feed(before).events
-        engine.use(models[change.version])
+        engine.switch_model(models[change.version])
     said.events += engine.feed(chunks).events
-    saved = engine.changed()
+    saved = engine.take_changes()
     said.state = saved[0] if saved else None
     return said
 

@@ -93,9 +93,9 @@ def test_a_change_of_models_is_found_in_the_events() -> None:
     for first, second in ((10, 30), (55, 140), (90, 91), (200, 290), (0, 299)):
         engine = Engine(MODELS["shipped"])
         observed = list(engine.feed(chunks[:first]).events)
-        engine.use(MODELS["next-1"])
+        engine.switch_model(MODELS["next-1"])
         observed += engine.feed(chunks[first:second]).events
-        engine.use(MODELS["next-2"])
+        engine.switch_model(MODELS["next-2"])
         observed += engine.feed(chunks[second:]).events
         reference = listen(chunks, changes(observed), MODELS)
         assert lines(reference.events) == lines(observed)
