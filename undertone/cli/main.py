@@ -1,9 +1,11 @@
 """The root of the command line: finds the subcommand, turns errors that are for people into one line."""
 
 import importlib
+import importlib.metadata
 import importlib.util
 import signal
 import sys
+from typing import Annotated
 
 import typer
 
@@ -32,8 +34,18 @@ app = typer.Typer(
 )
 
 
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"undertone {importlib.metadata.version('undertone')}")
+        raise typer.Exit
+
+
 @app.callback(help=app.info.help)
-def check_environment() -> None:
+def check_environment(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version.", callback=_print_version, is_eager=True)
+    ] = False,
+) -> None:
     # Every subcommand refuses a misspelt UNDERTONE_ variable: the default it leaves is not what somebody meant.
     from undertone.messaging.settings import KafkaSettings, reject_unknown_variables
     from worker.settings import WorkerSettings
