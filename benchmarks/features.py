@@ -10,6 +10,8 @@ audio files in it), relative to that frame.
 """
 
 import os
+from importlib.metadata import version
+from typing import Any
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
@@ -69,7 +71,7 @@ def librosas(windows: NDArray[np.int16], rate: int) -> dict[str, Callable[[], ob
     sound = windows.astype(np.float32) / 32768
     hop, n_fft, long = hop_samples(rate), fft_samples(rate), int(FRAME_SECONDS * rate)
     block = sound[:, -block_samples(rate) :]
-    grid = {"n_fft": n_fft, "hop_length": hop, "center": False}
+    grid: dict[str, Any] = {"n_fft": n_fft, "hop_length": hop, "center": False}
     return {
         "log-mel": lambda: np.log(
             np.maximum(
@@ -119,7 +121,7 @@ def print_parity(console: Console, paths: list[Path], rate: int | None) -> None:
     for name, found in errors.items():
         every = np.concatenate(found)
         table.add_row(name, f"{every.max():.1e}", f"{np.median(every):.1e}", str(every.size))
-    console.print(f"\nrelative distance from librosa {librosa.__version__} over {len(paths)} files")
+    console.print(f"\nrelative distance from librosa {version('librosa')} over {len(paths)} files")
     console.print(table)
 
 

@@ -4,6 +4,7 @@ import os
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import cast
 
 import pytest
 
@@ -51,7 +52,7 @@ def _from_testcontainers() -> Iterator[str]:
     port = free_port(0)
     container = DockerContainer(IMAGE)
     # Not with_bind_ports, which would publish it on all addresses.
-    container.ports[f"{port}/tcp"] = ("127.0.0.1", port)
+    container.ports[f"{port}/tcp"] = cast(int, ("127.0.0.1", port))  # its type knows only a port
     for name, value in container_environment(node_properties(port, free_port(0))).items():
         container.with_env(name, value)
     with container:

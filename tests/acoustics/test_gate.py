@@ -1,5 +1,7 @@
 """The energy gate: where speech starts and ends, and that no grouping of the hops shows."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -15,13 +17,13 @@ from undertone.acoustics.level import dbfs, sum_squares
 HOP = 100
 
 
-def energies_of(levels_dbfs: list[float]) -> NDArray[np.int64]:
+def energies_of(levels_dbfs: Sequence[float]) -> NDArray[np.int64]:
     """Energies of hops with these levels, int64 [1, F]."""
     power = 10 ** (np.array(levels_dbfs) / 10) * HOP * 32768.0**2
     return np.rint(power).astype(np.int64)[None]
 
 
-def decide(levels_dbfs: list[float], spec: GateSpec | None = None) -> GateDecision:
+def decide(levels_dbfs: Sequence[float], spec: GateSpec | None = None) -> GateDecision:
     gate = Gate(spec or GateSpec())
     return gate.step(energies_of(levels_dbfs), HOP, gate.initial_state(1))
 

@@ -14,7 +14,7 @@ from undertone.acoustics.pitch import pitch_sums, track_pitch
 def tone(hertz: float, rate: int) -> NDArray[np.int16]:
     """A window of a voice-like sound, ten harmonics, int16 [1, n]."""
     seconds = np.arange(block_samples(rate) + rate // 20) / rate
-    wave = sum(np.sin(2 * np.pi * hertz * k * seconds) / k for k in range(1, 11))
+    wave = np.sum([np.sin(2 * np.pi * hertz * k * seconds) / k for k in range(1, 11)], axis=0)
     return (5000 * wave).astype(np.int16)[None]
 
 

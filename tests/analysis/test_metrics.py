@@ -17,7 +17,7 @@ answers = st.integers(2, 9).flatmap(
 
 
 @given(answers)
-def test_equals_scikit_learn(case):
+def test_equals_scikit_learn(case: tuple[int, list[tuple[int, int]]]) -> None:
     classes, pairs = case
     truth, predicted = zip(*pairs, strict=True)
     matrix = confusion_matrix(truth, predicted, classes)
@@ -38,24 +38,24 @@ def test_equals_scikit_learn(case):
         np.testing.assert_allclose(ours, theirs)
 
 
-def test_ece_by_hand():
+def test_ece_by_hand() -> None:
     # Two answers at 0.9, one of them right, and two at 0.6, both right: (2 * |0.9 - 0.5| + 2 * |0.6 - 1|) / 4.
     probabilities = [[0.9, 0.1], [0.9, 0.1], [0.4, 0.6], [0.4, 0.6]]
     assert ece([0, 1, 1, 1], probabilities) == pytest.approx(0.4)
 
 
-def test_a_sure_and_right_classifier_is_calibrated():
+def test_a_sure_and_right_classifier_is_calibrated() -> None:
     assert ece([0, 1, 2], np.eye(3)) == 0.0
 
 
-def test_ece_of_answers_drawn_from_their_probabilities_is_small():
+def test_ece_of_answers_drawn_from_their_probabilities_is_small() -> None:
     generator = np.random.default_rng(5)
     probabilities = generator.dirichlet(np.full(8, 0.5), 100_000)
     truth = (generator.random(100_000)[:, None] > probabilities.cumsum(axis=1)).sum(axis=1).clip(max=7)
     assert ece(truth, probabilities) < 0.01
 
 
-def test_bins_hold_every_answer_once():
+def test_bins_hold_every_answer_once() -> None:
     probabilities = np.random.default_rng(0).dirichlet(np.ones(3), 500)
     probabilities[0] = [1, 0, 0]
     bins = calibration_bins(np.zeros(500, int), probabilities)
@@ -63,12 +63,12 @@ def test_bins_hold_every_answer_once():
     assert bins.count[-1] >= 1
 
 
-def test_nothing_heard_is_no_number():
+def test_nothing_heard_is_no_number() -> None:
     empty = confusion_matrix([], [], 3)
     assert np.isnan([accuracy(empty), uar(empty), macro_f1(empty), ece([], np.empty((0, 3)))]).all()
 
 
 @pytest.mark.parametrize(("truth", "predicted"), [([0, 3], [0, 0]), ([0], [-1]), ([0, 1], [0])])
-def test_impossible_classes_are_refused(truth, predicted):
+def test_impossible_classes_are_refused(truth: list[int], predicted: list[int]) -> None:
     with pytest.raises(ValueError, match=r"class"):
         confusion_matrix(truth, predicted, 3)

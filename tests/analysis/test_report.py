@@ -46,7 +46,7 @@ class Tags(html.parser.HTMLParser):
         self.seen.append((tag, dict(attrs)))
 
 
-def test_page_refers_to_nothing_outside(page):
+def test_page_refers_to_nothing_outside(page: str) -> None:
     tags = Tags()
     tags.feed(page)
     links = [value for _, attributes in tags.seen for name, value in attributes.items() if name in ("src", "href")]
@@ -54,20 +54,20 @@ def test_page_refers_to_nothing_outside(page):
     assert ("meta", "Content-Security-Policy") in [(tag, a.get("http-equiv")) for tag, a in tags.seen]
 
 
-def test_page_shows_each_stream_and_the_model(page):
+def test_page_shows_each_stream_and_the_model(page: str) -> None:
     for text in ("call/agent", "call/customer", "angry/customer", "Segments", "The model", "licence"):
         assert text in page
     assert Model.load().card.version in page
     assert "gone &amp; &lt;b&gt;.wav" in page
 
 
-def test_page_is_the_same_each_time(page):
+def test_page_is_the_same_each_time(page: str) -> None:
     assert make_page([SAMPLES / "call.flac", SAMPLES / "angry.flac", SAMPLES / "gone & <b>.wav"]) == page
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(BROWSER is None, reason="no chromium here: apt-get install chromium")
-def test_a_browser_draws_every_figure_without_a_complaint(page, tmp_path):
+def test_a_browser_draws_every_figure_without_a_complaint(page: str, tmp_path: Path) -> None:
     (tmp_path / "page.html").write_text(page)
     done = subprocess.run(
         [
@@ -85,7 +85,7 @@ def test_a_browser_draws_every_figure_without_a_complaint(page, tmp_path):
     assert [line for line in done.stderr.splitlines() if "CONSOLE" in line] == []
 
 
-def test_pictures_do_not_depend_on_the_pieces():
+def test_pictures_do_not_depend_on_the_pieces() -> None:
     samples = np.random.default_rng(1).integers(-3000, 3000, 70_001).astype(np.int16)
     pictures = []
     for size in (70_001, 999, 4_000):
@@ -98,7 +98,7 @@ def test_pictures_do_not_depend_on_the_pieces():
             np.testing.assert_allclose(getattr(picture, name), getattr(pictures[0], name), rtol=1e-5, atol=1e-4)
 
 
-def test_a_tone_is_drawn_where_it_sounds():
+def test_a_tone_is_drawn_where_it_sounds() -> None:
     seconds = np.arange(16_000) / 8_000
     tone = (8_000 * np.sin(2 * np.pi * 250 * seconds)).astype(np.int16)
     traces = Traces(8_000)
@@ -112,7 +112,7 @@ def test_a_tone_is_drawn_where_it_sounds():
     assert picture.level_dbfs[-2] == pytest.approx(20 * np.log10(8_000 / 32_768 / 2**0.5), abs=0.1)
 
 
-def test_columns_merge_two_by_two():
+def test_columns_merge_two_by_two() -> None:
     columns = Columns(1, 4)
     for value in range(11):
         columns.add(np.array([[float(value)]]))
@@ -133,7 +133,7 @@ def events(count: int) -> list[Update | Segment]:
     return made
 
 
-def test_areas_rise_only_while_somebody_speaks():
+def test_areas_rise_only_while_somebody_speaks() -> None:
     timeline = Timeline(["a", "b"])
     for event in events(2):
         timeline.add(event)
@@ -143,7 +143,7 @@ def test_areas_rise_only_while_somebody_speaks():
     assert [(bar.start_s, bar.end_s, bar.label) for bar in timeline.bars(8)] == [(0, 2, "uncertain"), (4, 6, "b")]
 
 
-def test_a_day_long_call_makes_a_page_of_bounded_size():
+def test_a_day_long_call_makes_a_page_of_bounded_size() -> None:
     timeline, seconds = Timeline(["a", "b"]), 86_400.0
     for event in events(21_600):
         timeline.add(event)
@@ -163,5 +163,5 @@ def test_a_day_long_call_makes_a_page_of_bounded_size():
     assert len(str(stream_figure(picture, timeline))) < 1_000_000
 
 
-def test_packed_arrays_say_their_type_and_shape():
+def test_packed_arrays_say_their_type_and_shape() -> None:
     assert packed(np.array([[1.0, 2.0]]), "f4") == {"dtype": "f4", "bdata": "AACAPwAAAEA=", "shape": "1, 2"}

@@ -3,8 +3,11 @@
 import io
 import json
 import zipfile
+from pathlib import Path
 
+import numpy as np
 import pytest
+from numpy.typing import NDArray
 from typer.testing import CliRunner
 
 from schemas.errors import UserError
@@ -13,19 +16,20 @@ from undertone.analysis.card_page import card_page
 from undertone.analysis.inspection import check_bundle
 from undertone.cli.main import app
 from undertone.inference.bundle import DEFAULT_BUNDLE, FILTERS, Bundle, bundle_bytes, read_bundle
+from undertone.inference.runtime import Runtime
 
 PAGE = ROOT / "docs" / "research" / "model-card.md"
 
 
-def test_the_shipped_bundle_passes_every_check():
+def test_the_shipped_bundle_passes_every_check() -> None:
     assert len(list(check_bundle(DEFAULT_BUNDLE))) == 4
 
 
-def test_the_page_is_that_of_the_shipped_bundle():
+def test_the_page_is_that_of_the_shipped_bundle() -> None:
     assert PAGE.read_text(encoding="utf-8") == card_page(read_bundle(DEFAULT_BUNDLE).card), "stale: run `make docs`"
 
 
-def test_show_prints_the_card():
+def test_show_prints_the_card() -> None:
     result = CliRunner().invoke(app, ["models", "show"])
     assert result.exit_code == 0
     card = read_bundle(DEFAULT_BUNDLE).card
@@ -45,14 +49,14 @@ def rewritten(bundle: Bundle, changes: dict[str, bytes | None]) -> bytes:
     return buffer.getvalue()
 
 
-def card_with(bundle: Bundle, **network) -> bytes:
+def card_with(bundle: Bundle, **network: object) -> bytes:
     fields = json.loads(bundle.card.model_dump_json())
     fields["network"] |= network
     return json.dumps(fields).encode()
 
 
 @pytest.mark.parametrize("kind", ["no zip", "no card", "no network", "flipped bit", "huge", "other state", "bad card"])
-def test_a_bad_bundle_fails_with_one_line(tmp_path, kind):
+def test_a_bad_bundle_fails_with_one_line(tmp_path: Path, kind: str) -> None:
     bundle = read_bundle(DEFAULT_BUNDLE)
     flipped = bytearray(bundle.flatbuffer)
     flipped[len(flipped) // 2] ^= 1
@@ -72,14 +76,16 @@ def test_a_bad_bundle_fails_with_one_line(tmp_path, kind):
     assert "\n" not in str(caught.value)
 
 
-def test_a_network_that_remembers_silence_fails(tmp_path, monkeypatch):
+def test_a_network_that_remembers_silence_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The engine skips silent blocks, so a network whose state moves in them would hear otherwise in a batch."""
     bundle = read_bundle(DEFAULT_BUNDLE)
     path = tmp_path / "model.zip"
     path.write_bytes(bundle_bytes(bundle))
     run = check_bundle.__globals__["Runtime"].run
 
-    def moves(self, features, speech, state):
+    def moves(
+        self: Runtime, features: NDArray[np.float32], speech: NDArray[np.float32], state: NDArray[np.float32]
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         logits, after = run(self, features, speech, state)
         return logits, after + 1e-3
 

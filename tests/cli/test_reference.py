@@ -13,12 +13,12 @@ PAGE = (ROOT / "docs" / "reference" / "command-line.md").read_text(encoding="utf
 SECTIONS = dict(re.findall(r"^## undertone (.+?)\n(.*?)(?=^## |\Z)", PAGE, flags=re.M | re.S))
 
 
-def test_the_page_is_that_of_the_code():
+def test_the_page_is_that_of_the_code() -> None:
     assert command_line_page() == PAGE, "stale: run `make docs`"
 
 
 @pytest.mark.parametrize("command", SECTIONS)
-def test_the_page_has_the_options_of_the_help(command):
+def test_the_page_has_the_options_of_the_help(command: str) -> None:
     # Wide enough that no option is broken into two lines.
     shown = CliRunner().invoke(app, [*command.split(), "--help"], env={"TERMINAL_WIDTH": "300", "NO_COLOR": "1"})
     assert shown.exit_code == 0
@@ -26,7 +26,7 @@ def test_the_page_has_the_options_of_the_help(command):
     assert set(re.findall(r"^\| `(--[a-z-]+)`", SECTIONS[command], flags=re.M)) == in_help
 
 
-def test_every_command_has_a_section():
+def test_every_command_has_a_section() -> None:
     shown = CliRunner().invoke(app, ["--help"], env={"TERMINAL_WIDTH": "300", "NO_COLOR": "1"})
     commands = set(re.findall(r"^│ ([a-z]+) ", shown.output, flags=re.M))
     assert {name.split()[0] for name in SECTIONS} == commands

@@ -12,6 +12,7 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -116,7 +117,7 @@ def test_it_runs_to_its_end_and_leaves_nothing_running(tmp_path: Path) -> None:
 def test_stopped_on_a_kafka_of_the_users_it_takes_its_topics_with_it(
     kafka_settings: KafkaSettings, tmp_path: Path, number: signal.Signals, code: int
 ) -> None:
-    servers = {
+    servers: dict[str, Any] = {
         "KAFKA_BOOTSTRAP_SERVERS": kafka_settings.bootstrap_servers,
         "UNDERTONE_TOPIC_PREFIX": kafka_settings.topic_prefix,
     }

@@ -28,6 +28,7 @@ BROKER = [str(Path(sys.executable).with_name("undertone")), "broker"]
 def _broker(*arguments: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
     """The command, once it has said that it is ready, and where."""
     process = subprocess.Popen([*BROKER, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert process.stdout and process.stderr
     try:
         line = process.stdout.readline()
         ready = re.fullmatch(r"ready (127\.0\.0\.1:\d+)\n", line)
@@ -108,6 +109,7 @@ def test_says_so_when_kafka_itself_dies_and_when_the_directory_is_in_use(tmp_pat
         for pid in _java_processes(tmp_path):
             os.kill(pid, signal.SIGKILL)
         assert process.wait(30) == 2
+        assert process.stderr
         assert "the local Kafka has ended" in process.stderr.read()
 
 

@@ -6,6 +6,7 @@ import pytest
 
 from schemas.audio import AudioChunk
 from schemas.dead_letters import Reason
+from schemas.events import Summary
 from tests.support.streams import START, customer, cut, hear, lines
 from undertone.inference.engine import Engine
 from undertone.inference.model import Model
@@ -120,7 +121,9 @@ def test_idle_streams_are_closed_by_event_time(model: Model, chunks: list[AudioC
     assert engine.close_idle(1, 10_000_000).events == []
     events = engine.close_idle(0, 87_001).events
     assert [event.data.type for event in events][-2:] == ["segment", "summary"]
-    assert events[-1].data.ended_by == "idle"
+    summary = events[-1].data
+    assert isinstance(summary, Summary)
+    assert summary.ended_by == "idle"
     assert engine.open_streams == 0
     assert reasons(engine, chunks[28:29]) == [Reason.AFTER_END]
     engine.take_changes()

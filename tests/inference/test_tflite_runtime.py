@@ -36,7 +36,7 @@ def python() -> Path:
     interpreter = environment / "bin" / "python"
     if not stamp.exists():
         subprocess.run([sys.executable, "-m", "venv", "--clear", environment], check=True)
-        install = [interpreter, "-m", "pip", "install", "-q", "--require-hashes", "-r", LOCK]
+        install: list[str | Path] = [interpreter, "-m", "pip", "install", "-q", "--require-hashes", "-r", LOCK]
         subprocess.run(install, check=True)
         stamp.touch()
     return interpreter

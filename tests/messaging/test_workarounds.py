@@ -25,7 +25,7 @@ from undertone.messaging.workarounds import LenientBatch, SteadyCoordinator
 class ForeignName(str):
     """A header's name that is no UTF-8, as clients in other languages may write it."""
 
-    def encode(self, *_: object) -> bytes:  # type: ignore[override]
+    def encode(self, *_: object) -> bytes:
         return b"\xff\xfe"
 
 

@@ -30,8 +30,8 @@ def in_code(registry: CollectorRegistry) -> set[Row]:
     metrics = [metric for metric in registry._collector_to_names if isinstance(metric, MetricWrapperBase)]
     return {
         (
-            metric._name + SUFFIXES.get(metric._type, ""),
-            "gauge" if metric._type == "info" else metric._type,
+            metric._name + SUFFIXES.get(str(metric._type), ""),
+            "gauge" if metric._type == "info" else str(metric._type),
             tuple(sorted(metric._labelnames)),
         )
         for metric in metrics

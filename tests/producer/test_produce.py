@@ -12,6 +12,7 @@ import urllib.request
 from collections import defaultdict
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -65,10 +66,10 @@ def check_whole(chunks: list[AudioChunk], samples: np.ndarray, encoding: Encodin
 
 
 def request(*paths: Path | str, **changes: object) -> ProduceRequest:
-    options = {"speed": math.inf, "chunk_ms": 500} | {
+    options: dict[str, Any] = {"speed": math.inf, "chunk_ms": 500} | {
         name: changes.pop(name) for name in list(changes) if name in ("encoding", "speed", "chunk_ms", "roles")
     }
-    defaults: dict = {"call_id": None, "calls": 1, "rate": None}
+    defaults: dict[str, Any] = {"call_id": None, "calls": 1, "rate": None}
     return ProduceRequest(
         paths=[str(path) for path in paths], options=PlaybackOptions(**options), **(defaults | changes)
     )

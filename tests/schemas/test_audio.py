@@ -48,10 +48,12 @@ values = near | st.binary(max_size=40) | st.text(max_size=20).map(str.encode) | 
     keep=st.sets(st.sampled_from(sorted(GOOD)), min_size=7),
     others=st.lists(st.tuples(names, values), max_size=4),
 )
-def test_any_bytes_are_a_chunk_or_rejected(key, value, keep, others):
+def test_any_bytes_are_a_chunk_or_rejected(
+    key: bytes | None, value: bytes | None, keep: set[str], others: list[tuple[str, bytes]]
+) -> None:
     headers = [(name, text) for name, text in GOOD.items() if name in keep] + others
     try:
-        chunk = AudioChunk.from_record(key, value, headers)  # type: ignore[arg-type]  # clients do pass None
+        chunk = AudioChunk.from_record(key, value, headers)  # clients do pass None
     except Rejected as rejected:
         assert rejected.detail.isprintable()
         assert len(rejected.detail) <= 200
@@ -65,7 +67,7 @@ def test_any_bytes_are_a_chunk_or_rejected(key, value, keep, others):
     first=st.integers(0, 2**44 - 1),
     rate=st.sampled_from([8000, 16000]),
 )
-def test_every_accepted_chunk_has_a_moment(start, first, rate):
+def test_every_accepted_chunk_has_a_moment(start: datetime, first: int, rate: int) -> None:
     """An event at the very end of what a chunk may claim still has a time: no arithmetic error in the worker."""
     chunk = AudioChunk(
         call_id="c", channel="x", role=Role.CUSTOMER, sequence=0, first_sample=first, start_time=start,
@@ -111,18 +113,18 @@ def test_every_accepted_chunk_has_a_moment(start, first, rate):
         ({"value": bytes(160_002)}, Reason.TOO_LARGE),
     ],
 )  # fmt: skip
-def test_reasons(changes, reason):
+def test_reasons(changes: dict[str, bytes | None], reason: Reason) -> None:
     with pytest.raises(Rejected) as caught:
         read(**changes)
     assert caught.value.reason is reason
 
 
-def test_ten_seconds_are_accepted_at_both_rates():
+def test_ten_seconds_are_accepted_at_both_rates() -> None:
     assert read(value=bytes(160_000)).samples == 80_000
     assert read(value=bytes(MAX_CHUNK_BYTES), content_type=b"audio/L16;rate=16000").samples == 160_000
 
 
-def test_an_empty_last_chunk_is_accepted():
+def test_an_empty_last_chunk_is_accepted() -> None:
     assert read(value=None, ce_endofstream=b"true").samples == 0
 
 
@@ -137,24 +139,24 @@ def test_an_empty_last_chunk_is_accepted():
         ('audio/PCMA;rate="16000"', (Encoding.PCMA, 16000)),
     ],
 )
-def test_content_types(text, expected):
+def test_content_types(text: str, expected: tuple[Encoding, int] | None) -> None:
     assert parse_content_type(text) == expected
 
 
 @pytest.mark.parametrize("encoding", Encoding)
 @pytest.mark.parametrize("rate", [8000, 16000])
-def test_content_types_round_trip(encoding, rate):
+def test_content_types_round_trip(encoding: Encoding, rate: int) -> None:
     assert parse_content_type(content_type(encoding, rate)) == (encoding, rate)
 
 
-def test_one_moment_has_one_spelling():
+def test_one_moment_has_one_spelling() -> None:
     here = read(ce_starttime=b"2026-03-01T10:30:00+01:00")
     assert here.start_time == read().start_time
     assert here.headers() == read().headers()
     assert here.start_time.tzinfo != timezone(timedelta(hours=1))
 
 
-def test_an_unprintable_header_gives_one_printable_line():
+def test_an_unprintable_header_gives_one_printable_line() -> None:
     with pytest.raises(Rejected) as caught:
         read(ce_role=("\x1b[2J\n" + "x" * 10_000).encode())
     assert caught.value.detail.isprintable()

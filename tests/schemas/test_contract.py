@@ -2,6 +2,7 @@
 
 import json
 from datetime import UTC, datetime
+from pathlib import Path
 
 import jsonschema
 import pytest
@@ -42,7 +43,7 @@ HEARD = {
     "audio": AudioSpan(topic="call-audio", partition=3, first_offset=17, last_offset=20),
 }
 SILENCE = HEARD | {"label": "no-speech", "probabilities": {}, "speech_s": 0, "level_dbfs": None, "pitch_hz": None}
-EVENTS = {
+EVENTS: dict[str, Update | Segment | Summary] = {
     "update": Update.model_validate(HEARD),
     "segment": Segment.model_validate(HEARD | {"ended_by": "silence"}),
     "summary": Summary.model_validate(HEARD | {"ended_by": "end", "segments": 2}),
@@ -80,11 +81,11 @@ def texts(headers: list[tuple[str, bytes]]) -> dict[str, str]:
     return {name: value.decode() for name, value in headers}
 
 
-def test_documents_are_fresh():
+def test_documents_are_fresh() -> None:
     assert stale() == [], "run `python -m schemas.documents` and commit docs/reference/"
 
 
-def test_stale_missing_and_stray_documents_are_named(tmp_path):
+def test_stale_missing_and_stray_documents_are_named(tmp_path: Path) -> None:
     for name in (*(f"schemas/{message}.json" for message in MESSAGES), "asyncapi.json", "schemas/gone.json"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_bytes((DOCS / name).read_bytes() if (DOCS / name).exists() else b"{}")
@@ -94,7 +95,7 @@ def test_stale_missing_and_stray_documents_are_named(tmp_path):
 
 
 @pytest.mark.parametrize("name", MESSAGES)
-def test_json_schemas_are_valid_and_need_no_other_file(name):
+def test_json_schemas_are_valid_and_need_no_other_file(name: str) -> None:
     schema = json_schema(name)
     jsonschema.Draft202012Validator.check_schema(schema)
     assert all(ref.startswith("#/$defs/") for ref in references(schema))
@@ -102,18 +103,18 @@ def test_json_schemas_are_valid_and_need_no_other_file(name):
 
 @pytest.mark.parametrize("encoding", Encoding)
 @pytest.mark.parametrize("end", [False, True])
-def test_chunk_headers_follow_their_schema(encoding, end):
+def test_chunk_headers_follow_their_schema(encoding: Encoding, end: bool) -> None:
     check("audio-chunk-headers", texts(chunk(encoding=encoding, end_of_stream=end).headers()))
 
 
 @pytest.mark.parametrize("name", EVENTS)
-def test_events_follow_their_schema(name):
+def test_events_follow_their_schema(name: str) -> None:
     envelope = EventEnvelope.around(EVENTS[name], START)
     check("emotion-event", json.loads(envelope.model_dump_json()))
     check("structured-headers", texts(STRUCTURED_HEADERS))
 
 
-def test_event_without_a_promised_field_breaks_the_schema():
+def test_event_without_a_promised_field_breaks_the_schema() -> None:
     whole = json.loads(EventEnvelope.around(EVENTS["segment"], START).model_dump_json())
     for name in whole["data"]:
         data = {key: value for key, value in whole["data"].items() if key != name}
@@ -121,7 +122,7 @@ def test_event_without_a_promised_field_breaks_the_schema():
             check("emotion-event", whole | {"data": data})
 
 
-def test_labels_letters_and_cards_follow_their_schemas():
+def test_labels_letters_and_cards_follow_their_schemas() -> None:
     check("emotion-label", json.loads(LABEL.model_dump_json()))
     letter = DeadLetter(
         reason=Reason.EMPTY, detail="-", topic="call-audio", partition=0, offset=1, service="worker", version="0.1.0"
@@ -140,7 +141,7 @@ def test_labels_letters_and_cards_follow_their_schemas():
 
 
 @pytest.mark.parametrize("audio", [b"\xff\x00" * 400, b"", b"text, too"])
-def test_chunks_survive_the_cloudevents_sdk_in_binary_mode(audio):
+def test_chunks_survive_the_cloudevents_sdk_in_binary_mode(audio: bytes) -> None:
     ours = chunk(audio=audio[: len(audio) // 2 * 2], end_of_stream=True, sequence=4, first_sample=1600)
     message = KafkaMessage(headers=dict(ours.headers()), key=ours.stream.encode(), value=ours.audio)
     event = from_kafka_event(message)
@@ -151,7 +152,7 @@ def test_chunks_survive_the_cloudevents_sdk_in_binary_mode(audio):
     assert AudioChunk.from_record(ours.stream.encode(), value, back.headers.items()) == ours
 
 
-def test_a_foreign_producer_writes_chunks_with_the_cloudevents_sdk():
+def test_a_foreign_producer_writes_chunks_with_the_cloudevents_sdk() -> None:
     attributes = {
         "id": "1",
         "source": "/pbx",
@@ -169,7 +170,7 @@ def test_a_foreign_producer_writes_chunks_with_the_cloudevents_sdk():
 
 
 @pytest.mark.parametrize("name", EVENTS)
-def test_events_survive_the_cloudevents_sdk_in_structured_mode(name):
+def test_events_survive_the_cloudevents_sdk_in_structured_mode(name: str) -> None:
     ours = EventEnvelope.around(EVENTS[name], START)
     message = KafkaMessage(dict(STRUCTURED_HEADERS), ours.subject.encode(), ours.model_dump_json().encode())
     event = from_kafka_event(message)
@@ -191,7 +192,7 @@ def resolve(document: dict, ref: str) -> dict:
     return node
 
 
-def test_asyncapi_refers_to_what_it_holds():
+def test_asyncapi_refers_to_what_it_holds() -> None:
     document = asyncapi()
     assert references(document)
     for ref in references(document):
@@ -202,7 +203,7 @@ def test_asyncapi_refers_to_what_it_holds():
         assert "discriminator" not in json.dumps(schema), name
 
 
-def test_asyncapi_has_a_channel_and_an_operation_for_each_topic():
+def test_asyncapi_has_a_channel_and_an_operation_for_each_topic() -> None:
     document, topics = asyncapi(), Topics()
     assert document["asyncapi"] == "3.0.0"
     assert {"title", "version"} <= document["info"].keys()
@@ -217,7 +218,7 @@ def test_asyncapi_has_a_channel_and_an_operation_for_each_topic():
     assert used == {topic.name for topic in topics.all}
 
 
-def test_asyncapi_pairs_topics_and_messages_by_name(monkeypatch):
+def test_asyncapi_pairs_topics_and_messages_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
     in_order = asyncapi()["channels"]
     backwards = Topics().all[::-1]
     monkeypatch.setattr(Topics, "all", backwards)
@@ -234,7 +235,7 @@ def test_asyncapi_pairs_topics_and_messages_by_name(monkeypatch):
     }
 
 
-def test_asyncapi_says_how_topics_are_configured():
+def test_asyncapi_says_how_topics_are_configured() -> None:
     document = asyncapi(partitions=8)
     for topic in Topics().all:
         kafka = document["channels"][topic.name]["bindings"]["kafka"]

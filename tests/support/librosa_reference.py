@@ -3,6 +3,8 @@
 librosa frames forward from sample 0 with `center=False`; zeros put before the signal move its frames to our grid.
 """
 
+from typing import Any
+
 import librosa
 import numpy as np
 from numpy.typing import NDArray
@@ -18,8 +20,8 @@ def librosa_features(samples: NDArray[np.int16], rate: int) -> Reference:
     hop, n_fft = hop_samples(rate), fft_samples(rate)
     whole = samples[: samples.size // hop * hop] / FULL_SCALE
     y = np.concatenate([np.zeros(n_fft - hop), whole])
-    grid = {"n_fft": n_fft, "hop_length": hop, "center": False}
-    framed = {"frame_length": n_fft, "hop_length": hop, "center": False}
+    grid: dict[str, Any] = {"n_fft": n_fft, "hop_length": hop, "center": False}
+    framed: dict[str, Any] = {"frame_length": n_fft, "hop_length": hop, "center": False}
 
     # The front end scales its window to sum 1 and librosa does not: the only difference of definition.
     scale = librosa.filters.get_window("hann", n_fft).sum() ** 2

@@ -3,8 +3,10 @@
 import io
 import json
 import re
+from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,19 +14,21 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from schemas.errors import UserError
+from schemas.topics import Topics
 from tests.support.voices import write_corpus
 from trainer.options import Options
 from trainer.packaging import publish
 from trainer.packaging.packing import with_metrics
 from trainer.report import page
 from trainer.service import Request, serve
-from trainer.train import run
+from trainer.train import Outcome, run
 from trainer.training.weights import load_start, weights_path
 from undertone.cli.main import app
 from undertone.inference.bundle import bundle_bytes, read_bundle
 from undertone.inference.model import Model
 from undertone.messaging.clients import reader
 from undertone.messaging.reading import partitions_of, read_to_end
+from undertone.messaging.settings import KafkaSettings
 
 pytestmark = pytest.mark.slow
 
@@ -32,33 +36,33 @@ EPOCHS = 4
 
 
 @pytest.fixture(scope="module")
-def corpus(tmp_path_factory):
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two moods that no model here was ever told of, six speakers."""
     return write_corpus(tmp_path_factory.mktemp("corpus"), ("frustrated", "satisfied"), range(6), 6)
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _own_cache(tmp_path_factory):
+def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("UNDERTONE_CACHE_DIR", str(tmp_path_factory.mktemp("cache")))
         yield
 
 
 @pytest.fixture(scope="module")
-def outcome(corpus):
+def outcome(corpus: Path) -> Outcome:
     """One run from nothing; training takes seconds, so that the tests share it."""
     return run(Options((corpus,), start="none", epochs=EPOCHS), lambda *_: None)
 
 
 @pytest.fixture(scope="module")
-def trained(outcome, tmp_path_factory):
+def trained(outcome: Outcome, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What that run leaves behind."""
     out = tmp_path_factory.mktemp("out")
     page.write(outcome, out)
     return out
 
 
-def test_everything_is_there(trained):
+def test_everything_is_there(trained: Path) -> None:
     assert {path.name for path in trained.iterdir()} == {
         "model.zip",
         "model.weights.npz",
@@ -69,7 +73,7 @@ def test_everything_is_there(trained):
     assert (trained / "confusion_matrix.png").read_bytes().startswith(b"\x89PNG")
 
 
-def test_the_bundle_runs_and_its_card_says_what_it_is(trained):
+def test_the_bundle_runs_and_its_card_says_what_it_is(trained: Path) -> None:
     card = Model.load(trained / "model.zip").card
     assert card.labels == ("frustrated", "satisfied")
     assert card.metrics["parity"] <= 1e-4
@@ -79,7 +83,7 @@ def test_the_bundle_runs_and_its_card_says_what_it_is(trained):
     assert part.speakers < 6  # the test speakers are not among them
 
 
-def test_the_figures_are_those_of_unheard_speakers(trained):
+def test_the_figures_are_those_of_unheard_speakers(trained: Path) -> None:
     figures = json.loads((trained / "metrics.json").read_text())
     test = figures["test"]
     assert test["labels"] == ["frustrated", "satisfied"]
@@ -89,7 +93,7 @@ def test_the_figures_are_those_of_unheard_speakers(trained):
     assert len(figures["training"][0]) <= EPOCHS
 
 
-def test_the_report_needs_nothing_else(trained):
+def test_the_report_needs_nothing_else(trained: Path) -> None:
     text = (trained / "report.html").read_text(encoding="utf-8")
     assert not re.findall(r"""(?:src|href)=["'](?!data:)""", text)
     assert "<script" not in text
@@ -98,15 +102,20 @@ def test_the_report_needs_nothing_else(trained):
         assert word in text
 
 
-def test_the_same_seed_gives_the_same_network(corpus, outcome):
+def test_the_same_seed_gives_the_same_network(corpus: Path, outcome: Outcome) -> None:
     again = run(Options((corpus,), start="none", epochs=EPOCHS), lambda *_: None)
     assert again.final.bundle.flatbuffer == outcome.final.bundle.flatbuffer
     assert again.final.bundle.card.calibration == outcome.final.bundle.card.calibration
 
 
 def test_new_emotions_start_from_another_models_weights(
-    outcome, trained, kafka_settings, topics, tmp_path, monkeypatch
-):
+    outcome: Outcome,
+    trained: Path,
+    kafka_settings: KafkaSettings,
+    topics: Topics,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """The whole command, publishing included: a model that knows other emotions cannot be compared with."""
     monkeypatch.setenv("UNDERTONE_TOPIC_PREFIX", kafka_settings.topic_prefix)
     publish.send(outcome, kafka_settings)
@@ -129,7 +138,7 @@ def test_new_emotions_start_from_another_models_weights(
     assert 0 < drift < 0.5  # it went on from there: two networks from different seeds differ by 1.2
 
 
-def test_weights_must_be_those_of_their_bundle(trained, tmp_path):
+def test_weights_must_be_those_of_their_bundle(trained: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="not beside it"):
         (tmp_path / "model.zip").write_bytes((trained / "model.zip").read_bytes())
         load_start(tmp_path / "model.zip")
@@ -138,7 +147,9 @@ def test_weights_must_be_those_of_their_bundle(trained, tmp_path):
         load_start(tmp_path / "model.zip")
 
 
-def test_a_published_model_is_the_bundle(outcome, trained, kafka_settings, topics):
+def test_a_published_model_is_the_bundle(
+    outcome: Outcome, trained: Path, kafka_settings: KafkaSettings, topics: Topics
+) -> None:
     assert publish.running_model(kafka_settings).card == Model.load().card  # the one that ships
     publish.send(outcome, kafka_settings)
     with closing(reader(kafka_settings)) as client:
@@ -147,7 +158,7 @@ def test_a_published_model_is_the_bundle(outcome, trained, kafka_settings, topic
     assert record.key == outcome.final.bundle.card.version.encode()
 
 
-def test_a_model_is_published_only_if_it_beats_the_running_one(outcome, trained):
+def test_a_model_is_published_only_if_it_beats_the_running_one(outcome: Outcome, trained: Path) -> None:
     itself = publish.decide(outcome, Model.load(trained / "model.zip"))
     assert not itself.publish
     assert "on the held-out speakers" in itself.why
@@ -158,7 +169,7 @@ def test_a_model_is_published_only_if_it_beats_the_running_one(outcome, trained)
     assert publish.decide(outcome, worse).publish
 
 
-def test_a_card_with_other_figures_is_still_the_same_network(trained):
+def test_a_card_with_other_figures_is_still_the_same_network(trained: Path) -> None:
     bundle = read_bundle(trained / "model.zip")
     changed = with_metrics(bundle, {"heldout_uar": 0.5})
     assert read_bundle(bundle_bytes(changed)).card.metrics["heldout_uar"] == 0.5
@@ -177,7 +188,9 @@ def test_a_card_with_other_figures_is_still_the_same_network(trained):
         (("--data", "{corpus}", "--publish", "--bootstrap-servers", "127.0.0.1:1"), "no Kafka at 127.0.0.1:1"),
     ],
 )
-def test_mistakes_get_one_line_before_anything_is_trained(corpus, tmp_path, arguments, complaint):
+def test_mistakes_get_one_line_before_anything_is_trained(
+    corpus: Path, tmp_path: Path, arguments: tuple[str, ...], complaint: str
+) -> None:
     given = [argument.format(corpus=corpus) for argument in arguments]
     result = CliRunner().invoke(app, ["train", *given, "--out", str(tmp_path / "out")])
     assert isinstance(result.exception, UserError)

@@ -6,6 +6,7 @@ import signal
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -23,7 +24,7 @@ from undertone.messaging.topics import ensure_topics
 pytestmark = pytest.mark.slow
 
 # Few records a transaction: the call is then hundreds of them, and a kill falls into its middle.
-SLOW = {"batch_records": 3, "batch_ms": 20}
+SLOW: dict[str, Any] = {"batch_records": 3, "batch_ms": 20}
 STREAMS = 4
 
 

@@ -57,7 +57,7 @@ def test_events_are_those_of_the_engine_for_every_chunk_size(installation: Insta
 class HeaderName(str):
     """A header's name that is no UTF-8, as clients in other languages may write it."""
 
-    def encode(self, *_: object) -> bytes:  # type: ignore[override]
+    def encode(self, *_: object) -> bytes:
         return b"\xff\xfe"
 
 

@@ -2,7 +2,10 @@
 
 import io
 import json
+from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -11,8 +14,8 @@ from rich.console import Console
 from schemas.errors import UserError
 from tests.support.voices import RATE, utterance, write_corpus
 from trainer.compare import run
-from trainer.compare.bench import fold_count, make_bench
-from trainer.compare.cells import Cell, Protocol, run_cell
+from trainer.compare.bench import Bench, fold_count, make_bench
+from trainer.compare.cells import Cell, CellResult, Protocol, run_cell
 from trainer.compare.default_network import Shipped
 from trainer.compare.features import (
     HEARD_SECONDS,
@@ -24,43 +27,43 @@ from trainer.compare.features import (
     step_columns,
     vector_columns,
 )
-from trainer.compare.grid import choose_grid, system_names
+from trainer.compare.grid import Grid, choose_grid, system_names
 from trainer.compare.measures import hardest_pairs, interval, mean_recall, resampled_uars, speaker_confusions
-from trainer.compare.networks import NETWORKS
+from trainer.compare.networks import NETWORKS, Network
 from trainer.compare.search import choose, inner_splits
 from trainer.compare.service import Request, serve
-from trainer.compare.systems import CLASSIC
-from trainer.data.corpora import load
+from trainer.compare.systems import CLASSIC, System
+from trainer.data.corpora import Utterance, load
 
 MOODS = ("frustrated", "satisfied", "puzzled")
 TINY = Protocol(trials=2, network_trials=1, inner_folds=2, repeats=2, random_splits=1)
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _own_cache(tmp_path_factory):
+def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("UNDERTONE_CACHE_DIR", str(tmp_path_factory.mktemp("cache")))
         yield
 
 
 @pytest.fixture(scope="module")
-def corpus(tmp_path_factory):
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Three moods, four speakers."""
     return write_corpus(tmp_path_factory.mktemp("corpus"), MOODS, range(4), 3)
 
 
 @pytest.fixture(scope="module")
-def bench(corpus):
+def bench(corpus: Path) -> Bench:
     """The corpus on the bench, without worker processes."""
     return _bench(load([corpus]).utterances)
 
 
-def _bench(utterances):
+def _bench(utterances: list[Utterance]) -> Bench:
     clips = [compute(utterance(u.emotion, int(u.speaker[-1]), int(u.path.stem[-1]))) for u in utterances]
     return make_bench("calls", utterances, clips)
 
 
-def _compare(corpus, out):
+def _compare(corpus: Path, out: Path) -> str:
     printed = io.StringIO()
     request = Request(
         (corpus,),
@@ -75,13 +78,13 @@ def _compare(corpus, out):
 
 
 @pytest.fixture(scope="module")
-def compared(corpus, tmp_path_factory):
+def compared(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     """What a run left, and what it printed."""
     out = tmp_path_factory.mktemp("out")
     return out, _compare(corpus, out)
 
 
-def test_page_figures_and_plots(compared):
+def test_page_figures_and_plots(compared: tuple[Path, str]) -> None:
     out, printed = compared
     figures = json.loads((out / "compare.json").read_text())
     assert figures["format"] == 1
@@ -97,13 +100,13 @@ def test_page_figures_and_plots(compared):
     assert "svm-linear" in printed
 
 
-def test_a_folder_that_cannot_be_made_is_said_at_once(corpus, tmp_path):
+def test_a_folder_that_cannot_be_made_is_said_at_once(corpus: Path, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match="cannot be made"):
         _compare(corpus, tmp_path / "file" / "out")
 
 
-def test_each_split_is_named_and_a_random_one_claims_no_interval(compared):
+def test_each_split_is_named_and_a_random_one_claims_no_interval(compared: tuple[Path, str]) -> None:
     figures = json.loads((compared[0] / "compare.json").read_text())
     cells = figures["corpora"][0]["cells"]
     by_split = {split: [cell for cell in cells if cell["split"] == split] for split in ("speakers", "random")}
@@ -121,19 +124,21 @@ def test_each_split_is_named_and_a_random_one_claims_no_interval(compared):
     assert "UAR, random split" in page
 
 
-def test_a_second_run_computes_nothing_and_says_the_same(compared, corpus, tmp_path, monkeypatch):
+def test_a_second_run_computes_nothing_and_says_the_same(
+    compared: tuple[Path, str], corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(run, "_computed", lambda *args: pytest.fail("a kept cell was run again") if args[2] else ())
     _compare(corpus, tmp_path)
     first, second = (json.loads((folder / "compare.json").read_text()) for folder in (compared[0], tmp_path))
     assert first["corpora"] == second["corpora"]
 
 
-def test_a_broken_off_run_goes_on_where_it_stood(bench, tmp_path, monkeypatch):
+def test_a_broken_off_run_goes_on_where_it_stood(bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("UNDERTONE_CACHE_DIR", str(tmp_path))
     grid = choose_grid(quick=True, systems=["naive-bayes"], features=["pitch", "mfcc"], changes=TINY.model_dump())
     started: list[Cell] = []
 
-    def computed(bench, grid, cells, jobs):
+    def computed(bench: Bench, grid: Grid, cells: list[Cell], jobs: int) -> Iterator[CellResult]:
         for cell in cells:
             started.append(cell)
             if len(started) == 3:
@@ -150,7 +155,7 @@ def test_a_broken_off_run_goes_on_where_it_stood(bench, tmp_path, monkeypatch):
     assert len(started) == 5
 
 
-def test_half_a_kept_cell_is_made_anew(bench, tmp_path, monkeypatch):
+def test_half_a_kept_cell_is_made_anew(bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("UNDERTONE_CACHE_DIR", str(tmp_path))
     monkeypatch.setattr(
         run, "_computed", lambda b, g, cells, _: (run_cell(b, g.system(c.system), c, g.protocol) for c in cells)
@@ -163,7 +168,7 @@ def test_half_a_kept_cell_is_made_anew(bench, tmp_path, monkeypatch):
     assert [r.answers for r in before] == [r.answers for r in after]
 
 
-def test_folds_never_share_speakers_and_test_everybody_once(bench):
+def test_folds_never_share_speakers_and_test_everybody_once(bench: Bench) -> None:
     tested = []
     for train, test in bench.folds:
         assert not set(bench.groups[train]) & set(bench.groups[test])
@@ -172,19 +177,19 @@ def test_folds_never_share_speakers_and_test_everybody_once(bench):
     assert sorted(tested) == list(range(len(bench.y)))
 
 
-def test_search_sees_training_speakers_only_and_validates_on_others(bench):
+def test_search_sees_training_speakers_only_and_validates_on_others(bench: Bench) -> None:
     train, test = bench.folds[0]
     seen = []
 
     class Spy:
         space, defaults = CLASSIC[0].space, CLASSIC[0].defaults
 
-        def try_out(self, inputs, fitted, valid, y, config, seed):
+        def try_out(self, inputs: Any, fitted: Any, valid: Any, *rest: Any) -> Any:
             seen.append((fitted, valid))
-            return CLASSIC[0].try_out(inputs, fitted, valid, y, config, seed)
+            return CLASSIC[0].try_out(inputs, fitted, valid, *rest)
 
     inner = inner_splits(train, bench.groups, 3, 0)
-    choice = choose(Spy(), bench.inputs("vectors", "mfcc"), inner, bench.y, 3, 0)
+    choice = choose(cast(System, Spy()), bench.inputs("vectors", "mfcc"), inner, bench.y, 3, 0)
     assert choice.trials == 3
     assert seen
     for fitted, valid in seen:
@@ -192,7 +197,7 @@ def test_search_sees_training_speakers_only_and_validates_on_others(bench):
         assert not set(test) & (set(fitted) | set(valid))
 
 
-def test_test_clips_change_nothing_that_was_trained(bench):
+def test_test_clips_change_nothing_that_was_trained(bench: Bench) -> None:
     """The same cell with the test clips' labels and sounds replaced trains the very same models."""
     cell = Cell(corpus="calls", system="svm-rbf", features="mfcc", split="speakers")
     system = next(s for s in CLASSIC if s.name == "svm-rbf")
@@ -210,7 +215,7 @@ def test_test_clips_change_nothing_that_was_trained(bench):
     assert answers[0] == answers[1]
 
 
-def test_two_speakers_are_two_folds_with_nothing_searched(tmp_path):
+def test_two_speakers_are_two_folds_with_nothing_searched(tmp_path: Path) -> None:
     utterances = load([write_corpus(tmp_path, MOODS, range(2), 3)]).utterances
     two = _bench(utterances)
     assert [sorted(set(two.groups[test])) for _, test in two.folds] == [["calls/s0"], ["calls/s1"]]
@@ -220,7 +225,7 @@ def test_two_speakers_are_two_folds_with_nothing_searched(tmp_path):
 
 
 @pytest.mark.parametrize("network", NETWORKS, ids=lambda network: network.name)
-def test_networks_learn_and_answer_after_any_time_heard(bench, network):
+def test_networks_learn_and_answer_after_any_time_heard(bench: Bench, network: Network) -> None:
     train, test = bench.folds[0]
     short = replace(network, epochs=6)
     inputs = bench.inputs("sequences", "mfcc")
@@ -234,7 +239,7 @@ def test_networks_learn_and_answer_after_any_time_heard(bench, network):
     assert len(fitted.predict(bench.inputs("sequences", "mfcc", heard=0), test)) == len(test)
 
 
-def test_the_shipped_network_takes_its_place(corpus):
+def test_the_shipped_network_takes_its_place(corpus: Path) -> None:
     (found,), _ = run.prepare([corpus], choose_grid(quick=True), 1, lambda *_: None)
     cell = Cell(corpus="calls", system="undertone", features="log-mel", split="random")
     result = run_cell(found, Shipped(epochs=1), cell, TINY)
@@ -243,7 +248,7 @@ def test_the_shipped_network_takes_its_place(corpus):
     assert sum(answer >= 0 for answer in result.answers[0]) == 7
 
 
-def test_an_emotion_that_one_speaker_alone_shows(tmp_path):
+def test_an_emotion_that_one_speaker_alone_shows(tmp_path: Path) -> None:
     utterances = load([write_corpus(tmp_path, MOODS, range(4), 2)]).utterances
     few = _bench([u for u in utterances if u.emotion != "puzzled" or u.speaker == "calls/s0"])
     for name in ("svm-linear", "random-forest", "mlp-adam"):
@@ -252,7 +257,7 @@ def test_an_emotion_that_one_speaker_alone_shows(tmp_path):
         assert all(0 <= training.uar <= 1 for training in result.trainings)
 
 
-def test_ravdess_keeps_its_published_folds():
+def test_ravdess_keeps_its_published_folds() -> None:
     actors = np.array([f"ravdess/{k:02d}" for k in range(1, 25)])
     assert fold_count(actors) == 5
     fifth = {"08", "17", "21", "23", "24"}
@@ -260,7 +265,7 @@ def test_ravdess_keeps_its_published_folds():
     assert fold_count(np.array(["tess/OAF", "tess/YAF"])) == 2
 
 
-def test_features_are_of_speech_alone():
+def test_features_are_of_speech_alone() -> None:
     sound = utterance("satisfied", 1, 0)
     quiet = np.zeros(RATE, np.int16)
     one, other = compute(sound), compute(np.concatenate([sound, quiet]))
@@ -271,35 +276,35 @@ def test_features_are_of_speech_alone():
 
 
 @pytest.mark.parametrize("samples", [0, 1, 300, 4000])
-def test_silence_and_scraps_have_features(samples):
+def test_silence_and_scraps_have_features(samples: int) -> None:
     found = compute(np.zeros(samples, np.int16))
     assert np.isfinite(found.vectors).all()
     assert np.isfinite(found.steps).all()
     assert len(found.steps) >= 1
 
 
-def test_sets_together_are_all_sets():
+def test_sets_together_are_all_sets() -> None:
     alone = np.concatenate([vector_columns(name) for name in SETS])
     assert sorted(alone) == vector_columns(TOGETHER).tolist()
     assert set(vector_columns(POPULAR)) < set(vector_columns(TOGETHER))
     assert sorted(np.concatenate([step_columns(name) for name in SETS])) == step_columns(TOGETHER).tolist()
 
 
-def test_the_full_grid_has_every_system_on_every_set():
+def test_the_full_grid_has_every_system_on_every_set() -> None:
     cells = choose_grid(quick=False).cells("calls")
     assert {cell.system for cell in cells} == set(system_names())
     assert {cell.features for cell in cells if cell.system == "svm-rbf"} == set(set_names())
     assert len(cells) == len(set(cells))
 
 
-def test_unknown_names_are_said():
+def test_unknown_names_are_said() -> None:
     with pytest.raises(UserError, match="no system 'svm'"):
         choose_grid(quick=True, systems=["svm"])
     with pytest.raises(UserError, match="no features 'mfccs'"):
         choose_grid(quick=True, features=["mfccs"])
 
 
-def test_uar_of_resampled_speakers():
+def test_uar_of_resampled_speakers() -> None:
     truth = np.tile([0, 1], 20)
     groups = np.repeat([f"s{k}" for k in range(4)], 10)
     answers = np.where(groups == "s3", 1 - truth, truth)[None]

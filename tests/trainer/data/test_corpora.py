@@ -47,7 +47,7 @@ def touch(path: Path) -> Path:
 
 
 @pytest.mark.parametrize("corpus", PUBLISHED)
-def test_published_names_say_emotion_and_speaker(tmp_path, corpus):
+def test_published_names_say_emotion_and_speaker(tmp_path: Path, corpus: str) -> None:
     for name in PUBLISHED[corpus]:
         touch(tmp_path / name)
     if corpus == "crema-d":
@@ -60,7 +60,7 @@ def test_published_names_say_emotion_and_speaker(tmp_path, corpus):
     assert not found.warnings
 
 
-def test_several_corpora_may_lie_under_one_folder(tmp_path):
+def test_several_corpora_may_lie_under_one_folder(tmp_path: Path) -> None:
     for corpus, names in PUBLISHED.items():
         for name in names:
             touch(tmp_path / corpus / name)
@@ -71,7 +71,7 @@ def test_several_corpora_may_lie_under_one_folder(tmp_path):
     assert sum(found.warnings.values()) == 2
 
 
-def test_a_manifest_takes_any_emotion_and_names_its_speakers(tmp_path):
+def test_a_manifest_takes_any_emotion_and_names_its_speakers(tmp_path: Path) -> None:
     touch(tmp_path / "a.wav")
     touch(tmp_path / "b.wav")
     (tmp_path / "mine.csv").write_text(
@@ -89,7 +89,7 @@ def test_a_manifest_takes_any_emotion_and_names_its_speakers(tmp_path):
     assert sorted(found.warnings.values()) == [1, 1, 1]  # gone, unlabelled, twice
 
 
-def test_a_folders_manifest_goes_before_its_names(tmp_path):
+def test_a_folders_manifest_goes_before_its_names(tmp_path: Path) -> None:
     for stem in ("03-01-05-01-02-01-01", "03-01-05-01-02-01-02"):
         touch(tmp_path / f"{stem}.wav")
     (tmp_path / "manifest.csv").write_text(
@@ -100,7 +100,7 @@ def test_a_folders_manifest_goes_before_its_names(tmp_path):
     assert found.speakers == ("ravdess/01", "ravdess/02")  # the names still tell the corpus
 
 
-def test_a_noise_collection_beside_the_speech_is_left_out(tmp_path):
+def test_a_noise_collection_beside_the_speech_is_left_out(tmp_path: Path) -> None:
     for name in PUBLISHED["emodb"]:
         touch(tmp_path / "emodb" / name)
     touch(tmp_path / "noise" / "rain.wav")
@@ -120,7 +120,7 @@ def test_a_noise_collection_beside_the_speech_is_left_out(tmp_path):
         ("path,emotion,speaker\na.wav,9,ann\n", "line 2: emotion '9'"),
     ],
 )
-def test_an_unusable_manifest_gets_one_line(tmp_path, rows, complaint):
+def test_an_unusable_manifest_gets_one_line(tmp_path: Path, rows: str, complaint: str) -> None:
     touch(tmp_path / "a.wav")
     touch(tmp_path / "b.wav")
     (tmp_path / "mine.csv").write_text(rows)
@@ -129,7 +129,7 @@ def test_an_unusable_manifest_gets_one_line(tmp_path, rows, complaint):
     assert "\n" not in str(caught.value)
 
 
-def test_a_path_that_is_none_gets_one_line(tmp_path):
+def test_a_path_that_is_none_gets_one_line(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no such file or folder"):
         load([tmp_path / "nowhere"])
     with pytest.raises(UserError, match="not a CSV manifest or a folder"):

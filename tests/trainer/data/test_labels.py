@@ -4,13 +4,17 @@ import json
 from collections.abc import Callable
 from contextlib import closing
 from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import soundfile
+from numpy.typing import NDArray
 
 from schemas.audio import AudioChunk, RecordPlace
 from schemas.events import EventEnvelope
+from schemas.topics import Topics
 from tests.support.streams import cut
 from tests.support.voices import RATE, utterance
 from trainer.data import labels
@@ -20,19 +24,23 @@ from undertone.inference.engine import Engine
 from undertone.inference.model import Model
 from undertone.messaging.clients import idempotent_producer, reader
 from undertone.messaging.reading import partitions_of, read_to_end
+from undertone.messaging.settings import KafkaSettings
 
 
 @pytest.fixture
-def call():
+def call() -> NDArray[np.int16]:
     """A call of one utterance, 16 kHz."""
     return np.concatenate([utterance("satisfied", 2, 0), np.zeros(RATE, np.int16)])
 
 
+Send = Callable[..., list[Any]]
+
+
 @pytest.fixture
-def send(kafka_settings) -> Callable:
+def send(kafka_settings: KafkaSettings) -> Send:
     """Send records to a topic and wait until they are there; their metadata."""
 
-    def to(topic: str, records: list[tuple[str, bytes]], headers: list | None = None) -> list:
+    def to(topic: str, records: list[tuple[str, bytes]], headers: list[Any] | None = None) -> list[Any]:
         with closing(idempotent_producer(kafka_settings)) as producer:
             sent = [
                 producer.send(
@@ -46,7 +54,7 @@ def send(kafka_settings) -> Callable:
 
 
 @pytest.fixture
-def segment(call, send, topics) -> EventEnvelope:
+def segment(call: NDArray[np.int16], send: Send, topics: Topics) -> EventEnvelope:
     """The call in Kafka, another call between its chunks, and the segment that was heard in it."""
     chunks = cut(call, RATE, 4000, call_id="c1")
     other = cut(np.zeros(len(call), np.int16), RATE, 4000, call_id="c2")
@@ -57,12 +65,12 @@ def segment(call, send, topics) -> EventEnvelope:
     return next(e for e in heard.events if e.data.type == "segment" and e.data.call_id == "c1")
 
 
-def placed(chunk: AudioChunk, metadata) -> AudioChunk:
+def placed(chunk: AudioChunk, metadata: Any) -> AudioChunk:
     place = RecordPlace(topic=metadata.topic, partition=metadata.partition, offset=metadata.offset)
     return chunk.model_copy(update={"place": place})
 
 
-def label(emotion: str, by: str = "ann", call_id: str = "c1", **fields) -> tuple[str, bytes]:
+def label(emotion: str, by: str = "ann", call_id: str = "c1", **fields: object) -> tuple[str, bytes]:
     data = {"call_id": call_id, "channel": "customer", "emotion": emotion, "labelled_by": by} | fields
     envelope = {
         "specversion": "1.0",
@@ -76,9 +84,22 @@ def label(emotion: str, by: str = "ann", call_id: str = "c1", **fields) -> tuple
     return f"{call_id}/customer", json.dumps(envelope).encode()
 
 
-def test_a_labelled_event_becomes_a_file_with_its_very_samples(kafka_settings, topics, call, segment, send, tmp_path):
+def test_a_labelled_event_becomes_a_file_with_its_very_samples(
+    kafka_settings: KafkaSettings,
+    topics: Topics,
+    call: NDArray[np.int16],
+    segment: EventEnvelope,
+    send: Send,
+    tmp_path: Path,
+) -> None:
     event = segment.data
-    stretch = {"start_sample": 6000, "end_sample": 14_000, "sample_rate": RATE, "audio": event.audio.model_dump()}
+    assert event.audio
+    stretch: dict[str, Any] = {
+        "start_sample": 6000,
+        "end_sample": 14_000,
+        "sample_rate": RATE,
+        "audio": event.audio.model_dump(),
+    }
     send(topics.emotion_labels.name, [label("at ease", event_id=segment.id), label("relieved", **stretch)])
     found = collect(kafka_settings, tmp_path)
     assert found.files == 2
@@ -92,16 +113,22 @@ def test_a_labelled_event_becomes_a_file_with_its_very_samples(kafka_settings, t
     assert rows[1] == "00000.wav,at ease,c1/customer,labels,your calls"
 
 
-def test_the_files_are_data_to_train_on(kafka_settings, topics, segment, send, tmp_path):
+def test_the_files_are_data_to_train_on(
+    kafka_settings: KafkaSettings, topics: Topics, segment: EventEnvelope, send: Send, tmp_path: Path
+) -> None:
+    assert segment.data.audio
     audio = segment.data.audio.model_dump()
-    stretch = {"start_sample": 6000, "end_sample": 14_000, "sample_rate": RATE, "audio": audio}
+    stretch: dict[str, Any] = {"start_sample": 6000, "end_sample": 14_000, "sample_rate": RATE, "audio": audio}
     send(topics.emotion_labels.name, [label("cross", event_id=segment.id), label("mild", call_id="c2", **stretch)])
     found = load([collect(kafka_settings, tmp_path).manifest])
     assert found.labels == ("cross", "mild")
     assert found.speakers == ("labels/c1/customer", "labels/c2/customer")
 
 
-def test_what_cannot_be_used_is_counted_and_is_a_dead_letter_once(kafka_settings, topics, segment, send, tmp_path):
+def test_what_cannot_be_used_is_counted_and_is_a_dead_letter_once(
+    kafka_settings: KafkaSettings, topics: Topics, segment: EventEnvelope, send: Send, tmp_path: Path
+) -> None:
+    assert segment.data.audio
     gone = segment.data.audio.model_dump() | {"topic": "another-topic"}
     send(
         topics.emotion_labels.name,
@@ -133,11 +160,16 @@ def test_what_cannot_be_used_is_counted_and_is_a_dead_letter_once(kafka_settings
 
 
 def test_a_bad_label_that_comes_meanwhile_is_reported_by_the_next_run(
-    kafka_settings, topics, segment, send, tmp_path, monkeypatch
-):
+    kafka_settings: KafkaSettings,
+    topics: Topics,
+    segment: EventEnvelope,
+    send: Send,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     find = labels._events
 
-    def find_late(*arguments):
+    def find_late(*arguments: Any) -> Any:
         send(topics.emotion_labels.name, [("c1/customer", b"not json")])
         return find(*arguments)
 
@@ -151,6 +183,8 @@ def test_a_bad_label_that_comes_meanwhile_is_reported_by_the_next_run(
     assert len(letters) == 1
 
 
-def test_of_one_person_the_newest_label_counts(kafka_settings, topics, segment, send, tmp_path):
+def test_of_one_person_the_newest_label_counts(
+    kafka_settings: KafkaSettings, topics: Topics, segment: EventEnvelope, send: Send, tmp_path: Path
+) -> None:
     send(topics.emotion_labels.name, [label("cross", event_id=segment.id), label("mild", event_id=segment.id)])
     assert ",mild," in collect(kafka_settings, tmp_path).manifest.read_text()

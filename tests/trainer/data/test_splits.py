@@ -40,7 +40,7 @@ sizes = st.dictionaries(st.sampled_from(["ravdess", "emodb", "own", "nemo"]), st
 
 
 @given(sizes, st.integers(0, 5))
-def test_no_speaker_is_in_two_parts(corpora, seed):
+def test_no_speaker_is_in_two_parts(corpora: dict[str, int], seed: int) -> None:
     utterances = files(corpora)
     split = by_speaker(utterances, [u.speaker for u in utterances], seed)
     assert_speaker_independent(utterances, split)
@@ -50,7 +50,7 @@ def test_no_speaker_is_in_two_parts(corpora, seed):
 
 
 @given(sizes, st.integers(3, 6), st.integers(0, 5))
-def test_every_speaker_tests_in_one_fold(corpora, count, seed):
+def test_every_speaker_tests_in_one_fold(corpora: dict[str, int], count: int, seed: int) -> None:
     utterances = files(corpora)
     groups = [u.speaker for u in utterances]
     if len(set(groups)) < count:
@@ -65,7 +65,7 @@ def test_every_speaker_tests_in_one_fold(corpora, count, seed):
     assert sorted(tested) == list(range(len(utterances)))
 
 
-def test_ravdess_keeps_its_published_folds():
+def test_ravdess_keeps_its_published_folds() -> None:
     utterances = files({"ravdess": 24})
     made = folds(utterances, [u.speaker for u in utterances], 5)
     assert [who(utterances, split.test) for split in made] == [
@@ -73,20 +73,20 @@ def test_ravdess_keeps_its_published_folds():
     ]
 
 
-def test_speakers_who_share_a_recording_count_as_one():
+def test_speakers_who_share_a_recording_count_as_one() -> None:
     speakers = ["a/1", "a/2", "b/1", "b/1", "c/1"]
     recordings = ["x", "y", "y", "z", "w"]
     assert speaker_groups(speakers, recordings) == ["a/1", "a/2", "a/2", "a/2", "c/1"]
 
 
-def test_the_same_seed_gives_the_same_split():
+def test_the_same_seed_gives_the_same_split() -> None:
     utterances = files({"own": 12})
     groups = [u.speaker for u in utterances]
     assert by_speaker(utterances, groups, 3) == by_speaker(utterances, groups, 3)
     assert by_speaker(utterances, groups, 3) != by_speaker(utterances, groups, 4)
 
 
-def test_test_speakers_can_be_named():
+def test_test_speakers_can_be_named() -> None:
     utterances = files({"ravdess": 6, "emodb": 4})
     groups = [u.speaker for u in utterances]
     split = with_test_speakers(utterances, groups, ["ravdess/03", "emodb/*"])
@@ -98,7 +98,7 @@ def test_test_speakers_can_be_named():
         with_test_speakers(utterances, groups, ["ravdess/*", "emodb/*"])
 
 
-def test_the_random_split_mixes_speakers():
+def test_the_random_split_mixes_speakers() -> None:
     utterances = files({"own": 5}, takes=20)
     split = random_split(len(utterances))
     assert who(utterances, split.train) & who(utterances, split.test)

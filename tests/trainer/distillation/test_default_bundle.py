@@ -2,6 +2,7 @@
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -53,10 +54,12 @@ def arguments(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     ]
 
 
-def test_folds_then_everybody_then_a_bundle(arguments, tmp_path, monkeypatch, capsys):
+def test_folds_then_everybody_then_a_bundle(
+    arguments: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     heard: list[tuple[int, bool]] = []
 
-    def fit(clips: Clips, valid: None, spec: NetworkSpec, recipe: Recipe, **rest: object) -> object:
+    def fit(clips: Clips, valid: None, spec: NetworkSpec, recipe: Recipe, **rest: Any) -> object:
         heard.append((len(clips), "init" in rest))
         return real(clips, valid, spec, recipe, **rest)
 

@@ -75,7 +75,7 @@ def test_new_labels_start_from_earlier_weights(train: Clips) -> None:
 
 def test_classes_that_a_corpus_does_not_know_are_not_taught(train: Clips) -> None:
     spec = SPEC.model_copy(update={"n_classes": 3})
-    allowed = np.tile(np.float32([1, 1, 0]), (32, 1))
+    allowed = np.tile(np.array([1, 1, 0], np.float32), (32, 1))
     clips = Clips(
         train.features, train.level_db, train.speech, np.pad(train.targets, ((0, 0), (0, 1))), allowed, train.weights
     )
