@@ -2,6 +2,7 @@
 
 import ast
 import re
+from pathlib import Path
 
 import pytest
 
@@ -21,7 +22,7 @@ def test_the_house_lists_each_folder_and_no_other() -> None:
 
 
 @pytest.mark.parametrize("folder", FOLDERS, ids=[str(folder.relative_to(ROOT)) for folder in FOLDERS])
-def test_a_folder_says_what_it_holds(folder: str) -> None:
+def test_a_folder_says_what_it_holds(folder: Path) -> None:
     said = ast.get_docstring(ast.parse((folder / "__init__.py").read_text(encoding="utf-8")))
     assert said
     assert said.splitlines()[0].endswith((".", ":"))
