@@ -1,12 +1,15 @@
 # Everything a clone needs, each target with its own set-up: scripts/setup.sh does it, quickly the second time.
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-fast chaos lint lock docs
+.PHONY: help install install-trainer demo test test-fast chaos lint lock docs
 
 help: ## This list
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
 
-install: ## The set-up alone: .venv, Python packages, Apache Kafka
-	@scripts/setup.sh runtime
+install: ## The set-up alone: .venv, Python packages, Apache Kafka; all but train and compare
+	@scripts/setup.sh analysis
+
+install-trainer: ## The same with TensorFlow and scikit-learn, for train and compare
+	@scripts/setup.sh trainer
 
 demo: ## Kafka, two workers, a replayed call and its emotions, within two minutes
 	@scripts/setup.sh runtime
@@ -44,7 +47,8 @@ UV = $(COMPILE) --universal
 lock: ## Renew requirements/*.lock from pyproject.toml
 	@scripts/setup.sh dev
 	$(UV) pyproject.toml -o requirements/runtime.lock
-	$(UV) pyproject.toml --extra trainer -c requirements/runtime.lock -o requirements/trainer.lock
-	$(UV) pyproject.toml --extra trainer --extra dev -c requirements/runtime.lock -o requirements/dev.lock
+	$(UV) pyproject.toml --extra analysis -c requirements/runtime.lock -o requirements/analysis.lock
+	$(UV) pyproject.toml --extra trainer -c requirements/analysis.lock -o requirements/trainer.lock
+	$(UV) pyproject.toml --extra trainer --extra dev -c requirements/trainer.lock -o requirements/dev.lock
 	echo 'setuptools>=77' | $(UV) - -c requirements/dev.lock -o requirements/build.lock
 	$(COMPILE) pyproject.toml --extra tflite-runtime -o requirements/tflite-runtime.lock

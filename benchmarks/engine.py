@@ -23,6 +23,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks import needs
 from tests.support.streams import customer, cut
 from undertone.inference.engine import Engine
 from undertone.inference.model import Model
@@ -76,6 +77,7 @@ def main() -> None:
     parser.add_argument("--calls", type=int, default=256, help="calls that the engine hears at once")
     parser.add_argument("--turns", type=int, default=30, help="predictions of the notebook's loop")
     options = parser.parse_args()
+    needs("trainer", "keras", "librosa")
     notebook = notebook_seconds(options.turns)
     table = Table("", "ms per second of call", "calls per core", "times the notebook")
     rows = [("notebook: librosa + predict", notebook)]

@@ -21,6 +21,10 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from benchmarks import needs
+
+needs("analysis", "librosa")
+
 import librosa
 import numpy as np
 from numpy.typing import NDArray

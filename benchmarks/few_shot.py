@@ -15,6 +15,10 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
+from benchmarks import needs
+
+needs("trainer", "tensorflow", "sklearn")
+
 import numpy as np
 from numpy.typing import NDArray
 from rich.console import Console

@@ -15,6 +15,10 @@ import time
 from pathlib import Path
 from typing import Any
 
+from benchmarks import needs
+
+needs("trainer", "tensorflow")
+
 import numpy as np
 from ai_edge_litert.interpreter import Interpreter
 

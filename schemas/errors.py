@@ -22,4 +22,4 @@ class MissingExtra(UserError):
     """Packages that are installed only when asked for: the line names the make target, and the extra for pip."""
 
     def __init__(self, what: str, extra: str) -> None:
-        super().__init__(f"{what}: run `make {_TARGETS[extra]}` (without make: pip install '.[{extra}]' in the clone)")
+        super().__init__(f"{what}: run `make {_TARGETS[extra]}` in the clone (without make: pip install '.[{extra}]')")

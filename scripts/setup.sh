@@ -1,12 +1,15 @@
 #!/usr/bin/env bash
-# Prepares this clone: `setup.sh runtime` for the demo, `setup.sh dev` for tests and checks.
+# Prepares this clone: `setup.sh runtime` for what the demo needs, `analysis` for HTML reports too, `trainer` for train
+# and compare, `dev` for tests and checks. Each kind holds the ones before it.
 #
 # Each step looks first and does nothing where nothing is missing. System packages are installed by apt-get where
 # this runs as root on Debian or Ubuntu; elsewhere the line to run is printed and the script ends with 1.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-kind=${1:?usage: scripts/setup.sh runtime|dev}
+kinds=(runtime analysis trainer dev)
+usage=$(IFS='|' && echo "${kinds[*]}")
+kind=${1:?usage: scripts/setup.sh $usage}
 venv=$PWD/.venv
 python=${PYTHON:-python3}
 
@@ -50,9 +53,23 @@ fingerprint() {
 
 is_installed() { [ "$(cat "$venv/installed-$1" 2>/dev/null)" = "$(fingerprint "$1")" ]; }
 
+# This kind, or one that holds it.
+is_ready() {
+  local one wanted=
+  for one in "${kinds[@]}"; do
+    [ "$one" != "$kind" ] || wanted=yes
+    [ -z "$wanted" ] || ! is_installed "$one" || return 0
+  done
+  return 1
+}
+
+compile_librosa() {
+  echo "setup: letting librosa compile its functions"  # when it is first loaded: 14 s of CPU, once
+  "$venv/bin/python" -c 'import librosa; librosa.filters.mel'
+}
+
 install_packages() {
-  is_installed dev && return
-  [ "$kind" = runtime ] && is_installed runtime && return
+  ! is_ready || return 0
   # A venv from another path or another Python cannot be mended.
   [ "$("$venv/bin/python" -c 'import sys; print(sys.prefix, *sys.version_info[:2])' 2>/dev/null)" = \
     "$venv $("$python" -c 'import sys; print(*sys.version_info[:2])')" ] || "$python" -m venv --clear "$venv"
@@ -62,8 +79,7 @@ install_packages() {
     fail "pip could not install requirements/$kind.lock: see its message above"
   # Without isolation it is built by the setuptools just installed, and not by one that nobody has checked.
   "${pip[@]}" --quiet --no-build-isolation --no-deps --editable .
-  echo "setup: letting librosa compile its functions"  # when it is first loaded: 14 s of CPU, once
-  "$venv/bin/python" -c 'import librosa; librosa.filters.mel'
+  [ "$kind" = runtime ] || [ "$kind" = analysis ] || compile_librosa
   rm -f "$venv"/installed-*
   fingerprint "$kind" >"$venv/installed-$kind"
 }
@@ -76,9 +92,9 @@ uses_own_kafka() { [ -n "${UNDERTONE_BOOTSTRAP_SERVERS:-${KAFKA_BOOTSTRAP_SERVER
 
 # Kafka comes as jars through Maven. Docker will do for the demo; the tests also kill the broker's process.
 check_java() {
-  [ "$kind" = runtime ] && uses_own_kafka && return
+  [ "$kind" != dev ] && uses_own_kafka && return
   has_java && command -v mvn >/dev/null && return
-  [ "$kind" = runtime ] && has_docker && return
+  [ "$kind" != dev ] && has_docker && return
   ! is_root_on_debian || update_package_lists
   local java=openjdk-17-jre-headless missing=()
   # Debian 13 has no Java 17; its default is newer.
@@ -101,7 +117,7 @@ except UserError as error:
 PY
 }
 
-[ "$kind" = runtime ] || [ "$kind" = dev ] || fail "unknown kind $kind: runtime or dev"
+[[ " ${kinds[*]} " == *" $kind "* ]] || fail "unknown kind $kind: $usage"
 check_python
 check_java
 install_packages

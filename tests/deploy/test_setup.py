@@ -93,10 +93,10 @@ def test_docker_will_do_for_the_demo_but_not_for_the_tests(machine: Path) -> Non
 
 
 def test_a_kind_that_does_not_exist(machine: Path) -> None:
-    assert _setup(machine, kind="everything") == "setup: unknown kind everything: runtime or dev"
+    assert _setup(machine, kind="everything") == "setup: unknown kind everything: runtime|analysis|trainer|dev"
 
 
 def test_make_help_names_every_target() -> None:
     done = subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, text=True, check=True, env=dict(os.environ))
-    for target in ("install", "demo", "test", "test-fast", "lint"):
+    for target in ("install", "install-trainer", "demo", "test", "test-fast", "lint"):
         assert f"make {target} " in done.stdout

@@ -10,6 +10,7 @@ import typer
 
 from schemas.audio import Encoding
 from schemas.errors import UserError
+from undertone.cli.extras import require
 from undertone.cli.options import Channels, Model, WireEncoding, WireRate
 
 app = typer.Typer()
@@ -82,6 +83,8 @@ def analyze(
     from undertone.analysis.output import JsonLines, Tables
     from undertone.inference.model import Model as LoadedModel
 
+    if form is Format.HTML:
+        require("analysis", "a page needs Plotly and Jinja2", "plotly", "jinja2")
     if form is Format.HTML and output is None and sys.stdout.isatty():
         raise UserError("--format html writes a page: say where, as in --output report.html")
     loaded, errors = LoadedModel.load(model), Console(stderr=True)

@@ -1,13 +1,12 @@
 """`undertone compare`: the systems that people know and the network that ships, on the same folds."""
 
 import os
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from schemas.errors import UserError
+from undertone.cli.extras import require
 
 app = typer.Typer()
 
@@ -64,8 +63,7 @@ def compare(
 
     A run that is broken off goes on where it stood when the same command is given again.
     """
-    if find_spec("tensorflow") is None or find_spec("optuna") is None or find_spec("matplotlib") is None:
-        raise UserError("comparing needs more packages than the other services: pip install 'undertone[trainer]'")
+    require("trainer", "comparing needs TensorFlow and more", "tensorflow", "optuna", "matplotlib", "librosa")
     # TensorFlow's notes about processors and drivers would tear the progress bars.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     from rich.console import Console

@@ -1,12 +1,11 @@
 """`undertone train`: labelled speech to a model bundle and a report."""
 
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from schemas.errors import UserError
+from undertone.cli.extras import require
 from undertone.cli.options import BootstrapServers
 
 app = typer.Typer()
@@ -93,8 +92,7 @@ def train(
     One command is enough: undertone train --data my_labels.csv --out my_model
     """
     # TensorFlow takes seconds to load, and only the trainer's installation has it.
-    if find_spec("tensorflow") is None or find_spec("matplotlib") is None:
-        raise UserError("training needs more packages than a worker: pip install -r requirements/trainer.lock")
+    require("trainer", "training needs TensorFlow and more", "tensorflow", "matplotlib", "librosa")
     from rich.console import Console
 
     from trainer.quiet import quiet

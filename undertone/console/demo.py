@@ -29,7 +29,7 @@ SAMPLES = Path(__file__).parents[2] / "samples"
 # When each recording begins, seconds: a call, and three callers who say one sentence each while it goes on.
 REPLAY = {"call.flac": 0.0, "calm.flac": 2.0, "phone.wav": 8.0, "angry.flac": 16.0}
 _WORKERS = ("demo-1", "demo-2")
-# A worker needs 3 s on an idle machine, most of it for loading TFLite and librosa.
+# A worker needs 1.5 s on an idle machine, but two start at once, and the machine may be small and busy.
 _READY_S = 60.0
 _METRICS = re.compile(r"^ready: .*metrics (http://\S+)$", re.MULTILINE)
 
