@@ -87,6 +87,68 @@ def test_kafka_python_still_forgets_a_join_whose_reason_goes_away(
         assert not ends_a_join_whose_reason_went(consumer, topics.call_audio.name, 3)
 
 
+def poll_until(consumers: list[KafkaConsumer], shares: list[int], patience_s: float) -> bool:
+    """Poll in turn until the members have as many partitions each."""
+    end = time.monotonic() + patience_s
+    while [len(consumer.assignment()) for consumer in consumers] != shares:
+        if time.monotonic() > end:
+            return False
+        for consumer in consumers:
+            consumer.poll(timeout_ms=100)
+    return True
+
+
+def lose(consumer: KafkaConsumer) -> None:
+    """What is left of an assignment when a session has ended and the member joins again."""
+    consumer._coordinator._subscription.assign_from_subscribed([])
+
+
+def test_a_member_claims_nothing_that_it_has_lost(kafka_settings: KafkaSettings, topics: Topics) -> None:
+    with (
+        closing(group_consumer(kafka_settings, f"{kafka_settings.topic_prefix}members")) as first,
+        closing(group_consumer(kafka_settings, f"{kafka_settings.topic_prefix}members")) as second,
+    ):
+        for consumer in (first, second):
+            consumer.subscribe([topics.call_audio.name])
+        assert poll_until([first], [4], 60)
+        lose(first)
+        assert poll_until([first, second], [2, 2], 60)
+
+
+def share_after_a_false_claim(first: KafkaConsumer, second: KafkaConsumer, topic: str, patience_s: float) -> bool:
+    """Whether two members share a topic's four partitions, of which the first, who leads, claims what it has lost."""
+    coordinator = first._coordinator
+    coordinator.group_protocols = lambda: ConsumerCoordinator.group_protocols(coordinator)
+    for consumer in (first, second):
+        consumer.subscribe([topic])
+    assert poll_until([first], [4], 60)
+    lose(first)
+    return poll_until([first, second], [2, 2], patience_s)
+
+
+def test_a_leader_asks_again_where_nobody_lets_go(
+    kafka_settings: KafkaSettings, topics: Topics, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("undertone.messaging.workarounds.ASK_AGAIN_S", 0.5)
+    with (
+        closing(group_consumer(kafka_settings, f"{kafka_settings.topic_prefix}members")) as first,
+        closing(group_consumer(kafka_settings, f"{kafka_settings.topic_prefix}members")) as second,
+    ):
+        assert share_after_a_false_claim(first, second, topics.call_audio.name, 60)
+
+
+def test_kafka_python_still_leaves_partitions_to_nobody(
+    kafka_settings: KafkaSettings, topics: Topics, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(group, "ConsumerCoordinator", ConsumerCoordinator)
+    options = kafka_settings.client_options() | {"group_id": f"{kafka_settings.topic_prefix}members"}
+    with (
+        closing(KafkaConsumer(**options, partition_assignment_strategy=[CooperativeStickyAssignor()])) as first,
+        closing(KafkaConsumer(**options, partition_assignment_strategy=[CooperativeStickyAssignor()])) as second,
+    ):
+        assert not share_after_a_false_claim(first, second, topics.call_audio.name, 8)
+
+
 def test_every_consumer_of_ours_is_mended(kafka_settings: KafkaSettings, topics: Topics) -> None:
     with closing(group_consumer(kafka_settings, "members")):
         assert group.ConsumerCoordinator is SteadyCoordinator
