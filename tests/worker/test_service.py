@@ -1,13 +1,7 @@
 """The worker as a service, in this process: models, idle calls, the engine's own failures, what it tells over HTTP."""
 
-import threading
-import urllib.request
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing, contextmanager
-from dataclasses import replace
-from pathlib import Path
-from typing import Any
-from urllib.error import HTTPError
+from collections.abc import Callable
+from contextlib import closing
 
 import pytest
 from kafka import TopicPartition
@@ -15,60 +9,17 @@ from kafka.structs import ConsumerGroupMetadata, OffsetAndMetadata
 
 from schemas.audio import AudioChunk
 from schemas.errors import UserError
-from schemas.topics import Topics
 from tests.support.installation import Installation, interleave, wait_for
+from tests.support.service import bundle_of, get, publish_model, starting, value, working
 from tests.support.streams import customer, cut, hear, lines
-from undertone.inference.bundle import DEFAULT_BUNDLE, bundle_bytes, read_bundle
 from undertone.inference.engine import Engine
 from undertone.inference.intake import FeedResult
 from undertone.inference.model import Model
-from undertone.messaging.clients import idempotent_producer, transactional_producer
+from undertone.messaging.clients import transactional_producer
 from undertone.messaging.settings import KafkaSettings
 from undertone.observability.telemetry import Telemetry
 from worker.service import Worker
 from worker.settings import WorkerSettings
-
-NAME = read_bundle(DEFAULT_BUNDLE).card.name
-
-
-@pytest.fixture
-def installation(
-    kafka_settings: KafkaSettings, kafka_environment: Mapping[str, str], topics: Topics, tmp_path: Path
-) -> Iterator[Installation]:
-    it = Installation(kafka_settings, kafka_environment, topics, tmp_path)
-    yield it
-    it.close()
-
-
-@contextmanager
-def starting(installation: Installation, **options: Any) -> Iterator[tuple[Worker, threading.Event]]:
-    """A worker in a thread of this process, and what is set once it is ready."""
-    worker = Worker(installation.settings, WorkerSettings.load(instance_id="here", session_timeout_s=4, **options))
-    ready = threading.Event()
-    thread = threading.Thread(target=worker.run, args=[lambda _: ready.set()], daemon=True)
-    thread.start()
-    yield worker, ready
-    worker.stop()
-    thread.join(30)
-    assert not thread.is_alive()
-
-
-@contextmanager
-def working(installation: Installation, **options: Any) -> Iterator[Worker]:
-    """A worker that is ready."""
-    with starting(installation, **options) as (worker, ready):
-        assert ready.wait(30)
-        yield worker
-
-
-def publish_model(installation: Installation, version: str, value: bytes) -> None:
-    with closing(idempotent_producer(installation.settings)) as producer:
-        producer.send(installation.topics.models.name, key=version.encode(), value=value).get(10)
-
-
-def bundle_of(version: str) -> bytes:
-    bundle = read_bundle(DEFAULT_BUNDLE)
-    return bundle_bytes(replace(bundle, card=bundle.card.model_copy(update={"version": version})))
 
 
 def test_a_published_model_is_taken_up_between_utterances(installation: Installation) -> None:
@@ -184,22 +135,6 @@ def test_what_is_missing_is_said_in_one_line(kafka_settings: KafkaSettings) -> N
         Worker(kafka_settings, WorkerSettings.load())
     with pytest.raises(UserError, match=r"instance-id.*letters"):
         WorkerSettings.load(instance_id="no spaces")
-
-
-def value(worker: Worker, name: str, **labels: str) -> float:
-    """A metric's value now; 0 where it has none."""
-    if name == "undertone_model_info":
-        labels["name"] = NAME
-    return worker.metrics.registry.get_sample_value(name, labels) or 0.0
-
-
-def get(url: str) -> tuple[int, str]:
-    """Status and body."""
-    try:
-        with urllib.request.urlopen(url, timeout=10) as answer:  # noqa: S310  (always the address of our own server)
-            return answer.status, answer.read().decode()
-    except HTTPError as error:
-        return error.code, error.read().decode()
 
 
 def test_offsets_that_are_held_back_are_told(

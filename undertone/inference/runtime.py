@@ -45,7 +45,8 @@ class Runtime:
             with _quiet():
                 self._load(bundle)
         except (RuntimeError, ValueError, KeyError, TypeError) as error:
-            raise UserError(f"{bundle.origin}: this runtime cannot run the network: {one_line(error)}") from None
+            why = one_line(error) or "no reason given"
+            raise UserError(f"{bundle.origin}: this runtime cannot run the network: {why}") from None
 
     def _load(self, bundle: Bundle) -> None:
         # One thread: workers scale by processes, and two threads cost more than they gain at these sizes.
