@@ -5,7 +5,7 @@ from contextlib import closing, suppress
 
 from kafka import TopicPartition
 
-from undertone.inference.streams import OpenRecord, read_record
+from undertone.inference.records import OpenRecord, read_record
 from undertone.messaging.clients import reader
 from undertone.messaging.reading import read_to_end
 from undertone.messaging.settings import KafkaSettings
@@ -38,11 +38,12 @@ def read_states(settings: KafkaSettings, topic: str, partitions: list[int], stop
 
 
 def model_versions(states: States) -> set[str]:
-    """The models that the open streams among `states` are being heard with."""
+    """The models that the streams among `states` go on with, those that are closed for being idle among them."""
     versions: set[str] = set()
     for _, value in states.values():
         with suppress(ValueError):  # `restore` says so
             record = read_record(value)
-            if isinstance(record, OpenRecord):
-                versions.add(record.version)
+            going_on = record if isinstance(record, OpenRecord) else record.idle
+            if going_on:
+                versions.add(going_on.version)
     return versions

@@ -11,7 +11,7 @@ from tests.chaos.plan import first_chunks
 from tests.chaos.reference import Reference, changes, listen
 from tests.chaos.verdict import TOLERANCE
 from undertone.inference.model import Model
-from undertone.inference.streams import Ended, OpenRecord, read_record
+from undertone.inference.records import Ended, OpenRecord, read_record
 
 # Where in Kafka and when a chunk lies is not the engine's doing.
 _NOT_OF_THE_AUDIO = {"stream_offset", "segment_offset", "held_offset", "last_offset", "seen_ms"}

@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import sys
 
 import numpy as np
 import pytest
@@ -231,3 +232,39 @@ def test_many_rows_keep_their_streams_apart(model: Model) -> None:
         events = hear(engine, chunks, batch=97)
         assert len(events) == 150 * len(alone)
     assert engine.open_streams == 0
+
+
+def test_the_table_gives_memory_back_and_goes_on(model: Model) -> None:
+    """Hundreds of calls of which some stay, of both rates: their rows move, their events do not change."""
+    engine = Engine(model)
+    staying = {name: cut(*load(name), 4000, call_id=name[:5], partition=1) for name in ("phone.wav", "angry.flac")}
+    alone = {name: lines(Engine(model).feed(chunks).events) for name, chunks in staying.items()}
+    others = [cut(*load("phone.wav"), 4000, call_id=f"c{n}", partition=0)[:2] for n in range(600)]
+    events = {name: engine.feed(staying[name][:3]).events for name in staying if name == "phone.wav"}
+    engine.feed([chunk for chunks in others for chunk in chunks])
+    events |= {"angry.flac": engine.feed(staying["angry.flac"][:3]).events}
+    assert len(engine._table.rows) > 600
+    engine.close_idle(0, 10**7)
+    assert len(engine._table.rows) < 100
+    for name, chunks in staying.items():
+        assert lines(events[name] + engine.feed(chunks[3:]).events) == alone[name]
+
+
+def test_closing_idle_streams_costs_little_where_none_is_due(model: Model) -> None:
+    """A look at 5,000 streams is a look at two arrays; one at each of them would take 100 times as long."""
+    engine = Engine(model, max_streams=10_000)
+    first = cut(*load("phone.wav"), 400, partition=0)[0]
+    engine.feed([first.model_copy(update={"call_id": f"c{n}"}) for n in range(5000)])
+    engine.feed([first.model_copy(update={"call_id": f"e{n}", "end_of_stream": True}) for n in range(5000)])
+    calls = 0
+
+    def count(*_: object) -> None:
+        nonlocal calls
+        calls += 1
+
+    sys.setprofile(count)
+    try:
+        assert engine.close_idle(0, 0).events == []
+    finally:
+        sys.setprofile(None)
+    assert calls < 100

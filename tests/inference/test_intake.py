@@ -125,9 +125,10 @@ def test_idle_streams_are_closed_by_event_time(model: Model, chunks: list[AudioC
     assert isinstance(summary, Summary)
     assert summary.ended_by == "idle"
     assert engine.open_streams == 0
-    assert reasons(engine, chunks[28:29]) == [Reason.AFTER_END]
     engine.take_changes()
-    engine.close_idle(0, 200_000)  # the marker goes as well, and with it the state record
+    engine.close_idle(0, 87_001 + 12 * 60_000)
+    assert engine.take_changes() == []
+    engine.close_idle(0, 87_002 + 12 * 60_000)  # the marker goes as well, and with it the state record
     assert [record.value for record in engine.take_changes()] == [None]
 
 
@@ -144,3 +145,84 @@ def test_an_empty_last_chunk_ends_the_stream(model: Model, chunks: list[AudioChu
 def test_a_damaged_state_record_is_refused(model: Model, damage: bytes) -> None:
     with pytest.raises(ValueError, match="state record"):
         Engine(model).restore("call/customer", 0, damage)
+
+
+@pytest.fixture
+def held(model: Model, chunks: list[AudioChunk]) -> Engine:
+    """An engine that closed the call between two utterances, 11 s after its start, for being idle."""
+    engine = Engine(model, idle_seconds=60)
+    engine.feed(chunks[:22])
+    assert [event.data.type for event in engine.close_idle(0, 10**6).events][-1] == "summary"
+    assert engine.open_streams == 0
+    return engine
+
+
+def test_a_call_that_was_on_hold_goes_on(model: Model, chunks: list[AudioChunk], held: Engine) -> None:
+    whole = Engine(model).feed(chunks)
+    rest = held.feed(chunks[22:])
+    assert (rest.rejected, rest.repeats, rest.gaps) == ([], 0, 0)
+    # Its last events are those of a call that was never on hold: the summary speaks of the whole of it.
+    assert lines(rest.events) == lines(whole.events)[-len(rest.events) :]
+    assert len([event for event in rest.events if event.data.type == "segment"]) >= 2
+
+
+def test_a_call_on_hold_goes_on_in_another_worker(model: Model, chunks: list[AudioChunk], held: Engine) -> None:
+    (record,) = held.take_changes()
+    assert record.value is not None
+    assert len(record.value) < 500
+    other = Engine(model)
+    other.restore(record.stream, record.partition, record.value, "call-audio")
+    assert other.open_streams == 0
+    assert other.feed(chunks[22:]).events == held.feed(chunks[22:]).events
+
+
+def test_a_call_that_goes_on_with_another_model_tells_what_that_one_made_of_it(
+    model: Model, chunks: list[AudioChunk], held: Engine
+) -> None:
+    (record,) = held.take_changes()
+    assert record.value is not None
+    other = Engine(Model(model.card.model_copy(update={"version": "newer"}), model.runtime))
+    other.restore(record.stream, record.partition, record.value)
+    summary = other.feed(chunks[22:]).events[-1].data
+    assert (summary.model_version, summary.start_sample) == ("newer", 0)
+    assert 0 < summary.speech_s < Engine(model).feed(chunks).events[-1].data.speech_s
+
+
+def test_a_pause_is_a_gap_where_samples_went_on_without_it(
+    model: Model, chunks: list[AudioChunk], held: Engine
+) -> None:
+    pause = 400 * 8000
+    later = [chunk.model_copy(update={"first_sample": chunk.first_sample + pause}) for chunk in chunks[22:]]
+    rest = held.feed(later)
+    assert rest.gaps == 1
+    summary = rest.events[-1].data
+    assert (summary.start_sample, summary.end_sample) == (0, 204_000 + pause)
+    assert summary.speech_s == Engine(model).feed(chunks).events[-1].data.speech_s
+
+
+def test_an_end_without_sound_adds_nothing_to_an_idle_end(chunks: list[AudioChunk], held: Engine) -> None:
+    end = chunks[22].model_copy(update={"audio": b"", "end_of_stream": True})
+    held.take_changes()
+    result = held.feed([end])
+    assert (result.events, result.rejected) == ([], [])
+    assert len(held.take_changes()) == 1
+    assert reasons(held, chunks[23:24]) == [Reason.AFTER_END]
+
+
+def test_repeats_of_an_idle_stream_do_not_open_it(chunks: list[AudioChunk], held: Engine) -> None:
+    assert held.feed(chunks[16:22]).repeats == 6
+    assert held.open_streams == 0
+    wrong = chunks[22].model_copy(update={"sample_rate": 16000})
+    assert reasons(held, [wrong]) == [Reason.RATE_CHANGED]
+    assert held.open_streams == 0
+
+
+def test_markers_are_bounded(model: Model, chunks: list[AudioChunk]) -> None:
+    """The oldest goes, of whatever partition, and its record is deleted."""
+    engine = Engine(model, max_streams=3)
+    for number in range(5):
+        end = cut(*customer(), 4000, call_id=f"c{number}", partition=number % 2)[0]
+        place = end.place.model_copy(update={"timestamp_ms": number}) if end.place else None
+        engine.feed([end.model_copy(update={"end_of_stream": True, "place": place})])
+    saved = {record.stream: record.value for record in engine.take_changes()}
+    assert [saved[f"c{number}/customer"] is None for number in range(5)] == [True, True, False, False, False]

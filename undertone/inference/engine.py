@@ -20,11 +20,14 @@ from undertone.acoustics.gate import GateDecision, GateState
 from undertone.acoustics.level import sum_squares
 from undertone.acoustics.pitch import pitch_sums, track_pitch
 from undertone.inference import segments
+from undertone.inference.ended import EndedStreams
 from undertone.inference.events import EventWriter
 from undertone.inference.intake import FeedResult, Intake
 from undertone.inference.model import Model
+from undertone.inference.model_slots import ModelSlots
+from undertone.inference.records import Ended, lookback, read_record
 from undertone.inference.runs import Buffer, Run, Samples
-from undertone.inference.streams import Ended, StreamTable, lookback, pack_ended, read_record
+from undertone.inference.streams import StreamTable
 
 Rows = NDArray[np.intp]
 # What a closed segment adds to its stream's totals.
@@ -57,26 +60,24 @@ class Engine:
         max_streams: int = 20_000,
         idle_seconds: float = 300,
     ) -> None:
-        self._models: list[Model | None] = [model]  # by slot, None where no stream needs it any more
-        self._current = 0
+        self._models = ModelSlots(model)
         self._table = StreamTable(model.card.network.state_size, len(model.card.labels))
-        self._ended: dict[str, tuple[int, Ended]] = {}  # stream -> partition, marker
         self._dirty: dict[str, int] = {}  # stream -> partition
-        self._intake = Intake(self._table, self._ended, max_streams)
+        self._idle_ms = int(idle_seconds * 1000)
+        self._ended = EndedStreams(max_streams, self._idle_ms, self._dirty)
+        self._intake = Intake(self._table, self._ended, self._models, max_streams)
         self._events = EventWriter(self._table)
         self._analyze_agent = analyze_agent
-        self._idle_ms = int(idle_seconds * 1000)
-        self._intake.open_with(0, model)
 
     @property
     def model(self) -> Model:
         """The model that new segments take."""
-        return self._in_slot(self._current)
+        return self._models.current
 
     @property
     def model_versions(self) -> set[str]:
         """Versions that a restored stream can go on with."""
-        return {model.card.version for model in self._models if model}
+        return self._models.versions
 
     @property
     def open_streams(self) -> int:
@@ -102,35 +103,30 @@ class Engine:
         return result
 
     def close_idle(self, partition: int, now_ms: int) -> FeedResult:
-        """End the streams of `partition` whose last chunk is older than the idle time, in event time."""
+        """End the streams of `partition` whose last chunk is older than the idle time, at its event time `now_ms`."""
         result = FeedResult()
-        before = now_ms - self._idle_ms
-        idle = [
-            Run(row, ended_by="idle")
-            for _, row in self._table.streams()
-            if self._table.partition[row] == partition and self._table.rows[row]["seen_ms"] < before
-        ]
-        for run in idle:
-            self._dirty[self._table.names[run.row]] = partition
-        self._process(idle, result)
-        for stream, (where, ended) in list(self._ended.items()):
-            if where == partition and ended.ended_ms < before - self._idle_ms:
-                del self._ended[stream]
-                self._dirty[stream] = partition
+        runs = [Run(row, ended_by="idle") for row in self._table.idle(partition, now_ms - self._idle_ms).tolist()]
+        self._dirty.update((self._table.names[run.row], partition) for run in runs)
+        self._process(runs, result, now_ms)
+        self._ended.expire(partition, now_ms)
+        self._table.shrink()
         return result
+
+    def event_time(self, partition: int) -> int | None:
+        """Of the newest chunk of `partition` that is remembered, in ms; None where no stream is."""
+        known = (self._table.newest_ms(partition), self._ended.newest_ms(partition))
+        return max((time for time in known if time is not None), default=None)
 
     def switch_model(self, model: Model) -> None:
         """Take a new model: each stream's next segment is predicted with it, an open one ends with the old."""
-        used = {int(self._table.model[row]) for _, row in self._table.streams()}
-        self._models = [old if slot in used else None for slot, old in enumerate(self._models)]
-        self._current = len(self._models)
-        self.add_model(model)
-        self._intake.open_with(self._current, model)
+        in_use = {self._models[slot].card.version for slot in self._table.models()}
+        self._models.switch(model, in_use | self._ended.versions())
+        self._make_room(model)
 
     def add_model(self, model: Model) -> None:
         """Keep a model for streams that `restore` brings back in the middle of a segment; no new one takes it."""
-        self._models.append(model)
-        self._table.widen(model.card.network.state_size, len(model.card.labels))
+        self._models.add(model)
+        self._make_room(model)
 
     def take_changes(self) -> list[StateRecord]:
         """State records of the streams that changed since the last call, one each."""
@@ -149,18 +145,17 @@ class Engine:
         self._forget(stream)
         record = read_record(value)
         if isinstance(record, Ended):
-            self._ended[stream] = (partition, record)
-            return
-        slots = {model.card.version: slot for slot, model in enumerate(self._models) if model}
-        slot = slots.get(record.version, self._current)
-        self._table.unpack(stream, partition, topic, record, slot, same_model=record.version in slots)
+            self._ended.restore(stream, partition, record)
+        else:
+            self._intake.put_back(stream, partition, topic, record)
 
     def drop(self, partition: int) -> None:
         """Forget a partition's streams: it belongs to another worker now."""
-        rows = [stream for stream, row in self._table.streams() if self._table.partition[row] == partition]
-        markers = [stream for stream, (where, _) in self._ended.items() if where == partition]
-        for stream in (*rows, *markers):
-            self._forget(stream)
+        for row in self._table.rows_of(partition).tolist():
+            self._forget(self._table.names[row])
+        self._ended.drop(partition)
+        for stream in [stream for stream, where in self._dirty.items() if where == partition]:
+            del self._dirty[stream]
 
     def _take(self, stream: str, queue: deque[AudioChunk], result: FeedResult) -> Run | None:
         run = self._intake.take(stream, queue, result)
@@ -168,7 +163,7 @@ class Engine:
             self._dirty[stream] = int(self._table.partition[run.row])
         return run
 
-    def _process(self, runs: Sequence[Run], result: FeedResult) -> None:
+    def _process(self, runs: Sequence[Run], result: FeedResult, now_ms: int | None = None) -> None:
         """Process every whole block of `runs`, carry the rest, and end the streams that end."""
         for run in runs:
             if run.ended_by:
@@ -183,7 +178,7 @@ class Engine:
                 buffer.keep(self._table)
         for run in runs:
             if run.ended_by:
-                self._end(run, result)
+                self._end(run, result, now_ms)
 
     def _block(self, buffers: Sequence[Buffer], turn: int, rate: int, result: FeedResult) -> None:
         """One block of each of B streams of one rate: gate, segments, network, events."""
@@ -220,7 +215,7 @@ class Engine:
 
     def _begin(self, index: Rows) -> None:
         """Start segments: from the state of silence, and the current model from here on."""
-        table, slot = self._table, self._current
+        table, slot = self._table, self._models.current_slot
         table.state[index] = 0
         table.logits[index] = 0
         for row in index[table.model[index] != slot]:
@@ -237,7 +232,7 @@ class Engine:
         table = self._table
         speaking = steps.any(axis=1)
         for slot in np.unique(table.model[index[speaking]]):
-            model = self._in_slot(slot)
+            model = self._models[slot]
             pick = np.flatnonzero(speaking & (table.model[index] == slot))
             at, window = index[pick], model.front_end.window_samples(rate)
             features = model.front_end.compute(windows[pick, -window:], rate)
@@ -264,35 +259,36 @@ class Engine:
             for name, total in _TOTALS.items():
                 fields[total] += fields[name]
 
-    def _end(self, run: Run, result: FeedResult) -> None:
+    def _end(self, run: Run, result: FeedResult, now_ms: int | None) -> None:
         """End a stream: its open segment, its summary, and a marker that knows late chunks."""
-        row, fields = run.row, self._table.rows[run.row]
+        row, fields, model = run.row, self._table.rows[run.row], self._model_of(run.row)
         if fields["open"]:
             self._close(np.array([row]), "end", result)
-        result.events.append(self._events.summary(row, self._model_of(row), run.ended_by))
-        ended = Ended(int(fields["start_us"]), int(fields["sequence"]), int(fields["seen_ms"]))
-        self._ended[self._table.names[row]] = (int(self._table.partition[row]), ended)
+        result.events.append(self._events.summary(row, model, run.ended_by))
+        idle = None
+        if run.ended_by == "idle":
+            idle = self._table.idle_record(row, model.card.version, len(model.card.labels))
+        ended = Ended(int(fields["start_us"]), int(fields["sequence"]), now_ms or int(fields["seen_ms"]), idle)
+        self._ended.add(self._table.names[row], int(self._table.partition[row]), ended)
         self._table.remove(row)
 
     def _record(self, stream: str) -> bytes | None:
-        row = self._table.row(stream)
+        row, ended = self._table.row(stream), self._ended.get(stream)
         if row is not None:
             card = self._model_of(row).card
-            return self._table.pack(row, card.version, card.network.state_size, len(card.labels))
-        return pack_ended(self._ended[stream][1]) if stream in self._ended else None
+            return self._table.record(row, card.version, card.network.state_size, len(card.labels)).pack()
+        return ended.pack() if ended else None
 
     def _forget(self, stream: str) -> None:
         row = self._table.row(stream)
         if row is not None:
             self._table.remove(row)
-        self._ended.pop(stream, None)
+        self._ended.forget(stream)
         self._dirty.pop(stream, None)
 
-    def _in_slot(self, slot: int) -> Model:
-        model = self._models[slot]
-        if model is None:
-            raise LookupError(f"model slot {slot} was given up while a stream used it")
-        return model
+    def _make_room(self, model: Model) -> None:
+        labels = len(model.card.labels)
+        self._table.widen(state=model.card.network.state_size, logits=labels, totals=labels)
 
     def _model_of(self, row: int) -> Model:
-        return self._in_slot(int(self._table.model[row]))
+        return self._models[int(self._table.model[row])]

@@ -11,7 +11,8 @@ from schemas.events import NO_SPEECH, AudioSpan, EventEnvelope, Segment, Summary
 from undertone.acoustics.frames import hop_samples
 from undertone.acoustics.level import dbfs
 from undertone.inference.model import Model, softmax
-from undertone.inference.streams import NO_OFFSET, StreamTable, start_time
+from undertone.inference.records import NO_OFFSET
+from undertone.inference.streams import StreamTable, start_time
 
 STEP_SECONDS = BLOCK_MS / STEPS_PER_BLOCK / 1000
 

@@ -6,7 +6,8 @@ What a chunk may bring, and what becomes of it:
 - a gap (sequence numbers or samples missing): counted; the missing time counts as silence, so that later
   times stay right;
 - out of order (its gap has already counted as silence), after the end, or at another rate: a dead letter;
-- a later `start_time` under the same name: the old stream is ended, a new one begins.
+- a later `start_time` under the same name: the old stream is ended, a new one begins;
+- more of a stream that was closed for being idle: it goes on where it stood.
 """
 
 from collections import deque
@@ -20,9 +21,11 @@ from schemas.dead_letters import Reason, Rejected
 from schemas.events import EventEnvelope
 from undertone.acoustics.codecs import decode
 from undertone.acoustics.frames import block_samples, hop_samples
-from undertone.inference.model import Model
+from undertone.inference.ended import EndedStreams
+from undertone.inference.model_slots import ModelSlots
+from undertone.inference.records import NO_END, NO_OFFSET, OpenRecord
 from undertone.inference.runs import Run
-from undertone.inference.streams import EPOCH, NO_OFFSET, Ended, StreamTable
+from undertone.inference.streams import EPOCH, StreamTable
 
 
 @dataclass
@@ -40,24 +43,18 @@ class FeedResult:
 class Intake:
     """Turns waiting chunks into runs of samples, one stream at a time."""
 
-    def __init__(self, table: StreamTable, ended: dict[str, tuple[int, Ended]], max_streams: int) -> None:
+    def __init__(self, table: StreamTable, ended: EndedStreams, models: ModelSlots, max_streams: int) -> None:
         self._table = table
         self._ended = ended
+        self._models = models
         self._max_streams = max_streams
-
-    def open_with(self, slot: int, model: Model) -> None:
-        """Open streams for the model in `slot` from now on."""
-        self._slot = slot
-        self._gate = model.gate.initial_state(1)
-        self._gap_frames = model.card.segments.gap_frames
 
     def take(self, stream: str, waiting: deque[AudioChunk], result: FeedResult) -> Run | None:
         """Take chunks from `waiting` until they are all taken, the stream ends, or silence must be processed first."""
         run: Run | None = None
         while waiting:
             chunk = waiting[0]
-            if self._repeats_ended(stream, chunk):
-                result.repeats += 1
+            if self._repeats_ended(stream, chunk, result):
                 waiting.popleft()
                 continue
             try:
@@ -74,7 +71,8 @@ class Intake:
                 waiting.popleft()
                 continue
             missing = chunk.first_sample - self._position(run)
-            longest = self._gap_frames * hop_samples(chunk.sample_rate) + block_samples(chunk.sample_rate)
+            gap_frames = self._models.current.card.segments.gap_frames
+            longest = gap_frames * hop_samples(chunk.sample_rate) + block_samples(chunk.sample_rate)
             if missing > longest:
                 if run.pieces or fields["open"]:
                     # Enough silence to end the segment; what is missing beyond that is skipped the next time.
@@ -99,31 +97,57 @@ class Intake:
             if start_us == fields["start_us"] and chunk.sample_rate != fields["rate"]:
                 raise Rejected(Reason.RATE_CHANGED, f"{chunk.sample_rate} Hz in a stream of {fields['rate']} Hz")
             return row
-        if stream in self._ended:
-            ended = self._ended[stream][1]
-            if start_us == ended.start_us:
-                raise Rejected(Reason.AFTER_END, f"sequence {chunk.sequence} of a stream that has ended")
-            if start_us < ended.start_us:
-                raise Rejected(Reason.OUT_OF_ORDER, "an earlier stream of this name, and a later one has ended")
+        ended = self._ended.get(stream)
+        if ended and start_us == ended.start_us and not ended.idle:
+            raise Rejected(Reason.AFTER_END, f"sequence {chunk.sequence} of a stream that has ended")
+        if ended and start_us < ended.start_us:
+            raise Rejected(Reason.OUT_OF_ORDER, "an earlier stream of this name, and a later one has ended")
         if len(self._table) >= self._max_streams:
             raise Rejected(Reason.TOO_MANY_STREAMS, f"{self._max_streams} streams are open, the most that is allowed")
+        if ended and ended.idle and start_us == ended.start_us:
+            return self._reopen(stream, chunk, ended.idle)
         return self._open(stream, chunk, start_us)
 
-    def _repeats_ended(self, stream: str, chunk: AudioChunk) -> bool:
-        if stream not in self._ended:
+    def _repeats_ended(self, stream: str, chunk: AudioChunk, result: FeedResult) -> bool:
+        """Whether a stream that has ended knows all that `chunk` says, or does so now."""
+        ended = self._ended.get(stream)
+        if not ended or _start_us(chunk) != ended.start_us:
             return False
-        ended = self._ended[stream][1]
-        return _start_us(chunk) == ended.start_us and chunk.sequence < ended.sequence
+        if chunk.sequence < ended.sequence:
+            result.repeats += 1
+            return True
+        if ended.idle and chunk.end_of_stream and chunk.first_sample + chunk.samples <= ended.idle.row["last_sample"]:
+            # The summary that the idle end has brought holds it all: there is to be no second one of the same.
+            self._ended.finish(stream, chunk.sequence + 1)
+            return True
+        return False
+
+    def put_back(self, stream: str, partition: int, topic: str | None, record: OpenRecord) -> int:
+        """Put a record back into a row, with the model that it names or else with the current one."""
+        known = self._models.slot_of(record.version)
+        slot = self._models.current_slot if known is None else known
+        return self._table.unpack(stream, partition, topic, record, slot, same_model=known is not None)
+
+    def _reopen(self, stream: str, chunk: AudioChunk, record: OpenRecord) -> int:
+        """Go on with a stream that was closed for being idle, from its end."""
+        if chunk.sample_rate != record.row["rate"]:
+            raise Rejected(Reason.RATE_CHANGED, f"{chunk.sample_rate} Hz in a stream of {record.row['rate']} Hz")
+        partition, topic = _place_of(chunk)
+        row = self.put_back(stream, partition, topic, record)
+        self._skip_to(row, int(record.row["last_sample"]))
+        self._table.rows[row]["last_sample"] = NO_END
+        self._ended.forget(stream)
+        return row
 
     def _open(self, stream: str, chunk: AudioChunk, start_us: int) -> int:
-        self._ended.pop(stream, None)
-        place = chunk.place
-        partition, topic = (place.partition, place.topic) if place else (0, None)
-        row = self._table.add(stream, partition, topic, chunk.sample_rate, self._slot, self._gate)
+        self._ended.forget(stream)
+        partition, topic = _place_of(chunk)
+        gate, slot = self._models.current.gate.initial_state(1), self._models.current_slot
+        row = self._table.add(stream, partition, topic, chunk.sample_rate, slot, gate)
         fields = self._table.rows[row]
         fields["start_us"], fields["agent"] = start_us, chunk.role == "agent"
         fields["first_sample"] = chunk.first_sample
-        fields["stream_offset"] = place.offset if place else NO_OFFSET
+        fields["stream_offset"] = chunk.place.offset if chunk.place else NO_OFFSET
         self._skip_to(row, chunk.first_sample)
         return row
 
@@ -163,6 +187,10 @@ class Intake:
     def _position(self, run: Run) -> int:
         fields = self._table.rows[run.row]
         return int(fields["clock"]) + int(fields["held"]) + run.length
+
+
+def _place_of(chunk: AudioChunk) -> tuple[int, str | None]:
+    return (chunk.place.partition, chunk.place.topic) if chunk.place else (0, None)
 
 
 def _start_us(chunk: AudioChunk) -> int:

@@ -6,7 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from undertone.acoustics.frames import block_samples
-from undertone.inference.streams import StreamTable, lookback
+from undertone.inference.records import lookback
+from undertone.inference.streams import StreamTable
 
 Samples = NDArray[np.int16]
 
