@@ -2,9 +2,9 @@
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 import numpy as np
 
@@ -30,13 +30,19 @@ class Playback:
     """A recording and where its streams stand. Live, a chunk is sent when its last sample would have been heard.
 
     Copies are decoded once. Their starts are spread evenly over one chunk's length: N calls that all sent at the
-    same moment would be a load that no telephone system makes.
+    same moment would be a load that no telephone system makes. `begin` says when calls of such ids begin.
 
     Raises:
         UserError: no audio in it, damaged at its start, or roles that do not fit its channels.
     """
 
-    def __init__(self, recording: Recording, call_ids: Sequence[str], options: PlaybackOptions) -> None:
+    def __init__(
+        self,
+        recording: Recording,
+        call_ids: Sequence[str],
+        options: PlaybackOptions,
+        begin: Callable[[Sequence[str]], datetime],
+    ) -> None:
         self.recording = recording
         self.call_ids = tuple(call_ids)
         self.voices: tuple[Voice, ...] = voices(options.roles, recording.channels)
@@ -50,7 +56,7 @@ class Playback:
         self._copy = 0
         self._chunks = self._encode(self._piece)
         self._start = time.monotonic()
-        self._start_time = datetime.now(UTC)
+        self._start_time = begin(self.call_ids)
 
     @property
     def streams(self) -> int:

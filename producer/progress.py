@@ -60,6 +60,10 @@ class Lines:
         """Say what was left out, and why."""
         self._print(_skipped(name, problem), "red")
 
+    def warned(self, text: str) -> None:
+        """Say what a person should know."""
+        self._print(text, "yellow")
+
     def _print(self, text: str, style: str = "") -> None:
         self._console.print(text, style=style, markup=False, highlight=False, soft_wrap=True)
 
@@ -107,6 +111,10 @@ class Bars:
     def skipped(self, name: str, problem: str) -> None:
         """Say what was left out, and why."""
         self._print("✗ " + _skipped(name, problem), "red")
+
+    def warned(self, text: str) -> None:
+        """Say what a person should know."""
+        self._print(text, "yellow")
 
     def _print(self, text: str, style: str = "") -> None:
         self._console.print(text, style=style, markup=False, highlight=False, soft_wrap=True)

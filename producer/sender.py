@@ -1,11 +1,13 @@
 """Chunks to Kafka: bounded in flight, every delivery accounted for."""
 
+import math
 import threading
 import time
+from collections.abc import Callable
 from functools import partial
 
 from kafka import KafkaProducer
-from kafka.errors import KafkaError, KafkaTimeoutError
+from kafka.errors import KafkaError
 
 from producer.metrics import ProducerMetrics
 from schemas.audio import AudioChunk
@@ -18,25 +20,35 @@ MAX_RECORDS = 2000
 # After this many failures in a row with nothing delivered the broker is gone for good: say so and stop.
 GIVE_UP_AFTER = 200
 _CLOSE_S = 2.0
+# Who waits for Kafka looks this often whether it is to stop.
+_LOOK_UP_S = 0.25
+# After Ctrl-C a person waits this long for chunks in flight, not the two minutes of a delivery's timeout.
+STOP_FLUSH_S = 10.0
 
 
 class Sender:
     """Sends chunks with an idempotent producer. `delivered` and `failed` count what Kafka took and did not take.
 
-    A chunk that Kafka did not take is a gap in its stream; the worker counts it and goes on, and so do we.
+    A chunk that Kafka did not take is a gap in its stream; the worker counts it and goes on, and so do we. Wherever it
+    waits it asks `stopping`; from then on it waits no more, so that streams can be ended.
     """
 
-    def __init__(self, producer: KafkaProducer, topic: str, metrics: ProducerMetrics) -> None:
+    def __init__(
+        self, producer: KafkaProducer, topic: str, metrics: ProducerMetrics, stopping: Callable[[], bool]
+    ) -> None:
         self.delivered = 0
         self.failed = 0
         self.first_error = ""
         self._producer = producer
         self._topic = topic
         self._metrics = metrics
+        self._stopping = stopping
         self._records = 0
         self._bytes = 0
         self._failed_in_a_row = 0
         self._changed = threading.Condition()
+        # The client learns of a topic at its first chunk, and waits up to a minute where no signal is seen: learn now.
+        producer.partitions_for(topic)
 
     def send(self, chunk: AudioChunk) -> None:
         """Hand one chunk to the client; waits while too much is in flight.
@@ -46,8 +58,9 @@ class Sender:
         """
         size = len(chunk.audio)
         with self._changed:
-            while self._records >= MAX_RECORDS or self._bytes >= MAX_BYTES:
-                self._changed.wait()
+            # Once it is to stop, the piece in hand and the streams' ends go beyond the bound.
+            while (self._records >= MAX_RECORDS or self._bytes >= MAX_BYTES) and not self._stopping():
+                self._changed.wait(_LOOK_UP_S)
             if self._failed_in_a_row >= GIVE_UP_AFTER:
                 raise UserError(f"Kafka took none of the last {self._failed_in_a_row} chunks: {self.first_error}")
             self._records += 1
@@ -66,12 +79,18 @@ class Sender:
         future.add_callback(partial(self._took, size, sent))
         future.add_errback(partial(self._lost, size))
 
-    def flush(self, timeout_s: float | None = None) -> None:
-        """Wait until everything in flight is delivered or has failed, at most `timeout_s`."""
-        try:
-            self._producer.flush(timeout=timeout_s)
-        except KafkaTimeoutError:
-            self.first_error = self.first_error or f"no answer within {timeout_s:.0f} s"
+    def flush(self) -> None:
+        """Wait until everything in flight is delivered or has failed; once it is to stop, 10 s at most."""
+        give_up = math.inf
+        with self._changed:
+            while self._records:
+                now = time.monotonic()
+                if math.isinf(give_up) and self._stopping():
+                    give_up = now + STOP_FLUSH_S
+                if now >= give_up:
+                    self.first_error = self.first_error or f"no answer within {STOP_FLUSH_S:.0f} s"
+                    return
+                self._changed.wait(_LOOK_UP_S)
 
     def close(self) -> None:
         """Let go of the client. What is still in flight has failed; `delivered` and `failed` are final now."""

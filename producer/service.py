@@ -3,7 +3,7 @@
 import contextlib
 import functools
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from rich.console import Console
@@ -13,6 +13,7 @@ from producer.playback import Playback, PlaybackOptions
 from producer.progress import reporter
 from producer.replay import Replay, Source
 from producer.sender import Sender
+from producer.start_times import StartTimes
 from producer.stop import Stop
 from schemas.errors import UserError
 from schemas.streams import call_ids, copies, voices
@@ -22,9 +23,6 @@ from undertone.messaging.clients import admin, audio_producer
 from undertone.messaging.settings import KafkaSettings
 from undertone.messaging.topics import require_topics
 from undertone.observability.telemetry import Health, Telemetry
-
-# After Ctrl-C a person waits this long for chunks in flight, not the two minutes of a delivery's timeout.
-STOP_FLUSH_S = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,21 +59,27 @@ def produce(request: ProduceRequest, settings: KafkaSettings, console: Console) 
     """
     if roles := request.options.roles:
         voices(roles, roles.count(",") + 1)  # a role that is none fits no file
-    stop = Stop()
-    sources = list(_sources(request, stop))
-    metrics = ProducerMetrics()
+    names = _names(request)
     topic = Topics(settings.topic_prefix).call_audio
     with admin(settings) as client:
         require_topics(client, topic)
     with contextlib.ExitStack() as stack:
-        stack.enter_context(stop)
-        sender = Sender(audio_producer(settings), topic.name, metrics)
+        stop = stack.enter_context(Stop())
+        health, metrics = Health(ready=True), ProducerMetrics()
+
+        def stopping() -> bool:
+            # Asked wherever the producer waits, several times a second: for a person who is silent, for Kafka.
+            health.beat()
+            return stop.event.is_set()
+
+        sender = Sender(audio_producer(settings), topic.name, metrics, stopping)
         stack.callback(sender.close)
-        health = Health(ready=True)
         if request.metrics_port is not None:
             telemetry = stack.enter_context(Telemetry("127.0.0.1", request.metrics_port, metrics.registry, health))
             console.print(f"metrics on http://127.0.0.1:{telemetry.port}/metrics", highlight=False)
         with reporter(console) as progress:
+            ids = [call_id for _, base in names for call_id in copies(base, request.calls)]
+            begins = StartTimes.of(settings, topic.name, ids, progress.warned)
             replay = Replay(
                 sender,
                 speed=request.options.speed,
@@ -84,29 +88,38 @@ def produce(request: ProduceRequest, settings: KafkaSettings, console: Console) 
                 metrics=metrics,
                 health=health,
             )
-            replay.run(sources)
-        sender.flush(STOP_FLUSH_S if stop.event.is_set() else None)
-    _account(sender, replay.bad, len(sources), console)
+            replay.run(_sources(request, names, begins, stopping))
+        sender.flush()
+    _account(sender, replay.bad, len(names), console)
     if stop.code:
         return stop.code
     return 1 if replay.bad or sender.failed else 0
 
 
-def _sources(request: ProduceRequest, stop: Stop) -> Iterator[Source]:
+def _names(request: ProduceRequest) -> list[tuple[str, str]]:
+    """What there is to play, and the call id of each."""
     names = find(request.paths)
     ids = call_ids(["stdin"] if names == [STDIN] else names, request.call_id)
-    for name, call_id in zip(names, ids, strict=True):
-        yield Source(name, functools.partial(_open, request, stop, name, call_id))
+    return list(zip(names, ids, strict=True))
 
 
-def _open(request: ProduceRequest, stop: Stop, name: str, call_id: str) -> Playback:
+def _sources(
+    request: ProduceRequest, names: Sequence[tuple[str, str]], begins: StartTimes, stopping: Callable[[], bool]
+) -> Iterator[Source]:
+    for name, call_id in names:
+        yield Source(name, functools.partial(_open, request, name, call_id, begins, stopping))
+
+
+def _open(
+    request: ProduceRequest, name: str, call_id: str, begins: StartTimes, stopping: Callable[[], bool]
+) -> Playback:
     options = request.options
     if name == STDIN:
         channels = options.roles.count(",") + 1 if options.roles else 1
-        recording = open_stdin(request.rate, channels, options.encoding, stop.event.is_set)
+        recording = open_stdin(request.rate, channels, options.encoding, stopping)
     else:
         recording = open_file(name, request.rate)
-    return Playback(recording, copies(call_id, request.calls), options)
+    return Playback(recording, copies(call_id, request.calls), options, begins.begin)
 
 
 def _account(sender: Sender, bad: int, sources: int, console: Console) -> None:

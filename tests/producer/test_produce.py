@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 import urllib.request
 from collections import defaultdict
@@ -31,6 +32,7 @@ from undertone.messaging.clients import admin, reader
 from undertone.messaging.reading import partitions_of, read_to_end
 from undertone.messaging.settings import KafkaSettings
 from undertone.messaging.topics import ensure_topics
+from undertone.observability.telemetry import Health
 
 CALL, CALM, PHONE = SAMPLES / "call.flac", SAMPLES / "calm.flac", SAMPLES / "phone.wav"
 UNDERTONE = [str(Path(sys.executable).with_name("undertone"))]
@@ -220,6 +222,34 @@ def test_a_silent_pipe_does_not_hold_up_ctrl_c(kafka_environment: dict[str, str]
         assert process.wait(20) == 143
     finally:
         process.kill()
+
+
+def test_a_producer_lives_while_nobody_speaks(
+    kafka_settings: KafkaSettings, topics: Topics, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    beats = threading.Semaphore(0)
+
+    class CountedHealth(Health):
+        def beat(self) -> None:
+            super().beat()
+            beats.release()
+
+    monkeypatch.setattr("producer.service.Health", CountedHealth)
+    hears, speaks = os.pipe()
+    monkeypatch.setattr(sys, "stdin", os.fdopen(hears))
+    missed: list[bool] = []
+
+    def speak() -> None:
+        os.write(speaks, bytes(32_000))
+        # A second of sound is a handful of chunks: the other beats come while the pipe is quiet.
+        missed.extend(not beats.acquire(timeout=60) for _ in range(20))
+        os.close(speaks)
+
+    speaker = threading.Thread(target=speak)
+    speaker.start()
+    assert produce(request("-", rate=16000), kafka_settings, Console(quiet=True)) == 0
+    speaker.join()
+    assert not any(missed)
 
 
 @pytest.mark.slow
