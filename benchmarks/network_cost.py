@@ -22,8 +22,9 @@ needs("trainer", "tensorflow")
 import numpy as np
 from ai_edge_litert.interpreter import Interpreter
 
+from schemas.card import STEPS_PER_BLOCK
 from trainer.packaging.export import BATCH_SIZES, to_tflite
-from trainer.training.network import FRAMES_PER_BLOCK, STEPS_PER_BLOCK, NetworkSpec, build_sequence_model
+from trainer.training.network import FRAMES_PER_BLOCK, NetworkSpec, build_sequence_model
 
 CANDIDATES = {
     "two of 24-40-64-64, GRU 112": NetworkSpec(n_classes=8, dense=112, members=2),

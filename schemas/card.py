@@ -10,6 +10,8 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_vali
 
 BLOCK_MS = 250
 STEPS_PER_BLOCK = 5
+FRAMES_PER_STEP = 4
+STEPS_PER_SECOND = 1000 * STEPS_PER_BLOCK // BLOCK_MS
 MAX_STATE_SIZE = 1024
 MAX_FLATBUFFER_BYTES = 4 * 1024 * 1024
 MAX_FILTER_BANK_BYTES = 128 * 129 * 4

@@ -1,12 +1,12 @@
 """The house's rules: imports point down only, and a worker needs no TensorFlow."""
 
-import ast
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from tests.support.imports import modules
 from tests.support.paths import ROOT
 
 # From the top to the ground; a folder may import from the floors below its own.
@@ -19,6 +19,18 @@ FLOORS = (
     {"undertone/acoustics"},
     {"schemas"},
 )
+# The same within the trainer: its rooms, and the modules at its top.
+TRAINER_FLOORS = (
+    {"service"},
+    {"metrics", "report"},
+    {"distillation", "compare", "train"},
+    {"options"},
+    {"evaluation", "packaging"},
+    {"training"},
+    {"data"},
+    {"quiet"},
+)
+TRAINER_FLOOR_OF = {room: number for number, rooms in enumerate(TRAINER_FLOORS) for room in rooms}
 FLOOR_OF = {folder: number for number, folders in enumerate(FLOORS) for folder in folders}
 
 
@@ -29,15 +41,13 @@ def folder_of(module: str) -> str:
 
 
 def imports(path: Path) -> set[str]:
-    """Folders of ours that a file imports, anywhere in it."""
-    found = set()
-    for node in ast.walk(ast.parse(path.read_text())):
-        names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
-        if isinstance(node, ast.ImportFrom) and node.module:
-            names.append(node.module)
-            names += [f"{node.module}.{alias.name}" for alias in node.names]
-        found |= {folder_of(name) for name in names}
-    return found & FLOOR_OF.keys()
+    """Folders of ours that a file imports."""
+    return {folder_of(name) for name in modules(path)} & FLOOR_OF.keys()
+
+
+def room_of(module: str) -> str:
+    """`data` for trainer.data.clips, `train` for trainer.train."""
+    return f"{module}..".split(".")[1] if module.startswith("trainer.") else ""
 
 
 def test_every_folder_has_its_floor() -> None:
@@ -55,6 +65,26 @@ def test_imports_point_down(folder: str) -> None:
         for other in imports(path) - {folder}
         if FLOOR_OF[other] <= FLOOR_OF[folder]
     ]
+    assert not upward
+
+
+def test_every_room_of_the_trainer_has_its_floor() -> None:
+    rooms = {path.stem for path in (ROOT / "trainer").iterdir() if path.suffix == ".py" or path.is_dir()}
+    assert rooms - {"__init__", "__pycache__"} == TRAINER_FLOOR_OF.keys()
+
+
+@pytest.mark.parametrize("room", sorted(TRAINER_FLOOR_OF))
+def test_imports_within_the_trainer_point_down(room: str) -> None:
+    folder = ROOT / "trainer" / room
+    files = sorted(folder.rglob("*.py")) if folder.is_dir() else [folder.with_suffix(".py")]
+    upward = [
+        f"{path.relative_to(ROOT)} imports {module}"
+        for path in files
+        for module in modules(path)
+        if (other := room_of(module)) in TRAINER_FLOOR_OF.keys() - {room}
+        and TRAINER_FLOOR_OF[other] <= TRAINER_FLOOR_OF[room]
+    ]
+    assert files
     assert not upward
 
 

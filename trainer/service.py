@@ -68,10 +68,15 @@ def serve(request: Request, console: Console) -> None:
         console.print(f"{request.out / page.BUNDLE}  {request.out / page.PAGE}", highlight=False, soft_wrap=True)
         if running is None:
             return
-        decision = publish.decide(outcome, running)
+        decision = publish.decide(
+            outcome.final.bundle,
+            outcome.trials["clean"].uar,
+            running,
+            lambda model: train.hear_again(outcome, model).uar,
+        )
         if not (decision.publish or request.force):
             raise UserError(f"not published: {decision.why}; --force publishes it all the same")
-        offset = publish.send(outcome, settings)
+        offset = publish.send(outcome.final.bundle, settings)
         version = outcome.final.bundle.card.version
         console.print(f"Published {version} ({decision.why}), models offset {offset}.", highlight=False)
 

@@ -21,9 +21,10 @@ from trainer.data.cache import features_of
 from trainer.data.corpora import Labelled, load
 from trainer.data.dataset import Dataset, read
 from trainer.data.splits import Split
+from trainer.evaluation.cost import us_per_second
 from trainer.evaluation.held_out import Trial, hear, joined, trials
 from trainer.options import Options, choose_recipe, choose_splits, choose_start
-from trainer.packaging.packing import pack, with_metrics
+from trainer.packaging.bundle import make_bundle, with_metrics
 from trainer.training.calibration import calibrate
 from trainer.training.fit import Epoch, Weights, fit, predict
 from trainer.training.network import NetworkSpec
@@ -33,7 +34,6 @@ from undertone.acoustics.decode import expand
 from undertone.analysis.prediction import Band
 from undertone.inference.bundle import Bundle
 from undertone.inference.model import Model
-from undertone.inference.runtime import Runtime
 
 # Called with what is being done, how much of it is done, and how much there is; 0 of 0 is a line to say.
 Progress = Callable[[str, int, int], None]
@@ -200,7 +200,7 @@ class _Course:
 
     def _pack(self, model: keras.Model, rows: Sequence[int], calibration: CalibrationSpec) -> Bundle:
         data = self.labelled.training_data([self.dataset.utterances[k] for k in rows])
-        return pack(
+        return make_bundle(
             model,
             self.dataset.clips(rows[:8]),
             name=self.options.name,
@@ -220,21 +220,6 @@ class _Course:
         for error in errors:
             self.progress(f"Noise left out: {error}", 0, 0)
         return [features.frames for features in found if features is not None]
-
-
-def us_per_second(bundle: Bundle) -> float:
-    """Microseconds of one core for the network on a second of audio of one stream, in full batches of 32."""
-    runtime, spec = Runtime(bundle), bundle.card.front_end
-    features = np.zeros((32, spec.context_frames + spec.frames_per_block, spec.n_mels), np.float32)
-    speech = np.ones((32, 5), np.float32)
-    state = np.zeros((32, bundle.card.network.state_size), np.float32)
-    times = []
-    for _ in range(20):
-        began = time.perf_counter()
-        runtime.run(features, speech, state)
-        times.append(time.perf_counter() - began)
-    # The quickest: whatever else the machine does can only add.
-    return min(times) / 32 * 4 * 1e6
 
 
 def _figures(heard: dict[str, Trial]) -> dict[str, float]:

@@ -18,10 +18,10 @@ from schemas.topics import Topics
 from tests.support.voices import write_corpus
 from trainer.options import Options
 from trainer.packaging import publish
-from trainer.packaging.packing import with_metrics
+from trainer.packaging.bundle import with_metrics
 from trainer.report import page
 from trainer.service import Request, serve
-from trainer.train import Outcome, run
+from trainer.train import Outcome, hear_again, run
 from trainer.training.weights import load_start, weights_path
 from undertone.cli.main import app
 from undertone.inference.bundle import bundle_bytes, read_bundle
@@ -118,7 +118,7 @@ def test_new_emotions_start_from_another_models_weights(
 ) -> None:
     """The whole command, publishing included: a model that knows other emotions cannot be compared with."""
     monkeypatch.setenv("UNDERTONE_TOPIC_PREFIX", kafka_settings.topic_prefix)
-    publish.send(outcome, kafka_settings)
+    publish.send(outcome.final.bundle, kafka_settings)
     more = write_corpus(tmp_path / "more", ("satisfied", "puzzled"), range(4), 3)
     options = Options((more,), start=str(trained / "model.zip"), epochs=2)
     printed = io.StringIO()
@@ -151,7 +151,7 @@ def test_a_published_model_is_the_bundle(
     outcome: Outcome, trained: Path, kafka_settings: KafkaSettings, topics: Topics
 ) -> None:
     assert publish.running_model(kafka_settings).card == Model.load().card  # the one that ships
-    publish.send(outcome, kafka_settings)
+    publish.send(outcome.final.bundle, kafka_settings)
     with closing(reader(kafka_settings)) as client:
         (record,) = read_to_end(kafka_settings, client, partitions_of(client, topics.models.name))
     assert record.value == (trained / "model.zip").read_bytes()
@@ -159,14 +159,18 @@ def test_a_published_model_is_the_bundle(
 
 
 def test_a_model_is_published_only_if_it_beats_the_running_one(outcome: Outcome, trained: Path) -> None:
-    itself = publish.decide(outcome, Model.load(trained / "model.zip"))
+    def decide(running: Model) -> publish.Decision:
+        ours = outcome.trials["clean"].uar
+        return publish.decide(outcome.final.bundle, ours, running, lambda model: hear_again(outcome, model).uar)
+
+    itself = decide(Model.load(trained / "model.zip"))
     assert not itself.publish
     assert "on the held-out speakers" in itself.why
     bundle = read_bundle(trained / "model.zip")
     # The same network with its answers exchanged is wrong wherever it was right.
     card = bundle.card.model_copy(update={"labels": bundle.card.labels[::-1], "version": "worse"})
     worse = Model.load(bundle_bytes(replace(bundle, card=card)))
-    assert publish.decide(outcome, worse).publish
+    assert decide(worse).publish
 
 
 def test_a_card_with_other_figures_is_still_the_same_network(trained: Path) -> None:

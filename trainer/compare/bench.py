@@ -11,6 +11,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from schemas.card import STEPS_PER_SECOND
 from schemas.errors import UserError
 from trainer.compare.features import (
     EGEMAPS,
@@ -24,11 +25,10 @@ from trainer.compare.features import (
 from trainer.compare.systems import Labels, Rows
 from trainer.data import splits
 from trainer.data.corpora import Utterance
-from trainer.data.layouts import RAVDESS_FOLDS
+from trainer.data.layouts import ravdess
 
 SplitName = Literal["speakers", "random"]
 MOST_FOLDS = 5
-STEPS_PER_SECOND = 20
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,7 @@ def fold_count(groups: NDArray[np.str_]) -> int:
     speakers = {str(group) for group in groups}
     if all(speaker.startswith("ravdess/") for speaker in speakers):
         actors = {speaker.partition("/")[2] for speaker in speakers}
-        present = sum(bool(actors & set(fold)) for fold in RAVDESS_FOLDS)
+        present = sum(bool(actors & set(fold)) for fold in ravdess.FOLDS)
         if present >= 3:
             return present
     return min(MOST_FOLDS, len(speakers))

@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from schemas.card import GateSpec
+from schemas.card import FRAMES_PER_STEP, GateSpec
 from trainer.data.cache import MAX_SECONDS, cache_folder
 from undertone import acoustics
 from undertone.acoustics.decode import load
@@ -52,7 +52,6 @@ SIZES = {part: feature_size(part, RATE) for part in PARTS}
 # with quantiles in its place 0.47.
 STATISTICS = 3
 HEARD_SECONDS = (0.5, 1.0, 2.0, 3.0)  # of speech; a clip that ends before counts with all it has
-FRAMES_PER_STEP = 4
 # 99 of 100 utterances of the published corpora hold less speech; the rest are cut, so that one does not pad all.
 MAX_STEPS = 160
 

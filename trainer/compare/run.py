@@ -12,6 +12,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wai
 from concurrent.futures.process import BrokenProcessPool
 from functools import partial
 from importlib.metadata import version
+from importlib.util import find_spec
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -28,6 +29,16 @@ from trainer.data.corpora import Utterance, load
 
 # Raise it when a change to the systems, the search or the cells changes figures: older results are then not used.
 REVISION = 1
+# What the shipped network's figures depend on.
+RECIPE_MODULES = (
+    "trainer.data.clips",
+    "trainer.options",
+    "trainer.training.augmentation",
+    "trainer.training.batches",
+    "trainer.training.fit",
+    "trainer.training.network",
+    "trainer.training.recipe",
+)
 
 _DIED = "a worker process died (out of memory?); run the same again, with --jobs 1: it goes on where it stood"
 
@@ -159,7 +170,7 @@ def _entry(bench: Bench, grid: Grid, cell: Cell) -> Path:
         grid.protocol.of(cell.split, system.takes),
         system.defaults,
         sorted(map(str, system.space.items())),
-        _shipped_code() if cell.system == SHIPPED else "",
+        _recipe_code() if cell.system == SHIPPED else "",
         version("scikit-learn"),
         version("keras"),
     )
@@ -167,20 +178,14 @@ def _entry(bench: Bench, grid: Grid, cell: Cell) -> Path:
     return cache_folder() / "compare" / "cells" / f"{key}.json"
 
 
-def _shipped_code() -> str:
+def _recipe_code() -> str:
     """Hash of the recipe's sources: the shipped network's figures follow every change to it."""
-    folder = Path(__file__).parents[1]
     digest = hashlib.sha256()
-    for name in (
-        "training/augmentation",
-        "training/batches",
-        "data/clips",
-        "training/fit",
-        "training/network",
-        "options",
-        "training/recipe",
-    ):
-        digest.update((folder / f"{name}.py").read_bytes())
+    for module in RECIPE_MODULES:
+        spec = find_spec(module)  # found, and not imported: TensorFlow takes seconds
+        if spec is None or spec.origin is None:
+            raise LookupError(f"no module {module}: RECIPE_MODULES names one that has moved")
+        digest.update(Path(spec.origin).read_bytes())
     return digest.hexdigest()
 
 

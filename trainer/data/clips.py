@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from trainer.training.network import FRAMES_PER_STEP
+from schemas.card import FRAMES_PER_STEP
 
 SILENCE = float(np.log(1e-10))  # log-mel of digital silence: what stands before a stream's first frame
 

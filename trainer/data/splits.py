@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from schemas.errors import UserError
 from trainer.data.corpora import Utterance
-from trainer.data.layouts import RAVDESS_FOLDS
+from trainer.data.layouts import ravdess
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +115,7 @@ def random_split(count: int, seed: int = 0) -> Split:
 
 
 def _fold_of(utterances: Sequence[Utterance], groups: Sequence[str], count: int, seed: int) -> dict[str, int]:
-    published = {f"ravdess/{actor}": k for k, actors in enumerate(RAVDESS_FOLDS) for actor in actors}
+    published = {f"ravdess/{actor}": k for k, actors in enumerate(ravdess.FOLDS) for actor in actors}
     present = sorted({published[group] for group in groups if group in published})
     fold_of = {}
     if len(present) == count:

@@ -28,8 +28,8 @@ from schemas.card import CalibrationSpec, SegmentSpec
 from trainer.data.clips import Clips
 from trainer.distillation.curriculum import Course
 from trainer.evaluation.babble import write_with_sounds
-from trainer.packaging.packing import pack, with_metrics
-from trainer.train import us_per_second
+from trainer.evaluation.cost import us_per_second
+from trainer.packaging.bundle import make_bundle, with_metrics
 from trainer.training.calibration import calibrate
 from trainer.training.fit import predict, uar_of
 from trainer.training.network import network_weights
@@ -137,7 +137,7 @@ def write(
     int8: bool = False,
 ) -> None:
     """The bundle, and the weights beside it for those who train on from here."""
-    bundle = pack(
+    bundle = make_bundle(
         model,
         course.spoken[0].subset(np.arange(8)),
         name=out.stem,

@@ -9,16 +9,15 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from schemas.card import STEPS_PER_SECOND
 from trainer.data.cache import VARIANTS
 from trainer.data.corpora import Utterance
 from trainer.distillation.soft_targets import FrameMap, fit_frame_map
 from trainer.distillation.teacher import FRAME_S, RATE, WIDTH, WhisperEncoder, embedding, spoken
-from trainer.training.network import FRAMES_PER_STEP
 from undertone.acoustics.decode import load
 
 FRAME_LAYERS = 3  # of four: the last is words more than voice (docs/research/experiments.md)
 MAP_CLIPS = 400
-HOP_S = 0.0125
 
 
 @dataclass(frozen=True)
@@ -87,7 +86,7 @@ def _stacked(layers: NDArray[np.float32]) -> NDArray[np.float32]:
 
 def _by_step(hints: NDArray[np.float32], start_s: float) -> NDArray[np.float16]:
     """Hints [T, K] of every 20 ms from start_s on -> [S, K] of every 50 ms from 0 on, NaN before start_s."""
-    step_s = FRAMES_PER_STEP * HOP_S
+    step_s = 1 / STEPS_PER_SECOND
     steps = int((start_s + len(hints) * FRAME_S) / step_s)
     at = np.floor(((np.arange(steps) + 0.5) * step_s - start_s) / FRAME_S).astype(int)
     known = (at >= 0) & (at < len(hints))

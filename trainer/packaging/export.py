@@ -10,7 +10,8 @@ import keras
 import tensorflow as tf
 from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
-from trainer.training.network import FRAMES_PER_BLOCK, STEPS_PER_BLOCK, NetworkSpec, build_block_model
+from schemas.card import STEPS_PER_BLOCK
+from trainer.training.network import FRAMES_PER_BLOCK, NetworkSpec, build_block_model
 
 BATCH_SIZES = (1, 8, 32)
 

@@ -1,5 +1,6 @@
 """Giving a bundle to running workers: only if it beats the model that they run."""
 
+from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
 
@@ -7,8 +8,7 @@ from kafka.errors import KafkaError
 
 from schemas.errors import UserError
 from schemas.topics import Topics
-from trainer.train import Outcome, hear_again
-from undertone.inference.bundle import bundle_bytes
+from undertone.inference.bundle import Bundle, bundle_bytes
 from undertone.inference.model import Model
 from undertone.messaging.clients import idempotent_producer, reader
 from undertone.messaging.reading import partitions_of, read_to_end
@@ -44,26 +44,28 @@ def running_model(settings: KafkaSettings) -> Model:
     return newest or Model.load()
 
 
-def decide(outcome: Outcome, running: Model) -> Decision:
-    """Compare the new model with the running one on the speakers that the new one has not heard.
+def decide(candidate: Bundle, uar: float, running: Model, evaluate: Callable[[Model], float]) -> Decision:
+    """Compare the new model with the running one on the speakers that the new one was not trained on.
 
-    The running one may have heard them: then the comparison favours it, which is the safe side.
+    The running one may have been: then the comparison favours it, which is the safe side.
+
+    Args:
+        uar: the new model's, on those speakers.
+        evaluate: gives another model's UAR on the same files; called only where the two know the same emotions.
     """
-    card, version = outcome.final.bundle.card, running.card.version
-    if set(running.card.labels) != set(card.labels):
+    version = running.card.version
+    if set(running.card.labels) != set(candidate.card.labels):
         return Decision(True, f"{version} knows other emotions, so the two cannot be compared")
-    ours, theirs = outcome.trials["clean"].uar, hear_again(outcome, running).uar
-    line = f"UAR {ours:.3f} on the held-out speakers, {version} has {theirs:.3f}"
-    return Decision(ours > theirs, line)
+    theirs = evaluate(running)
+    return Decision(uar > theirs, f"UAR {uar:.3f} on the held-out speakers, {version} has {theirs:.3f}")
 
 
-def send(outcome: Outcome, settings: KafkaSettings) -> int:
+def send(bundle: Bundle, settings: KafkaSettings) -> int:
     """Put the bundle on the `models` topic; the offset it got, once every replica in sync has it.
 
     Raises:
         UserError: Kafka did not take it.
     """
-    bundle = outcome.final.bundle
     topic = Topics(settings.topic_prefix).models.name
     with closing(idempotent_producer(settings)) as producer:
         try:

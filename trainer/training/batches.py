@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from schemas.card import FRAMES_PER_STEP, STEPS_PER_SECOND
 from trainer.data.clips import Clips, pad_batch, step_mask
 from trainer.training.augmentation import Augmenter, Noises
-from trainer.training.network import FRAMES_PER_STEP, NetworkSpec
+from trainer.training.network import NetworkSpec
 from trainer.training.recipe import Recipe
 
-STEPS_PER_SECOND = 20
 # Some batches keep up to 0.9 s of what surrounds the speech: under noise the gate is open there as well.
 MARGIN_SHARE = 0.2
 MARGIN_FRAMES = 72

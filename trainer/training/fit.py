@@ -18,9 +18,10 @@ import numpy as np
 from keras import ops
 from numpy.typing import NDArray
 
+from schemas.card import STEPS_PER_SECOND
 from trainer.data.clips import Clips, pad_batch, segments, step_mask, window
 from trainer.training.augmentation import Noises
-from trainer.training.batches import STEPS_PER_SECOND, Batches
+from trainer.training.batches import Batches
 from trainer.training.network import (
     NetworkSpec,
     build_sequence_model,

@@ -18,8 +18,8 @@ import numpy as np
 from keras import ops
 from pydantic import BaseModel, ConfigDict, Field
 
-FRAMES_PER_STEP = 4
-STEPS_PER_BLOCK = 5
+from schemas.card import FRAMES_PER_STEP, STEPS_PER_BLOCK
+
 FRAMES_PER_BLOCK = FRAMES_PER_STEP * STEPS_PER_BLOCK
 
 TIME_KERNELS = (3, 3, 2)  # any further convolution is one step long: more would need over 8 frames of context

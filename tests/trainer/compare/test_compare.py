@@ -12,6 +12,8 @@ import pytest
 from rich.console import Console
 
 from schemas.errors import UserError
+from tests.support.imports import modules
+from tests.support.paths import ROOT
 from tests.support.voices import RATE, utterance, write_corpus
 from trainer.compare import run
 from trainer.compare.bench import Bench, fold_count, make_bench
@@ -246,6 +248,25 @@ def test_the_shipped_network_takes_its_place(corpus: Path) -> None:
     assert result.chosen[0].config == {"epochs": 1}
     assert result.trainings[0].parameters < 300_000
     assert sum(answer >= 0 for answer in result.answers[0]) == 7
+
+
+def test_the_shipped_networks_kept_figures_depend_on_all_that_trains_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever `fit` is made of is hashed; a module that moves must be named anew."""
+
+    def source(module: str) -> Path:
+        return ROOT / f"{module.replace('.', '/')}.py"
+
+    def made_of(module: str) -> set[str]:
+        used = {name for name in modules(source(module)) if name.startswith("trainer.") and source(name).is_file()}
+        return {module}.union(*map(made_of, used))
+
+    assert made_of("trainer.training.fit") <= set(run.RECIPE_MODULES)
+    before = run._recipe_code()
+    monkeypatch.setattr(run, "RECIPE_MODULES", run.RECIPE_MODULES[1:])
+    assert run._recipe_code() != before
+    monkeypatch.setattr(run, "RECIPE_MODULES", ("trainer.training.moved",))
+    with pytest.raises(LookupError, match="has moved"):
+        run._recipe_code()
 
 
 def test_an_emotion_that_one_speaker_alone_shows(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from schemas.errors import UserError
 from trainer.data.corpora import Utterance
-from trainer.data.layouts import RAVDESS_FOLDS
+from trainer.data.layouts import ravdess
 from trainer.data.splits import Split, by_speaker, folds, random_split, speaker_groups, with_test_speakers
 
 
@@ -69,7 +69,7 @@ def test_ravdess_keeps_its_published_folds() -> None:
     utterances = files({"ravdess": 24})
     made = folds(utterances, [u.speaker for u in utterances], 5)
     assert [who(utterances, split.test) for split in made] == [
-        {f"ravdess/{actor}" for actor in actors} for actors in RAVDESS_FOLDS
+        {f"ravdess/{actor}" for actor in actors} for actors in ravdess.FOLDS
     ]
 
 

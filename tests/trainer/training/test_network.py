@@ -5,10 +5,10 @@ import numpy as np
 import pytest
 from ai_edge_litert.interpreter import Interpreter
 
+from schemas.card import STEPS_PER_BLOCK
 from trainer.packaging.export import BATCH_SIZES, to_tflite
 from trainer.training.network import (
     FRAMES_PER_BLOCK,
-    STEPS_PER_BLOCK,
     NetworkSpec,
     build_block_model,
     build_sequence_model,

@@ -9,6 +9,7 @@ import keras
 import numpy as np
 
 from schemas.card import (
+    STEPS_PER_BLOCK,
     CalibrationSpec,
     FrontEndSpec,
     GateSpec,
@@ -20,7 +21,7 @@ from schemas.card import (
 from schemas.errors import UserError
 from trainer.data.clips import Clips, step_mask, window
 from trainer.packaging.export import BATCH_SIZES, to_tflite
-from trainer.training.network import STEPS_PER_BLOCK, build_block_model
+from trainer.training.network import build_block_model
 from undertone.inference.bundle import Bundle, with_filter_bank
 from undertone.inference.runtime import Runtime
 
@@ -41,7 +42,7 @@ LIMITATIONS = (
 )
 
 
-def pack(
+def make_bundle(
     model: keras.Model,
     probes: Clips,
     *,
