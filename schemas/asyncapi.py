@@ -33,7 +33,7 @@ _MESSAGES: dict[str, dict[str, Any]] = {
         "bindings": {"key": STREAM_KEY},
     },
     "emotionEvent": {
-        "summary": "What was heard, CloudEvents 1.0 in structured JSON.",
+        "summary": "Emotion events, CloudEvents 1.0 in structured JSON.",
         "contentType": "application/cloudevents+json",
         "headers": {"$ref": f"{_SCHEMAS}StructuredHeaders"},
         "payload": {"$ref": f"{_SCHEMAS}EventEnvelope"},
@@ -127,7 +127,7 @@ def _operations(topics: Topics, messages: dict[str, str]) -> dict[str, Any]:
     """What Undertone's own services do; `receive` means that Undertone reads what others write."""
     rows = (
         ("hearCall", "receive", topics.call_audio, "Workers listen to calls; any producer may write them."),
-        ("reportEmotion", "send", topics.emotion_events, "Workers say what they heard, in Kafka transactions."),
+        ("reportEmotion", "send", topics.emotion_events, "Workers write emotion events, in Kafka transactions."),
         ("learnLabel", "receive", topics.emotion_labels, "The trainer learns from people's labels."),
         ("publishModel", "send", topics.models, "The trainer publishes a model that is better than the last."),
         ("takeUpModel", "receive", topics.models, "Workers take up a new model at a segment boundary."),

@@ -107,7 +107,7 @@ class CalibrationSpec(_Part):
 
 
 class TrainingData(_Part):
-    """One corpus that a model has heard."""
+    """One corpus that a model was trained on."""
 
     corpus: str
     utterances: int = Field(ge=0)

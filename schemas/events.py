@@ -1,4 +1,4 @@
-"""`emotion-events`: what was heard, CloudEvents 1.0 in structured JSON.
+"""`emotion-events`: updates, segments and summaries, CloudEvents 1.0 in structured JSON.
 
 `update` comes every half second while somebody speaks, `segment` when an utterance ends, `summary` when the
 stream ends. Reading only `segment` is enough for most services; `update` is for live views.

@@ -52,7 +52,7 @@ class Topics:
         )
         self.emotion_events = Topic(
             f"{prefix}emotion-events",
-            "What was heard: update, segment, summary.",
+            "Emotion events: update, segment, summary.",
             retention_ms=7 * 24 * HOUR_MS,
             config={"segment.ms": str(24 * HOUR_MS)},
         )
