@@ -121,11 +121,17 @@ def test_the_workers_image_is_small_in_what_it_can_do(stack: Stack) -> None:
     probe = """
 import importlib.util, os, shutil
 assert os.getuid() != 0, "runs as root"
-assert importlib.util.find_spec("tensorflow") is None, "holds TensorFlow"
+for name in ("tensorflow", "librosa", "numba", "sklearn", "plotly", "pip", "setuptools"):
+    assert importlib.util.find_spec(name) is None, f"holds {name}"
 assert not [tool for tool in ("cc", "gcc", "c++", "clang", "make") if shutil.which(tool)], "holds a compiler"
 assert not os.access(os.path.dirname(os.__file__), os.W_OK), "its programs can be changed"
 """
     stack.compose("exec", "--no-TTY", "worker", "python", "-c", probe)
+
+
+@pytest.mark.parametrize("image", ["undertone-worker", "undertone-producer"])
+def test_an_image_is_at_most_450_mb(stack: Stack, image: str) -> None:
+    assert int(_docker("image", "inspect", "--format", "{{.Size}}", image)) <= 450e6
 
 
 def test_the_tests_can_use_testcontainers(docker: None) -> None:
