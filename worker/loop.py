@@ -61,10 +61,13 @@ class Loop:
             EngineFailure: the engine raised; nothing has been written.
             KafkaError: Kafka cannot be read, or did not take the transaction.
         """
+        complete = self._assignment.restored
         self._assignment.restore_assigned()
+        # The turn that restores ends at once, for only then does the worker say that it is ready.
+        wait_ms = _POLL_MS if complete or not self._assignment.restored else 0
         with self._metrics.stage("poll"):
             records = 1 if self._poison_pills.one_by_one(self._consumer.assignment()) else self._batch_records
-            polled = self._consumer.poll(timeout_ms=_POLL_MS, max_records=records)
+            polled = self._consumer.poll(timeout_ms=wait_ms, max_records=records)
         # Of all partitions, not only of those with records: the group's coordinator checks the membership by them,
         # and a stream that is closed for being idle must not be closed by a zombie.
         positions = self._assignment.positions()

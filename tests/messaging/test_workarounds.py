@@ -17,7 +17,7 @@ from kafka.record.default_records import DefaultRecordBatch, DefaultRecordBatchB
 from kafka.structs import MemberState
 
 from schemas.topics import Topics
-from undertone.messaging.clients import admin, group_consumer
+from undertone.messaging.clients import admin, group_consumer, reader
 from undertone.messaging.settings import KafkaSettings
 from undertone.messaging.workarounds import LenientBatch, SteadyCoordinator
 
@@ -45,6 +45,24 @@ def test_a_foreign_header_name_is_read() -> None:
 def test_kafka_python_still_raises_for_a_foreign_header_name() -> None:
     with pytest.raises(CorruptRecordError):
         list(DefaultRecordBatch(with_a_foreign_name()))
+
+
+def asks_at_once(consumer: KafkaConsumer) -> bool:
+    """Whether nothing has to pass before a consumer that was just made may ask for metadata again."""
+    return bool(consumer._manager.cluster._last_refresh_ms == 0)
+
+
+def test_a_new_consumer_asks_for_its_topic_at_once(kafka_settings: KafkaSettings, topics: Topics) -> None:
+    with closing(reader(kafka_settings)) as consumer:
+        assert asks_at_once(consumer)
+        assert consumer.partitions_for_topic(topics.call_audio.name)
+        assert not asks_at_once(consumer)
+
+
+def test_kafka_python_still_lets_a_new_consumer_wait(kafka_settings: KafkaSettings) -> None:
+    with closing(KafkaConsumer(**kafka_settings.client_options() | {"retry_backoff_ms": 5})) as consumer:
+        assert not asks_at_once(consumer)
+        assert consumer._manager.cluster.config["retry_backoff_ms"] == 100
 
 
 def ends_a_join_whose_reason_went(consumer: KafkaConsumer, topic: str, patience_s: float) -> bool:

@@ -22,6 +22,16 @@ from worker.service import Worker
 from worker.settings import WorkerSettings
 
 
+def test_a_worker_is_ready_before_it_waits_for_audio(
+    installation: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("worker.loop._POLL_MS", 120_000)
+    with starting(installation) as (worker, ready):
+        assert ready.wait(60)
+        worker.stop()
+        installation.send(cut(*customer(), 4000)[:1])  # the poll ends
+
+
 def test_a_published_model_is_taken_up_between_utterances(installation: Installation) -> None:
     shipped = Model.load().card.version
     samples, rate = customer()

@@ -11,7 +11,7 @@ from kafka.errors import KafkaConnectionError, KafkaError, KafkaTimeoutError
 
 from schemas.errors import UserError
 from undertone.messaging.settings import KafkaSettings
-from undertone.messaging.workarounds import mend
+from undertone.messaging.workarounds import ask_at_once, mend
 
 # A model bundle is one record of a few MB; the limit that counts is the topic's own max.message.bytes.
 MAX_REQUEST_BYTES = 17 * 1024 * 1024
@@ -53,7 +53,9 @@ def reader(settings: KafkaSettings, **options: Any) -> KafkaConsumer:
         "allow_auto_create_topics": False,
     }
     mend()
-    return _connect(KafkaConsumer, settings, defaults | options)
+    consumer = _connect(KafkaConsumer, settings, defaults | options)
+    ask_at_once(consumer)
+    return consumer
 
 
 def idempotent_producer(settings: KafkaSettings, **options: Any) -> KafkaProducer:
