@@ -13,6 +13,7 @@ from worker.checkpoint import Checkpoint
 from worker.metrics import WorkerMetrics
 from worker.models import ModelFeed
 from worker.poison_pill import EngineFailure, PoisonPills
+from worker.progress import Progress
 from worker.timer import Timer
 
 _POLL_MS = 500
@@ -36,6 +37,7 @@ class Loop:
         engine: Engine,
         models: ModelFeed,
         poison_pills: PoisonPills,
+        progress: Progress,
         metrics: WorkerMetrics,
         batch_records: int,
         idle_seconds: float,
@@ -46,6 +48,7 @@ class Loop:
         self._engine = engine
         self._models = models
         self._poison_pills = poison_pills
+        self._progress = progress
         self._metrics = metrics
         self._batch_records = batch_records
         self._watermarks: dict[int, int] = {}
@@ -77,16 +80,17 @@ class Loop:
             result = self._feed(batch, positions)
             changed = self._engine.take_changes()
         if self._chores.due():
-            self._do_chores(batch, positions)
-        if not (changed or batch.records or batch.rejected or self._check_in.due()):
-            return
-        with self._checkpoint.transaction(positions) as transaction:
-            transaction.publish(result.events)
-            transaction.save(changed)
-            transaction.reject(batch.rejected)
-        self._check_in.restart()
-        self._poison_pills.passed(positions)
-        self._metrics.count(batch, result)
+            self._do_chores(batch)
+        if changed or batch.records or batch.rejected or self._check_in.due():
+            with self._checkpoint.transaction(positions) as transaction:
+                transaction.publish(result.events)
+                transaction.save(changed)
+                transaction.reject(batch.rejected)
+            self._check_in.restart()
+            self._poison_pills.passed(positions)
+            self._metrics.count(batch, result)
+        assigned = [partition.partition for partition in self._consumer.assignment()]
+        self._progress.reached(assigned, {partition.partition: offset for partition, offset in positions.items()})
 
     def _feed(self, batch: Batch, positions: Positions) -> FeedResult:
         try:
@@ -113,13 +117,9 @@ class Loop:
             return int(time.time() * 1000)
         return self._watermarks.get(partition.partition, 0)
 
-    def _do_chores(self, batch: Batch, positions: Positions) -> None:
+    def _do_chores(self, batch: Batch) -> None:
         batch.rejected += self._models.poll()
         if self._models.current is not self._engine.model:
             self._engine.switch_model(self._models.current)
         self._metrics.model_in_use(self._models.current.card)
         self._metrics.open_streams.set(self._engine.open_streams)
-        for partition, position in positions.items():
-            highwater = self._consumer.highwater(partition)
-            if highwater is not None:
-                self._metrics.lag.labels(str(partition.partition)).set(highwater - position)

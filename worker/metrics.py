@@ -4,9 +4,10 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, ProcessCollector
 
 from schemas.card import ModelCard
+from schemas.dead_letters import Reason
 from undertone.inference.intake import FeedResult
 from worker.batch import Batch
 
@@ -22,6 +23,7 @@ class WorkerMetrics:
 
     def __init__(self) -> None:
         self.registry = registry = CollectorRegistry()
+        ProcessCollector(registry=registry)
         self.chunks = Counter("undertone_chunks", "Audio chunks read.", registry=registry)
         self.chunk_bytes = Counter("undertone_chunk_bytes", "Bytes of audio read.", registry=registry)
         self.skipped = Counter("undertone_skipped_chunks", "Chunks of agents, not analysed.", registry=registry)
@@ -45,6 +47,9 @@ class WorkerMetrics:
         )
         self.open_streams = Gauge("undertone_open_streams", "Streams being heard.", registry=registry)
         self.lag = Gauge("undertone_lag_records", "Records not yet read.", ["partition"], registry=registry)
+        self.stalled = Gauge(
+            "undertone_stalled_seconds", "How long a partition has stood still.", ["partition"], registry=registry
+        )
         self.model = Info("undertone_model", "The model in use.", registry=registry)
         self.models = Counter("undertone_models", "Bundles met on the models topic.", ["outcome"], registry=registry)
         self.transactions = Counter("undertone_transactions", "Transactions ended.", ["outcome"], registry=registry)
@@ -62,6 +67,16 @@ class WorkerMetrics:
         self.errors = Counter(
             "undertone_errors", "Errors, by place and kind.", ["stage", "error_type"], registry=registry
         )
+        self._begin_at_zero()
+
+    def _begin_at_zero(self) -> None:
+        """A series that begins with its first event hides that event from every alert on an increase."""
+        for reason in Reason:
+            self.dead_letters.labels(reason)
+        for outcome in ("loaded", "invalid", "crashed"):
+            self.models.labels(outcome)
+        for outcome in ("committed", "aborted"):
+            self.transactions.labels(outcome)
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
@@ -72,10 +87,22 @@ class WorkerMetrics:
         finally:
             self.stage_seconds.labels(name).observe(time.perf_counter() - start)
 
+    def tell_partition(self, partition: int, lag: int | None, stalled_s: float) -> None:
+        """How far a partition is behind, None where nobody knows, and how long it has stood still."""
+        self.stalled.labels(str(partition)).set(stalled_s)
+        if lag is not None:
+            self.lag.labels(str(partition)).set(lag)
+        else:
+            self._remove(self.lag, partition)
+
     def forget_partition(self, partition: int) -> None:
-        """Drop the lag of a partition that has left: another worker tells it now."""
-        with suppress(KeyError):  # it left before its lag was known
-            self.lag.remove(str(partition))
+        """Drop what was told of a partition that has left: another worker tells it now."""
+        self._remove(self.lag, partition)
+        self._remove(self.stalled, partition)
+
+    def _remove(self, gauge: Gauge, partition: int) -> None:
+        with suppress(KeyError):  # nothing of it was told yet
+            gauge.remove(str(partition))
 
     def count(self, batch: Batch, result: FeedResult) -> None:
         """Count a batch that has been committed."""

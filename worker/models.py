@@ -12,7 +12,7 @@ from contextlib import closing
 
 from kafka import KafkaConsumer
 from kafka.consumer.fetcher import ConsumerRecord
-from kafka.errors import KafkaTimeoutError
+from kafka.errors import KafkaError, KafkaTimeoutError
 
 from schemas.dead_letters import Reason, Rejected
 from schemas.errors import UserError, one_line
@@ -58,7 +58,12 @@ class ModelFeed:
             UserError: no Kafka, or no such topic.
         """
         feed = cls(Model.load(), metrics, kafka)
-        for record in reversed(deque(_bundles(kafka, feed._reader), maxlen=_CANDIDATES)):
+        try:
+            newest = deque(_bundles(kafka, feed._reader), maxlen=_CANDIDATES)
+        except (KafkaError, UserError):
+            feed.close()
+            raise
+        for record in reversed(newest):
             loaded = feed._load(record)
             if isinstance(loaded, Model):
                 feed.current = loaded

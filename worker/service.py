@@ -2,6 +2,7 @@
 
 import logging
 import threading
+import time
 from collections.abc import Callable
 from contextlib import closing
 
@@ -10,40 +11,45 @@ from kafka.errors import AuthorizationError, FencedInstanceIdError, KafkaError, 
 from schemas.errors import UserError
 from schemas.topics import Topics
 from undertone.inference.model import Model
-from undertone.messaging.clients import admin
+from undertone.messaging.clients import KafkaAway, admin
 from undertone.messaging.settings import KafkaSettings
 from undertone.messaging.topics import check_copartitioned
 from undertone.observability.telemetry import Health
 from worker.metrics import WorkerMetrics
 from worker.models import ModelFeed
 from worker.poison_pill import EngineFailure, PoisonPills
+from worker.progress import Progress
 from worker.session import Session
 from worker.settings import WorkerSettings
+from worker.timer import Timer
+from worker.watch import Watch
 
 log = logging.getLogger(__name__)
 
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.5, 30.0
+# A turn may hold this many calls that each last as long as a transaction may: flush, offsets, commit, abort.
+_ALIVE_S, _TRANSACTIONS = 90.0, 4
+
+
+class Stalled(Exception):
+    """Partitions do not get on although there is more to read."""
 
 
 class Worker:
-    """Turns call audio into emotion events until `stop` is called.
-
-    Raises:
-        UserError: no Kafka, topics missing or of unequal partitions, a bundle that cannot be used.
-    """
+    """Turns call audio into emotion events, from `run` until `stop` is called."""
 
     def __init__(self, kafka: KafkaSettings, settings: WorkerSettings, metrics: WorkerMetrics | None = None) -> None:
         self._kafka = kafka
         self._settings = settings
         self.metrics = metrics or WorkerMetrics()
-        self.health = Health()
+        self.health = Health(max(_ALIVE_S, _TRANSACTIONS * settings.transaction_timeout_s), waits_for="Kafka")
         self._stop = threading.Event()
         self._poison_pills = PoisonPills()
         self._pause_s = _FIRST_PAUSE_S
         self._announced = False
-        self._check_topics()
-        self._models = self._open_models()
-        self.metrics.model_in_use(self._models.current.card)
+        self._progress = Progress(self.metrics)
+        self._gave_up = ""
+        self._rejoin = Timer(settings.stall_timeout_s)
 
     def stop(self) -> None:
         """Finish the batch in hand, commit it, and return from `run`. Safe to call from a signal handler."""
@@ -53,30 +59,75 @@ class Worker:
         """Work. `on_ready` is called with the partitions once they are first being read.
 
         Raises:
-            UserError: another worker has this one's instance id, or the engine fails where no message is to blame.
+            UserError: no Kafka for `broker_wait_s`, topics missing or of unequal partitions, a bundle that cannot be
+                used, another worker with this one's instance id, an engine that fails where no message is to blame, no
+                progress for `stall_exit_s` though Kafka answers.
         """
+        models = self._open_models()
+        if models is None:
+            return
+        self.metrics.model_in_use(models.current.card)
+        watch = self._watch()
         try:
-            while not self._stop.is_set():
-                self._run_session(on_ready)
+            while not self._stopping():
+                self._run_session(models, watch, on_ready)
         finally:
-            self._models.close()
+            watch.close()
+            models.close()
+        if self._gave_up:
+            raise UserError(self._gave_up)
 
-    def _run_session(self, on_ready: Callable[[list[int]], None]) -> None:
+    def _watch(self) -> Watch:
+        topic = Topics(self._kafka.topic_prefix).call_audio.name
+        limits = self._settings.stall_timeout_s, self._settings.stall_exit_s
+        return Watch(self._kafka, topic, self._progress, self.health, *limits, give_up=self._give_up)
+
+    def _give_up(self, reason: str) -> None:
+        self._gave_up = reason
+        self._stop.set()
+
+    def _stopping(self) -> bool:
+        """Whether to stop. Whoever asks is turning: all that waits for Kafka asks once in a while."""
+        self.health.beat()
+        return self._stop.is_set()
+
+    def _open_models(self) -> ModelFeed | None:
+        """Check the topics and choose the model, once Kafka answers; None where the worker is to stop before."""
+        pinned = Model.load(self._settings.model) if self._settings.model else None
+        end = time.monotonic() + self._settings.broker_wait_s
+        while not self._stopping():
+            try:
+                self._check_topics()
+                return ModelFeed(pinned, self.metrics) if pinned else ModelFeed.following(self._kafka, self.metrics)
+            except (KafkaAway, KafkaError) as error:
+                if isinstance(error, AuthorizationError) or time.monotonic() >= end:
+                    raise UserError(str(error)) from error
+                self._pause(error)
+        return None
+
+    def _run_session(self, models: ModelFeed, watch: Watch, on_ready: Callable[[list[int]], None]) -> None:
         try:
             session = Session(
-                self._kafka, self._settings, self._models, self._poison_pills, self.metrics, self._stop.is_set
+                self._kafka,
+                self._settings,
+                models,
+                self._poison_pills,
+                self._progress,
+                self.metrics,
+                self._stopping,
             )
-        except UserError as error:
-            if not self._announced:
-                raise
-            self._pause(error)  # it has worked before: Kafka is away for a while
+        except KafkaAway as error:
+            self._pause(error)
             return
         self.metrics.sessions.inc()
         try:
             session.join()
-            while not self._stop.is_set():
+            self.health.waits_for = "its partitions"
+            while not self._stopping():
                 session.run_once()
-                self._beat(session, on_ready)
+                self._after_turn(session, watch, on_ready)
+        except Stalled as error:
+            self._after_stall(error)
         except EngineFailure as failure:
             self._after_engine_failure(failure)
         except KafkaError as error:
@@ -85,13 +136,25 @@ class Worker:
             self.health.ready = False
             session.close()
 
-    def _beat(self, session: Session, on_ready: Callable[[list[int]], None]) -> None:
-        self.health.beat()
+    def _after_turn(self, session: Session, watch: Watch, on_ready: Callable[[list[int]], None]) -> None:
         self._pause_s = _FIRST_PAUSE_S
-        self.health.ready = session.ready
+        if session.ready and not watch.obstacle:
+            self.health.ready, self.health.waits_for = True, ""
+        else:
+            self.health.ready = False
+            self.health.waits_for = watch.obstacle or "its partitions"
+        stuck = watch.stuck
+        if stuck and self._rejoin.due():
+            raise Stalled(", ".join(f"partition {number} stands still for {s:.0f} s" for number, s in stuck.items()))
         if session.ready and not self._announced:
             self._announced = True
             on_ready(session.partitions)
+
+    def _after_stall(self, error: "Stalled") -> None:
+        self.health.ready = False
+        self.metrics.error("stall", error)
+        # A client can lose itself in what a broker has answered; a new one asks anew.
+        log.error("%s though Kafka answers: joining again with new clients", error)
 
     def _after_engine_failure(self, failure: EngineFailure) -> None:
         self.metrics.error("engine", failure.__cause__ or failure)
@@ -100,6 +163,7 @@ class Worker:
             raise UserError(f"the engine fails without a message in hand: {failure.__cause__!r}; state is as committed")
 
     def _after_kafka_error(self, session: Session, error: KafkaError) -> None:
+        self.health.ready = False
         self.metrics.error("kafka", error)
         if isinstance(error, UnsupportedCodecError):
             raise UserError(f"call-audio holds records that cannot be unpacked here: {error}") from error
@@ -113,7 +177,11 @@ class Worker:
         self._pause(error)
 
     def _pause(self, error: Exception) -> None:
-        log.warning("%s: %s; joining again in %.1f s", type(error).__name__, error, self._pause_s)
+        if isinstance(error, KafkaAway):
+            what, self.health.waits_for = str(error), "Kafka, which does not answer"
+        else:
+            what, self.health.waits_for = f"{type(error).__name__}: {error}", f"Kafka ({type(error).__name__})"
+        log.warning("%s; joining again in %.1f s", what, self._pause_s)
         self._stop.wait(self._pause_s)
         self._pause_s = min(2 * self._pause_s, _LONGEST_PAUSE_S)
 
@@ -124,8 +192,3 @@ class Worker:
             missing = {topic.name for topic in topics.all} - set(client.list_topics())
         if missing:
             raise UserError(f"topics are missing ({', '.join(sorted(missing))}): run `undertone topics`")
-
-    def _open_models(self) -> ModelFeed:
-        if self._settings.model:
-            return ModelFeed(Model.load(self._settings.model), self.metrics)
-        return ModelFeed.following(self._kafka, self.metrics)

@@ -24,6 +24,7 @@ from worker.loop import Loop
 from worker.metrics import WorkerMetrics
 from worker.models import ModelFeed
 from worker.poison_pill import PoisonPills
+from worker.progress import Progress
 from worker.settings import WorkerSettings
 
 log = logging.getLogger(__name__)
@@ -43,6 +44,7 @@ class Session:
         settings: WorkerSettings,
         models: ModelFeed,
         poison_pills: PoisonPills,
+        progress: Progress,
         metrics: WorkerMetrics,
         stopping: Callable[[], bool],
     ) -> None:
@@ -74,6 +76,7 @@ class Session:
             engine,
             models,
             poison_pills,
+            progress,
             metrics,
             settings.batch_records,
             settings.idle_seconds,

@@ -30,6 +30,12 @@ class WorkerSettings(Settings):
     """How long a worker may be silent before the others take its partitions."""
     transaction_timeout_s: float = Field(20, ge=1, le=900)
     """When the broker aborts what a dead worker has left open, and its partitions can be taken over."""
+    broker_wait_s: float = Field(600, ge=0, le=86_400)
+    """How long a start waits for a Kafka that does not answer: a cluster's restart takes minutes."""
+    stall_timeout_s: float = Field(90, ge=1, le=86_400)
+    """A partition with work left that stands still for so long: not ready, and new clients."""
+    stall_exit_s: float = Field(600, ge=1, le=86_400)
+    """Not ready for so long though Kafka answers: the worker ends, for its supervisor to start it anew."""
 
     @field_validator("instance_id")
     @classmethod

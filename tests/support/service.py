@@ -18,16 +18,23 @@ NAME = read_bundle(DEFAULT_BUNDLE).card.name
 
 
 @contextmanager
-def starting(installation: Installation, **options: Any) -> Iterator[tuple[Worker, threading.Event]]:
-    """A worker in a thread of this process, and what is set once it is ready."""
-    worker = Worker(installation.settings, WorkerSettings.load(instance_id="here", session_timeout_s=4, **options))
+def running(worker: Worker) -> Iterator[threading.Event]:
+    """Run a worker in a thread of this process; yields what is set once it is ready."""
     ready = threading.Event()
     thread = threading.Thread(target=worker.run, args=[lambda _: ready.set()], daemon=True)
     thread.start()
-    yield worker, ready
+    yield ready
     worker.stop()
     thread.join(90)
     assert not thread.is_alive()
+
+
+@contextmanager
+def starting(installation: Installation, **options: Any) -> Iterator[tuple[Worker, threading.Event]]:
+    """A worker of an installation, and what is set once it is ready."""
+    worker = Worker(installation.settings, WorkerSettings.load(instance_id="here", session_timeout_s=4, **options))
+    with running(worker) as ready:
+        yield worker, ready
 
 
 @contextmanager

@@ -142,7 +142,7 @@ def test_what_it_tells_over_http(installation: Installation) -> None:
 
 def test_what_is_missing_is_said_in_one_line(kafka_settings: KafkaSettings) -> None:
     with pytest.raises(UserError, match="run `undertone topics`"):
-        Worker(kafka_settings, WorkerSettings.load())
+        Worker(kafka_settings, WorkerSettings.load()).run(lambda _: None)
     with pytest.raises(UserError, match=r"instance-id.*letters"):
         WorkerSettings.load(instance_id="no spaces")
 

@@ -19,6 +19,11 @@ MAX_REQUEST_BYTES = 17 * 1024 * 1024
 # The client retries by itself and whoever waits for it reports; its warnings would fill the terminal.
 logging.getLogger("kafka").setLevel(logging.ERROR)
 
+
+class KafkaAway(UserError):
+    """No broker answers at this address now: a wrong address, or one whose brokers are not up yet."""
+
+
 Client = TypeVar("Client", KafkaConsumer, KafkaProducer, KafkaAdminClient)
 
 
@@ -114,7 +119,7 @@ def _connect(make: Callable[..., Client], settings: KafkaSettings, options: dict
             return make(**settings.client_options() | options)
         except (KafkaTimeoutError, KafkaConnectionError) as exc:
             why = f" ({reason[-1]})" if reason and "ECONNREFUSED" not in reason[-1] else ""
-            raise UserError(
+            raise KafkaAway(
                 f"no Kafka at {settings.bootstrap_servers}{why}: start one with `undertone broker`,"
                 " or set UNDERTONE_BOOTSTRAP_SERVERS"
             ) from exc

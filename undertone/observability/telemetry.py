@@ -32,6 +32,8 @@ class Health:
 
     limit_s: float = 90.0
     ready: bool = False
+    waits_for: str = ""
+    """What a service that is not ready waits for, in words; `/readyz` says so."""
     _last: float = field(default_factory=time.monotonic)
 
     def beat(self) -> None:
@@ -71,7 +73,8 @@ class Telemetry:
         if path == "/healthz":
             return _line(start, self._health.alive, "alive", "the loop stands still")
         if path == "/readyz":
-            return _line(start, self._health.ready and self._health.alive, "ready", "not ready")
+            why = f"not ready: {self._health.waits_for}" if self._health.waits_for else "not ready"
+            return _line(start, self._health.ready and self._health.alive, "ready", why)
         return _line(start, False, "", "try /metrics, /healthz or /readyz", failure="404 Not Found")
 
     def close(self) -> None:

@@ -1,0 +1,99 @@
+"""What counts as progress of a partition, and what the gauges say of it."""
+
+import pytest
+
+from worker.metrics import WorkerMetrics
+from worker.progress import FRESH_S, Progress
+
+
+class Clock:
+    """Time that a test moves on."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def metrics() -> WorkerMetrics:
+    return WorkerMetrics()
+
+
+@pytest.fixture
+def progress(metrics: WorkerMetrics, clock: Clock) -> Progress:
+    return Progress(metrics, clock)
+
+
+def told(metrics: WorkerMetrics, name: str, partition: int) -> float | None:
+    return metrics.registry.get_sample_value(f"undertone_{name}", {"partition": str(partition)})
+
+
+def test_a_partition_that_is_read_to_its_end_does_not_stand_still(progress: Progress, clock: Clock) -> None:
+    progress.reached([0, 1], {0: 10, 1: 5})
+    for _ in range(20):
+        clock.now += 10
+        progress.reached([0, 1], {0: 10, 1: 5})
+        progress.answered({0: 10, 1: 6})
+    assert progress.stalled(60) == {1: 200}
+
+
+def test_a_partition_that_moves_does_not_stand_still(progress: Progress, clock: Clock) -> None:
+    for position in range(20):
+        clock.now += 10
+        progress.reached([0], {0: position})
+        progress.answered({0: 1000})
+    assert progress.stalled(60) == {}
+
+
+def test_joining_again_is_no_progress(progress: Progress, clock: Clock) -> None:
+    progress.reached([0], {0: 10})
+    for _ in range(10):
+        clock.now += 10
+        progress.reached([0], {})  # a new session, which has not restored it yet
+        clock.now += 10
+        progress.reached([0], {0: 10})
+        progress.answered({0: 11})
+    assert progress.stalled(100) == {0: 200}
+
+
+def test_restoring_is_progress(progress: Progress, clock: Clock) -> None:
+    progress.reached([0, 1], {1: 10})
+    for _ in range(10):
+        clock.now += 10
+        progress.restoring()
+    assert progress.is_restoring
+    assert progress.stalled(60) == {1: 100}
+    clock.now += FRESH_S + 1
+    assert not progress.is_restoring
+
+
+def test_without_an_answer_nothing_is_known_to_be_at_its_end(
+    progress: Progress, metrics: WorkerMetrics, clock: Clock
+) -> None:
+    progress.reached([0], {0: 10})
+    progress.answered({0: 12})
+    progress.tell()
+    assert told(metrics, "lag_records", 0) == 2
+    clock.now += 100
+    progress.tell()
+    assert told(metrics, "lag_records", 0) is None, "an old number would look like a new one"
+    assert told(metrics, "stalled_seconds", 0) == 100
+    assert progress.silence_s == 100
+
+
+def test_only_the_partitions_of_this_worker_are_told(progress: Progress, metrics: WorkerMetrics, clock: Clock) -> None:
+    progress.reached([0, 1], {0: 10, 1: 10})
+    progress.answered({0: 12, 1: 12})
+    progress.tell()
+    progress.reached([1], {1: 10})
+    progress.tell()
+    assert progress.partitions() == [1]
+    assert told(metrics, "lag_records", 0) is None and told(metrics, "stalled_seconds", 0) is None
+    assert told(metrics, "lag_records", 1) == 2
