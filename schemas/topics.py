@@ -74,6 +74,8 @@ class Topics:
                 "segment.ms": str(HOUR_MS // 6),
                 "segment.bytes": str(64 * 1024 * 1024),
                 "min.cleanable.dirty.ratio": "0.1",
+                # A call that is to be forgotten is cleaned away within an hour, also where little else is written.
+                "max.compaction.lag.ms": str(HOUR_MS),
             },
         )
         self.dead_letters = Topic(
@@ -85,7 +87,8 @@ class Topics:
             retention_bytes=1024**3,
             # A letter carries the largest message that call-audio takes, and its own headers.
             max_message_bytes=2 * 1024 * 1024,
-            config=_SOUND,
+            # Whole segments are deleted: small ones keep the bound.
+            config=_SOUND | {"segment.bytes": str(64 * 1024 * 1024)},
         )
 
     @property

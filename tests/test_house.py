@@ -13,7 +13,7 @@ from tests.support.paths import ROOT
 FLOORS = (
     {"undertone/cli"},
     {"undertone/console", "trainer"},
-    {"worker", "producer", "undertone/analysis"},
+    {"worker", "producer", "undertone/analysis", "undertone/erasure"},
     {"undertone/devbroker"},
     {"undertone/messaging", "undertone/observability", "undertone/inference"},
     {"undertone/acoustics"},

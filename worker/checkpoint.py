@@ -20,7 +20,7 @@ from schemas.dead_letters import Rejected
 from schemas.events import STRUCTURED_HEADERS, EventEnvelope
 from schemas.topics import Topics
 from undertone.inference.engine import StateRecord
-from undertone.messaging.dead_letters import LetterPolicy, dead_letter
+from undertone.messaging.dead_letters import DeadLetterPolicy, dead_letter
 from worker.metrics import WorkerMetrics
 
 log = logging.getLogger(__name__)
@@ -32,10 +32,10 @@ _ABORT_TIMEOUT_S = 5.0
 class Transaction:
     """What may be written while a transaction is open."""
 
-    def __init__(self, producer: KafkaProducer, topics: Topics, letter_policy: LetterPolicy) -> None:
+    def __init__(self, producer: KafkaProducer, topics: Topics, dead_letter_policy: DeadLetterPolicy) -> None:
         self._producer = producer
         self._topics = topics
-        self._letter_policy = letter_policy
+        self._dead_letter_policy = dead_letter_policy
 
     def publish(self, events: Iterable[EventEnvelope]) -> None:
         """Events, each under its stream's key, so that a stream's events keep their order."""
@@ -54,7 +54,7 @@ class Transaction:
     def reject(self, rejected_records: Iterable[tuple[ConsumerRecord, Rejected]]) -> None:
         """Messages that could not be used, as they came, or without their value where that is not to be kept."""
         for record, rejected in rejected_records:
-            with_value = self._letter_policy.keeps_value(record)
+            with_value = self._dead_letter_policy.keeps_value(record)
             key, value, headers = dead_letter(record, rejected, "worker", with_value=with_value)
             self._producer.send(self._topics.dead_letters.name, key=key, value=value, headers=headers)
 
@@ -69,14 +69,14 @@ class Checkpoint:
         topics: Topics,
         metrics: WorkerMetrics,
         timeout_s: float,
-        letter_policy: LetterPolicy,
+        dead_letter_policy: DeadLetterPolicy,
     ) -> None:
         self._producer = producer
         self._membership = membership
         self._topics = topics
         self._metrics = metrics
         self._timeout_s = timeout_s
-        self._letter_policy = letter_policy
+        self._dead_letter_policy = dead_letter_policy
 
     @contextmanager
     def transaction(self, offsets: Mapping[TopicPartition, int]) -> Iterator[Transaction]:
@@ -92,7 +92,9 @@ class Checkpoint:
         self._producer.begin_transaction()  # 2. no more than a note in the client
         try:
             with self._metrics.stage("publish"):
-                yield Transaction(self._producer, self._topics, self._letter_policy)  # 3. events, state, dead letters
+                yield Transaction(
+                    self._producer, self._topics, self._dead_letter_policy
+                )  # 3. events, state, dead letters
                 self._producer.flush(timeout=self._timeout_s)
             with self._metrics.stage("commit"):
                 # 4. The group's coordinator checks the membership here: this is where a zombie is stopped.

@@ -15,7 +15,7 @@ from kafka.structs import MemberState, OffsetAndMetadata
 from schemas.topics import Topics
 from undertone.inference.engine import Engine
 from undertone.messaging.clients import group_consumer, transactional_producer
-from undertone.messaging.dead_letters import LetterPolicy
+from undertone.messaging.dead_letters import DeadLetterPolicy
 from undertone.messaging.settings import KafkaSettings
 from worker.assignment import Assignment
 from worker.changelog import read_states
@@ -67,7 +67,7 @@ class Session:
             topics,
             metrics,
             settings.transaction_timeout_s,
-            LetterPolicy(values=kafka.dead_letter_values, agents=settings.analyze_agent),
+            DeadLetterPolicy(values=kafka.dead_letter_values, agents=settings.analyze_agent),
         )
         self._loop = Loop(
             self._consumer,

@@ -6,7 +6,7 @@ import pytest
 from kafka.consumer.fetcher import ConsumerRecord
 
 from schemas.dead_letters import DeadLetter, Reason, Rejected
-from undertone.messaging.dead_letters import MAX_COPIED_BYTES, LetterPolicy, dead_letter
+from undertone.messaging.dead_letters import MAX_COPIED_BYTES, DeadLetterPolicy, dead_letter
 
 REJECTED = Rejected(Reason.EMPTY, "nothing in it")
 
@@ -94,6 +94,6 @@ def test_a_letter_without_its_value_has_key_headers_and_size() -> None:
 )
 def test_agents_audio_is_kept_only_where_agents_are_analysed(key: bytes, headers: list, agents: bool) -> None:
     message = record(key=key, value=b"v", headers=headers)
-    assert LetterPolicy(agents=False).keeps_value(message) is not agents
-    assert LetterPolicy(agents=True).keeps_value(message)
-    assert not LetterPolicy(values=False, agents=True).keeps_value(message)
+    assert DeadLetterPolicy(agents=False).keeps_value(message) is not agents
+    assert DeadLetterPolicy(agents=True).keeps_value(message)
+    assert not DeadLetterPolicy(values=False, agents=True).keeps_value(message)

@@ -1,13 +1,14 @@
 """What people said that calls sound like: labels from Kafka, with their audio, as a folder that `--data` takes.
 
 A label names an event, or a stretch of a stream; the event says where its audio lies in `call-audio`. A label that
-cannot be used is counted and goes to `dead-letters`, once.
+cannot be used is counted and goes to `dead-letters`, once. A record without a value is a tombstone: all labels of the
+call, or the stream, that its key names are left out, and its audio is deleted from the folder.
 """
 
 import csv
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -61,7 +62,8 @@ class Collected:
 def collect(settings: KafkaSettings, folder: Path) -> Collected:
     """Read all labels, find their audio, and write one WAV each and a manifest.csv into `folder`.
 
-    Where people disagree on one stretch, it is left out; of one person the newest label counts.
+    Where people disagree on one stretch, it is left out; of one person the newest label counts. WAV files of an
+    earlier run that are not written again are deleted.
 
     Raises:
         UserError: no Kafka, or a folder that cannot be written.
@@ -71,7 +73,9 @@ def collect(settings: KafkaSettings, folder: Path) -> Collected:
     # A group of its own, which remembers up to where bad labels have been reported.
     with closing(reader(settings, group_id=f"{settings.topic_prefix}undertone-trainer")) as client:
         partitions = partitions_of(client, topics.emotion_labels.name)
-        labels, rejected = _parse(read_to_end(settings, client, partitions))
+        records, forgotten = _remembered(read_to_end(settings, client, partitions))
+        found.left_out.update({"forgotten": forgotten} if forgotten else {})
+        labels, rejected = _parse(records)
         read = {partition: client.position(partition) for partition in partitions}
         events = _events(settings, client, topics, {label.event_id for _, label in labels if label.event_id})
         said: dict[Stretch, dict[str, str]] = {}
@@ -84,6 +88,33 @@ def collect(settings: KafkaSettings, folder: Path) -> Collected:
         _report(client, settings, topics, rejected, read)
         _write(client, topics, said, found)
     return found
+
+
+def _remembered(records: Iterable[ConsumerRecord]) -> tuple[list[ConsumerRecord], int]:
+    """The records of calls that are not to be forgotten, and the number of the others.
+
+    Wherever the tombstone stands: who is forgotten stays so, also if somebody labels the call again.
+    """
+    labels: list[ConsumerRecord] = []
+    tombstones: set[bytes] = set()
+    for record in records:
+        if record.value is None:
+            tombstones.add(record.key)
+        else:
+            labels.append(record)
+    kept = [record for record in labels if not (tombstones and tombstones.intersection(_names(record)))]
+    return kept, len(labels) - len(kept)
+
+
+def _names(record: ConsumerRecord) -> Iterator[bytes]:
+    """What a tombstone may call a label's call and stream: by the record's key, and by what the label says."""
+    keys = {record.key or b""}
+    with suppress(ValidationError):
+        data = LabelEnvelope.model_validate_json(record.value).data
+        keys.add(f"{data.call_id}/{data.channel}".encode())
+    for key in keys:
+        yield key
+        yield key.partition(b"/")[0]
 
 
 def _parse(
@@ -183,6 +214,9 @@ def _write(client: KafkaConsumer, topics: Topics, said: dict[Stretch, dict[str, 
                 # The caller's name is not known; nobody else speaks on this side of this call.
                 rows.writerow((name, next(iter(opinions.values())), stretch.stream, _CORPUS, "your calls"))
                 found.files += 1
+        for path in found.manifest.parent.glob("[0-9][0-9][0-9][0-9][0-9].wav"):
+            if int(path.stem) >= found.files:
+                path.unlink()
     except OSError as error:
         raise UserError(f"{found.manifest.parent}: cannot write labelled audio there ({error.strerror})") from None
 

@@ -18,6 +18,7 @@ NAMES = (
     "produce",
     "worker",
     "tail",
+    "forget",
     "analyze",
     "evaluate",
     "train",

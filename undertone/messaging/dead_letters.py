@@ -22,7 +22,7 @@ Headers = list[tuple[str, bytes]]
 
 
 @dataclass(frozen=True, slots=True)
-class LetterPolicy:
+class DeadLetterPolicy:
     """Which dead letters keep the message's value: none, or all but the audio of agents who are not analysed."""
 
     values: bool = True

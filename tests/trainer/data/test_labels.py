@@ -188,3 +188,31 @@ def test_of_one_person_the_newest_label_counts(
 ) -> None:
     send(topics.emotion_labels.name, [label("cross", event_id=segment.id), label("mild", event_id=segment.id)])
     assert ",mild," in collect(kafka_settings, tmp_path).manifest.read_text()
+
+
+@pytest.mark.parametrize("tombstone", ["c1", "c1/customer"])
+def test_a_call_that_is_to_be_forgotten_is_in_no_training(
+    kafka_settings: KafkaSettings, topics: Topics, segment: EventEnvelope, send: Send, tmp_path: Path, tombstone: str
+) -> None:
+    assert segment.data.audio
+    audio = segment.data.audio.model_dump()
+    stretch: dict[str, Any] = {"start_sample": 6000, "end_sample": 14_000, "sample_rate": RATE, "audio": audio}
+    of_call = [label("cross", event_id=segment.id), ("another key", label("cross", **stretch)[1])]
+    send(topics.emotion_labels.name, [label("mild", call_id="c2", **stretch), *of_call])
+    assert collect(kafka_settings, tmp_path).files == 3
+    send(topics.emotion_labels.name, [(tombstone, None), of_call[0]])
+    found = collect(kafka_settings, tmp_path)
+    # Also where it was labelled again after that.
+    assert found.left_out == {"forgotten": 3}
+    assert [path.name for path in sorted(tmp_path.iterdir())] == ["00000.wav", "manifest.csv"]
+    assert [row.split(",")[2] for row in found.manifest.read_text().splitlines()[1:]] == ["c2/customer"]
+
+
+def test_no_dead_letter_tells_of_a_call_that_is_to_be_forgotten(
+    kafka_settings: KafkaSettings, topics: Topics, send: Send, tmp_path: Path
+) -> None:
+    send(topics.emotion_labels.name, [("c1/agent", b"no label"), ("c1", None), ("c3/agent", b"no label")])
+    assert collect(kafka_settings, tmp_path).left_out == {"forgotten": 1, "invalid_label": 1}
+    with closing(reader(kafka_settings)) as client:
+        letters = list(read_to_end(kafka_settings, client, partitions_of(client, topics.dead_letters.name)))
+    assert [letter.key for letter in letters] == [b"c3/agent"]
