@@ -8,7 +8,9 @@ from functools import partial
 
 from kafka import KafkaProducer
 from kafka.errors import KafkaError
+from kafka.producer.future import RecordMetadata
 
+from producer.clock import ClockCheck
 from producer.metrics import ProducerMetrics
 from schemas.audio import AudioChunk
 from schemas.errors import UserError
@@ -34,7 +36,12 @@ class Sender:
     """
 
     def __init__(
-        self, producer: KafkaProducer, topic: str, metrics: ProducerMetrics, stopping: Callable[[], bool]
+        self,
+        producer: KafkaProducer,
+        topic: str,
+        metrics: ProducerMetrics,
+        stopping: Callable[[], bool],
+        clock: ClockCheck,
     ) -> None:
         self.delivered = 0
         self.failed = 0
@@ -43,6 +50,7 @@ class Sender:
         self._topic = topic
         self._metrics = metrics
         self._stopping = stopping
+        self._clock = clock
         self._records = 0
         self._bytes = 0
         self._failed_in_a_row = 0
@@ -75,8 +83,7 @@ class Sender:
         except BaseException:
             self._leave_flight(size)
             raise
-        sent = time.monotonic()
-        future.add_callback(partial(self._took, size, sent))
+        future.add_callback(partial(self._took, size, time.monotonic(), time.time()))
         future.add_errback(partial(self._lost, size))
 
     def flush(self) -> None:
@@ -101,8 +108,9 @@ class Sender:
             # The last batch's callbacks may still be running in the client's thread.
             self._changed.wait_for(lambda: not self._records, _CLOSE_S)
 
-    def _took(self, size: int, sent: float, _metadata: object) -> None:
+    def _took(self, size: int, sent: float, sent_at: float, metadata: RecordMetadata) -> None:
         self._metrics.delivered(size, time.monotonic() - sent)
+        self._clock.took(sent_at, time.time(), metadata.timestamp)
         with self._changed:
             self.delivered += 1
             self._failed_in_a_row = 0

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from rich.console import Console
 
+from producer.clock import ClockCheck
 from producer.metrics import ProducerMetrics
 from producer.playback import Playback, PlaybackOptions
 from producer.progress import reporter
@@ -72,12 +73,13 @@ def produce(request: ProduceRequest, settings: KafkaSettings, console: Console) 
             health.beat()
             return stop.event.is_set()
 
-        sender = Sender(audio_producer(settings), topic.name, metrics, stopping)
-        stack.callback(sender.close)
         if request.metrics_port is not None:
             telemetry = stack.enter_context(Telemetry("127.0.0.1", request.metrics_port, metrics.registry, health))
             console.print(f"metrics on http://127.0.0.1:{telemetry.port}/metrics", highlight=False)
-        with reporter(console) as progress:
+        progress = reporter(console)
+        sender = Sender(audio_producer(settings), topic.name, metrics, stopping, ClockCheck(progress.warned))
+        stack.callback(sender.close)
+        with progress:
             ids = [call_id for _, base in names for call_id in copies(base, request.calls)]
             begins = StartTimes.of(settings, topic.name, ids, progress.warned)
             replay = Replay(

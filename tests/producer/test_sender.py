@@ -5,12 +5,15 @@ import re
 import signal
 import subprocess
 import threading
+import time
 import urllib.request
 from typing import Any
 
 import pytest
 from kafka.future import Future
+from kafka.producer.future import RecordMetadata
 
+from producer.clock import ClockCheck
 from producer.metrics import ProducerMetrics
 from producer.sender import MAX_RECORDS, Sender
 from schemas.topics import Topics
@@ -24,17 +27,18 @@ from undertone.messaging.topics import ensure_topics
 
 
 class Silent:
-    """Takes chunks and never answers."""
+    """Takes chunks and never answers, unless it has an answer."""
 
     def __init__(self) -> None:
         self.taken = 0
+        self.answer: RecordMetadata | None = None
 
     def partitions_for(self, _: str) -> set[int]:
         return {0}
 
     def send(self, *_: Any, **__: Any) -> Future:
         self.taken += 1
-        return Future()
+        return Future().success(self.answer) if self.answer else Future()
 
 
 def test_who_waits_for_room_in_flight_stops_when_asked() -> None:
@@ -45,7 +49,7 @@ def test_who_waits_for_room_in_flight_stops_when_asked() -> None:
         asked.release()
         return stop.is_set()
 
-    sender = Sender(kafka, "call-audio", ProducerMetrics(), stopping)
+    sender = Sender(kafka, "call-audio", ProducerMetrics(), stopping, ClockCheck(print))
     for _ in range(MAX_RECORDS):
         sender.send(chunk)
     assert not asked.acquire(blocking=False), "nobody has waited"
@@ -65,7 +69,7 @@ def test_who_waits_for_room_in_flight_stops_when_asked() -> None:
 def test_a_flush_gives_up_some_seconds_after_it_was_asked_to_stop(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("producer.sender.STOP_FLUSH_S", 0.5)
     stop = threading.Event()
-    sender = Sender(Silent(), "call-audio", ProducerMetrics(), stop.is_set)
+    sender = Sender(Silent(), "call-audio", ProducerMetrics(), stop.is_set, ClockCheck(print))
     sender.send(cut(*customer(), 160)[0])
     flushing = threading.Thread(target=sender.flush, daemon=True)
     flushing.start()
@@ -75,6 +79,38 @@ def test_a_flush_gives_up_some_seconds_after_it_was_asked_to_stop(monkeypatch: p
     flushing.join(60)
     assert not flushing.is_alive()
     assert sender.first_error == "no answer within 0 s"
+
+
+def test_a_wrong_clock_is_said_once() -> None:
+    said: list[str] = []
+    for ahead_s in (0, 300, 300):
+        kafka = Silent()
+        kafka.answer = RecordMetadata("call-audio", 0, None, 0, int((time.time() - ahead_s) * 1000), None, 0, 0, 0)
+        sender = Sender(kafka, "call-audio", ProducerMetrics(), lambda: False, ClockCheck(said.append))
+        for _ in range(3):
+            sender.send(cut(*customer(), 160)[0])
+        assert sender.delivered == 3
+    assert len(said) == 2
+    assert said[0].startswith("this machine's clock is 300 s ahead of Kafka's, ")
+
+
+@pytest.mark.parametrize(
+    ("written_s", "off"),
+    [
+        (100, None),
+        (101, None),
+        (98.5, None),
+        (103.5, None),
+        (90, "10 s ahead of Kafka's"),
+        (120, "18 s behind Kafka's"),
+    ],
+)
+def test_a_clock_is_wrong_where_kafka_wrote_before_it_was_sent_or_after_it_was_acknowledged(
+    written_s: float, off: str | None
+) -> None:
+    said: list[str] = []
+    ClockCheck(said.append).took(100, 102, int(written_s * 1000))
+    assert [f"this machine's clock is {off}, and" in line for line in said] == [True] * (off is not None)
 
 
 def delivered(url: str) -> float:
