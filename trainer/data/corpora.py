@@ -76,13 +76,17 @@ def load(paths: Iterable[Path]) -> Labelled:
     """Read every labelled utterance under `paths`; a file that two of them name counts once.
 
     Raises:
-        UserError: a path that does not exist, a manifest that cannot be read, nothing labelled found, fewer than two
-            emotions or fewer than two speakers.
+        UserError: a path that does not exist, a manifest that cannot be read, a folder without labelled speech, fewer
+            than two emotions or fewer than two speakers.
     """
     found = Labelled()
     seen: set[Path] = set()
     for path in paths:
-        for utterance in _read(path, found):
+        utterances = list(_read(path, found))
+        if not utterances and path.is_dir():
+            # Said at once: beside other data, a model would be trained without what this folder was meant to give.
+            raise UserError(f"{path}: {_nothing(found)}")
+        for utterance in utterances:
             resolved = utterance.path.resolve()
             if resolved in seen:
                 found.warnings["files that are listed twice, used once"] += 1
@@ -177,10 +181,14 @@ def _has_emotions(manifest: Path) -> bool:
         return True  # reading it will say what is wrong
 
 
+def _nothing(found: Labelled) -> str:
+    seen = "; ".join(f"{what}: {count}" for what, count in found.warnings.items())
+    return f"no labelled speech found{f' ({seen})' if seen else ''}; see `undertone train --help`"
+
+
 def _check(found: Labelled) -> None:
     if not found.utterances:
-        seen = "; ".join(f"{what}: {count}" for what, count in found.warnings.items())
-        raise UserError(f"no labelled speech found{f' ({seen})' if seen else ''}; see `undertone train --help`")
+        raise UserError(_nothing(found))
     if len(found.labels) < 2:
         raise UserError(f"every utterance is labelled {found.labels[0]!r}: a model needs at least two emotions")
     if len(found.speakers) < 2:

@@ -8,8 +8,11 @@ from undertone.inference.model import softmax
 
 # Outside of this no temperature helps: the validation speakers are too few or the network has learnt nothing.
 _TEMPERATURES = np.geomspace(0.25, 8.0, 141)
-# One answer in ten, the least sure, is called uncertain.
+# One prediction in ten, the least sure, is called uncertain.
 _UNCERTAIN_SHARE = 0.1
+# But none that is surer than this: on easy data the least sure tenth lay above 0.9995, which rounds to 1, and all that
+# the model said was uncertain.
+_HIGHEST_THRESHOLD = 0.9
 # Fewer clips say more about themselves than about the next speaker.
 MIN_CLIPS = 16
 
@@ -33,5 +36,5 @@ def calibrate(log_probabilities: NDArray[np.floating], truth: NDArray[np.integer
     confidence = softmax(log_probabilities.astype(np.float64) / temperature).max(axis=1)
     return CalibrationSpec(
         temperature=round(temperature, 4),
-        uncertain_below=round(float(np.quantile(confidence, _UNCERTAIN_SHARE)), 3),
+        uncertain_below=round(min(_HIGHEST_THRESHOLD, float(np.quantile(confidence, _UNCERTAIN_SHARE))), 3),
     )

@@ -136,3 +136,14 @@ def test_a_path_that_is_none_gets_one_line(tmp_path: Path) -> None:
         load([touch(tmp_path / "a.wav")])
     with pytest.raises(UserError, match="no labelled speech found"):
         load([tmp_path])
+
+
+def test_a_folder_without_labels_is_named_though_other_data_have_them(tmp_path: Path) -> None:
+    corpus, folder = tmp_path / "mine", tmp_path / "unlabelled"
+    for name in ("a.wav", "b.wav"):
+        touch(corpus / name)
+        touch(folder / name)
+    (corpus / "mine.csv").write_text("path,emotion,speaker\na.wav,calm,s1\nb.wav,angry,s2\n")
+    assert len(load([corpus / "mine.csv"]).utterances) == 2
+    with pytest.raises(UserError, match=r"unlabelled: no labelled speech found \(audio files whose names .*: 2\)"):
+        load([corpus / "mine.csv", folder])
