@@ -8,11 +8,9 @@ import argparse
 import json
 import os
 import random
-import re
 import sys
 import tempfile
 import time
-import urllib.request
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing
@@ -29,8 +27,8 @@ from schemas.events import EventEnvelope
 from schemas.topics import Topics
 from tests.chaos.mutate import Message, Mutator, valid
 from tests.chaos.plan import Plan
-from tests.chaos.processes import WORKER, Process
 from tests.chaos.verdict import Verdict, by_stream, judge
+from tests.chaos.workers import Worker
 from tests.support.installation import wait_for
 from tests.support.streams import hear
 from undertone.devbroker.broker import local_broker
@@ -47,7 +45,6 @@ _FLUSH = 500
 MAX_RSS = 700 * 1024 * 1024
 # By partition and offset why a message must be refused; None where it is a valid chunk.
 Expected = dict[tuple[int, int], str | None]
-_METRICS = re.compile(r"metrics (http://\S+)")
 
 
 @dataclass
@@ -71,10 +68,10 @@ def fuzz_worker(settings: KafkaSettings, directory: Path, messages: int, seed: i
     """Send `messages` mutated ones and 2,000 real chunks to a worker of its own; topics must be there."""
     calls = Plan(seed, calls=8, chunks=2000)
     outcome, topics = Outcome(), Topics(settings.topic_prefix)
-    worker = Process(WORKER, _environment(settings), directory / "worker.log")
+    worker = Worker(settings, "fuzzed", directory)
     worker.start()
     try:
-        wait_for(lambda: "ready:" in worker.output, "the worker", said=lambda: worker.output)
+        worker.ready()
         expected = _send(settings, topics.call_audio.name, calls, messages, seed, outcome)
         # A thousand messages a second on an idle machine; a hundred is slow, less is a hang.
         wait_for(
@@ -87,7 +84,7 @@ def fuzz_worker(settings: KafkaSettings, directory: Path, messages: int, seed: i
             outcome.wrong.append(f"the worker ended with {worker.status}: {worker.output[-2000:]}")
             return outcome
         outcome.rss_mib = worker.rss_bytes >> 20
-        outcome.sessions = int(_metric(worker.output, "undertone_sessions_total"))
+        outcome.sessions = int(worker.metric("undertone_sessions_total"))
         if worker.stop() != 0:
             outcome.wrong.append(f"the worker stopped with {worker.status}")
     finally:
@@ -99,16 +96,6 @@ def fuzz_worker(settings: KafkaSettings, directory: Path, messages: int, seed: i
     )
     outcome.verdict = judge(alone, {stream: said for stream, said in events.items() if stream in alone})
     return outcome
-
-
-def _environment(settings: KafkaSettings) -> dict[str, str]:
-    return {
-        "UNDERTONE_BOOTSTRAP_SERVERS": settings.bootstrap_servers,
-        "UNDERTONE_TOPIC_PREFIX": settings.topic_prefix,
-        "UNDERTONE_INSTANCE_ID": "fuzzed",
-        "UNDERTONE_METRICS_PORT": "0",
-        "UNDERTONE_IDLE_SECONDS": "86400",
-    }
 
 
 def _send(settings: KafkaSettings, topic: str, calls: Plan, messages: int, seed: int, outcome: Outcome) -> Expected:
@@ -212,14 +199,6 @@ def _all(settings: KafkaSettings, topic: str) -> Iterator[ConsumerRecord]:
         while any((consumer.position(at) or 0) < end for at, end in ends.items()):
             for records in consumer.poll(timeout_ms=300).values():
                 yield from records
-
-
-def _metric(output: str, name: str) -> float:
-    found = _METRICS.search(output)
-    assert found, output
-    with urllib.request.urlopen(found[1], timeout=30) as answer:  # noqa: S310  (our own worker's address)
-        text = answer.read().decode()
-    return sum(float(line.split()[-1]) for line in text.splitlines() if line.startswith(name))
 
 
 def main() -> int:

@@ -144,15 +144,38 @@ def share_after_a_false_claim(first: KafkaConsumer, second: KafkaConsumer, topic
     return poll_until([first, second], [2, 2], patience_s)
 
 
-def test_a_leader_asks_again_where_nobody_lets_go(
+def quick(settings: KafkaSettings, instance: str) -> KafkaConsumer:
+    """A static member that looks after its group often."""
+    return group_consumer(
+        settings, f"{settings.topic_prefix}members", instance, session_timeout_ms=30_000, heartbeat_interval_ms=200
+    )
+
+
+def test_partitions_that_nobody_lets_go_of_are_joined_for(
     kafka_settings: KafkaSettings, topics: Topics, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("undertone.messaging.workarounds.ASK_AGAIN_S", 0.5)
-    with (
-        closing(group_consumer(kafka_settings, f"{kafka_settings.topic_prefix}members")) as first,
-        closing(group_consumer(kafka_settings, f"{kafka_settings.topic_prefix}members")) as second,
-    ):
+    monkeypatch.setattr("undertone.messaging.workarounds.LOOK_S", 0.5)
+    with closing(quick(kafka_settings, "a")) as first, closing(quick(kafka_settings, "b")) as second:
         assert share_after_a_false_claim(first, second, topics.call_audio.name, 60)
+
+
+def test_partitions_whose_owner_restarts_between_two_rounds_are_joined_for(
+    kafka_settings: KafkaSettings, topics: Topics, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("undertone.messaging.workarounds.LOOK_S", 0.5)
+    topic = topics.call_audio.name
+    with closing(quick(kafka_settings, "b")) as second:
+        with closing(quick(kafka_settings, "a")) as first:
+            for consumer in (first, second):
+                consumer.subscribe([topic])
+            assert poll_until([first], [4], 60)
+            rejoin = first._coordinator.request_rejoin
+            # It dies before it asks for the second round, having let go of two.
+            first._coordinator.request_rejoin = lambda: None if len(first.assignment()) == 2 else rejoin()
+            assert poll_until([first, second], [2, 0], 60)
+        with closing(quick(kafka_settings, "a")) as first:
+            first.subscribe([topic])
+            assert poll_until([first, second], [2, 2], 60)
 
 
 def test_kafka_python_still_leaves_partitions_to_nobody(

@@ -4,6 +4,7 @@ Each mend stands here with what is seen without it. `tests/messaging/test_workar
 it helps, and that kafka-python still needs it. The second fails once that has changed: then the mend can go.
 """
 
+import logging
 import time
 from typing import Any, SupportsIndex
 
@@ -11,11 +12,17 @@ from kafka import KafkaConsumer, TopicPartition
 from kafka.consumer import group
 from kafka.coordinator.assignors.sticky.sticky_assignor import StickyPartitionAssignor
 from kafka.coordinator.consumer import ConsumerCoordinator
+from kafka.errors import KafkaError
+from kafka.protocol.admin import DescribeGroupsRequest
+from kafka.protocol.consumer.metadata import ConsumerProtocolAssignment
 from kafka.record import memory_records
 from kafka.record.default_records import DefaultRecordBatch
 
-# An owner lets go of what is to move as soon as it polls; one that is busy with a large batch takes a second or two.
-ASK_AGAIN_S = 5.0
+log = logging.getLogger(__name__)
+
+# Partitions without an owner are joined for after at most twice this time. In a healthy group a second round follows
+# the first as soon as the owner polls, within a second or two.
+LOOK_S = 5.0
 
 
 def mend() -> None:
@@ -48,20 +55,20 @@ class SteadyCoordinator(ConsumerCoordinator):
     join that it has sent. It takes a broker's restart, which shows partitions piece by piece, or a new partition, and
     one slow answer. Here a join under way is itself a reason to go on joining.
 
-    It also claims no partition that it has lost, and asks again where an assignment left some out.
+    It also claims no partition that it has lost, and sees to it that none belongs to nobody.
 
-    Symptom: the group is stable, and some partitions belong to nobody, for good.
+    Symptom: the group is stable, and some partitions have no owner, for good. Seen after all brokers had been away.
 
-    Cause: a member tells the leader which partitions are its own, and the leader holds those that are to move back
-    until their owner has let go of them. kafka-python tells those of the last assignment, also where its session has
-    ended since then: all brokers were away for longer than it. Such an owner has nothing to let go of, so that nobody
-    asks for the second round in which the partitions would be given away. The same happens in any client where an
-    owner is replaced between the rounds by a restart under its static name. So a leader that has held partitions back
-    asks for the next round itself, if nobody has done so after a few seconds.
+    Cause: partitions that are to move are given away in a second round, for which their owner asks when it has let go
+    of them. kafka-python claims those of the last assignment, also where its session has ended since then: such an
+    owner has nothing to let go of, and nobody asks. And in any client an owner may be restarted between the rounds: as
+    a static member it is given what the first round has left it, without a round, and nobody asks either. So members
+    look now and then whether a stable group has partitions without an owner, and if so twice, they join again.
     """
 
     _join_task: Any
-    _ask_again_at: float | None = None
+    _next_look = 0.0
+    _orphans: frozenset[TopicPartition] = frozenset()
 
     def group_protocols(self) -> Any:
         """What this member tells the leader, with the partitions that it has now."""
@@ -70,20 +77,40 @@ class SteadyCoordinator(ConsumerCoordinator):
                 assignor.member_assignment = sorted(self._subscription.assigned_partitions())
         return super().group_protocols()
 
-    def _perform_assignment(self, *args: Any) -> Any:
-        assignments = super()._perform_assignment(*args)
-        given = {partition for assignment in assignments.values() for partition in assignment.partitions()}
-        topics = self._subscription.group_subscription()
-        there = {TopicPartition(topic, n) for topic in topics for n in self._cluster.partitions_for_topic(topic) or ()}
-        self._ask_again_at = time.monotonic() + ASK_AGAIN_S if there - given else None
-        return assignments
-
     def need_rejoin(self) -> bool:
         """Whether a join is to be sent, or one that was sent is to be waited for."""
-        if self._ask_again_at is not None and self._is_leader and time.monotonic() > self._ask_again_at:
-            self._ask_again_at = None
-            self.request_rejoin()
         return self._join_task is not None or super().need_rejoin()
+
+    async def _send_heartbeat_request(self) -> None:
+        await super()._send_heartbeat_request()
+        if time.monotonic() < self._next_look:
+            return
+        self._next_look = time.monotonic() + LOOK_S
+        before, self._orphans = self._orphans, await self._look_for_orphans()
+        if before & self._orphans:
+            log.warning("partitions %s have no owner: joining again", sorted(p.partition for p in self._orphans))
+            self._orphans = frozenset()
+            self.request_rejoin()
+
+    async def _look_for_orphans(self) -> frozenset[TopicPartition]:
+        """Partitions of our topics that a stable group has given to nobody."""
+        try:
+            answer = await self._manager.send(
+                DescribeGroupsRequest(groups=[self.group_id]), node_id=self.coordinator_id
+            )
+        except KafkaError:
+            return frozenset()  # the heartbeat will tell
+        (described,) = answer.groups
+        if described.error_code or described.group_state != "Stable":
+            return frozenset()
+        there = {
+            TopicPartition(topic, number)
+            for topic in self._subscription.subscription or ()
+            for number in self._cluster.partitions_for_topic(topic) or ()
+        }
+        for member in described.members:
+            there.difference_update(ConsumerProtocolAssignment.decode(member.member_assignment).partitions())
+        return frozenset(there)
 
 
 class LenientBatch(DefaultRecordBatch):
