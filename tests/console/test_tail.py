@@ -10,7 +10,7 @@ import pytest
 
 from schemas.events import EventEnvelope, Segment, Summary, Update, event_line
 from schemas.topics import Topics
-from undertone.console.rows import clock, row
+from undertone.console.rows import row, stream_time
 from undertone.messaging.clients import idempotent_producer, transactional_producer
 from undertone.messaging.settings import KafkaSettings
 
@@ -157,5 +157,5 @@ def test_rows_of_every_kind_of_event() -> None:
 @pytest.mark.parametrize(
     ("sample", "text"), [(0, "00:00.0"), (8000 * 60 - 1, "00:59.9"), (8000 * 3661, "1:01:01.0"), (8000, "00:01.0")]
 )
-def test_clock(sample: int, text: str) -> None:
-    assert clock(sample, 8000) == text
+def test_stream_time(sample: int, text: str) -> None:
+    assert stream_time(sample, 8000) == text

@@ -14,7 +14,7 @@ from rich.text import Text
 from schemas.audio import Role
 from schemas.events import NO_SPEECH, UNCERTAIN, Segment, Update
 from undertone.analysis.colours import colour_of
-from undertone.console.rows import clock, probability_bar
+from undertone.console.rows import probability_bar, stream_time
 from undertone.console.streams import CELL_S, LATEST, Board, StreamView, percentile
 
 _HEIGHTS = "▁▂▃▄▅▆▇█"
@@ -118,7 +118,8 @@ def _latest(board: Board) -> RenderableType:
         table.add_column(name, no_wrap=True)
     for name, said in board.latest:
         colour = colour_of(said.label, board.labels)
-        times = [Text(clock(sample, said.sample_rate), style="dim") for sample in (said.start_sample, said.end_sample)]
+        places = (said.start_sample, said.end_sample)
+        times = [Text(stream_time(sample, said.sample_rate), style="dim") for sample in places]
         table.add_row(Text(name), *times, Text(said.label, style=f"bold {colour}"), probability_bar(said, colour))
     for _ in range(LATEST - len(board.latest)):
         table.add_row()

@@ -12,7 +12,7 @@ _BAR = 10
 _STREAM = 28
 
 
-def clock(sample: int, rate: int) -> str:
+def stream_time(sample: int, rate: int) -> str:
     """A place in a stream as minutes, seconds and tenths, with hours where there are any."""
     minutes, tenths = divmod(sample * 10 // rate, 600)  # rounded down, or 59.96 s would read 60.0
     hours, minutes = divmod(minutes, 60)
@@ -28,7 +28,7 @@ def heading() -> Text:
 
 def row(event: Event) -> Text:
     """One event. Updates are dimmed: the segment that follows tells it better."""
-    start, end = clock(event.start_sample, event.sample_rate), clock(event.end_sample, event.sample_rate)
+    start, end = stream_time(event.start_sample, event.sample_rate), stream_time(event.end_sample, event.sample_rate)
     text = Text(f"{start:>8} {end:>8}  {event.call_id + '/' + event.channel:{_STREAM}} {event.type:8} ")
     colour = colour_of(event.label, tuple(event.probabilities))
     text.append(f"{event.label:12} ", style=f"bold {colour}")

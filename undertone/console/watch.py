@@ -15,7 +15,7 @@ from schemas.topics import Topics
 from undertone.console.events import event_of, follow
 from undertone.console.live import draw
 from undertone.console.processes import Child
-from undertone.console.rows import clock, heading, row
+from undertone.console.rows import heading, row, stream_time
 from undertone.console.streams import Board
 from undertone.messaging.settings import KafkaSettings
 
@@ -69,7 +69,7 @@ class Watch:
                 for record in batch:
                     self._take(record)
                 if screen:
-                    title = f"Undertone  {clock(int(now - began), 1)[:-2]}"
+                    title = f"Undertone  {stream_time(int(now - began), 1)[:-2]}"
                     screen.update(draw(self.board, title, self._console.width), refresh=True)
                 self._check_children()
                 if not waiting and all(child.code == 0 for child in self._producers):
