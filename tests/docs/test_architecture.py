@@ -26,9 +26,3 @@ def test_a_folder_says_what_it_holds(folder: Path) -> None:
     said = ast.get_docstring(ast.parse((folder / "__init__.py").read_text(encoding="utf-8")))
     assert said
     assert said.splitlines()[0].endswith((".", ":"))
-
-
-def test_the_files_that_the_page_names_are_there() -> None:
-    named = set(re.findall(r"\b(?:undertone|schemas|producer|worker|trainer|tests)/[\w/]+\.py\b", PAGE))
-    assert len(named) > 8
-    assert [name for name in sorted(named) if not (ROOT / name).exists()] == []

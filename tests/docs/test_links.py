@@ -1,4 +1,4 @@
-"""Every relative link in the documentation leads somewhere: to a file of the repository, and to a heading of it."""
+"""What the documentation links to or names is there: pages and their headings, files; and the pages that code names."""
 
 import re
 from pathlib import Path
@@ -9,6 +9,18 @@ from tests.support.paths import ROOT
 
 PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md")), *sorted((ROOT / "samples").glob("*.md"))]
 # [text](target) and ![text](target); targets of ours hold no spaces and no brackets.
+FOLDERS = (
+    "benchmarks",
+    "deploy",
+    "producer",
+    "samples",
+    "schemas",
+    "scripts",
+    "tests",
+    "trainer",
+    "undertone",
+    "worker",
+)
 LINK = re.compile(r"\[[^\]]*\]\(([^()\s]+)\)")
 
 
@@ -47,6 +59,35 @@ def broken(page: Path) -> list[str]:
 @pytest.mark.parametrize("page", PAGES, ids=[str(page.relative_to(ROOT)) for page in PAGES])
 def test_every_link_of_a_page_works(page: Path) -> None:
     assert broken(page) == []
+
+
+def test_every_file_that_a_page_names_is_there() -> None:
+    """`worker/loop.py` and the like, which are no links."""
+    name = re.compile(
+        r"\b(?:benchmarks|deploy|producer|samples|schemas|scripts|tests|trainer|undertone|worker)/[\w./-]+"
+    )
+    named = {
+        (str(page.relative_to(ROOT)), found)
+        for page in PAGES
+        for found in name.findall(page.read_text(encoding="utf-8"))
+        if found.endswith((".py", ".sh", ".yml", ".zip", ".wav", ".flac"))
+    }
+    assert len(named) > 20
+    assert [(page, file) for page, file in sorted(named) if not (ROOT / file).exists()] == []
+
+
+def test_every_page_that_the_code_names_is_there() -> None:
+    files = [ROOT / "Makefile", ROOT / "Dockerfile", *ROOT.glob("*.yml"), *ROOT.glob("*.toml")]
+    files += [
+        file for folder in FOLDERS for file in (ROOT / folder).rglob("*") if file.suffix in (".py", ".sh", ".yml")
+    ]
+    named = {
+        (str(file.relative_to(ROOT)), found)
+        for file in files
+        for found in re.findall(r"\bdocs/[\w/-]+\.(?:md|json|png)\b", file.read_text(encoding="utf-8"))
+    }
+    assert len(named) > 10
+    assert [(file, page) for file, page in sorted(named) if not (ROOT / page).exists()] == []
 
 
 def test_a_link_to_nothing_is_found(tmp_path: Path) -> None:
