@@ -1,6 +1,5 @@
 """What a poll has brought: chunks for the engine, and messages that are none."""
 
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -9,6 +8,7 @@ from kafka.consumer.fetcher import ConsumerRecord
 
 from schemas.audio import AudioChunk, RecordPlace
 from schemas.dead_letters import Rejected
+from worker.event_time import EventTime
 from worker.poison_pill import PoisonPills
 
 Polled = Mapping[TopicPartition, Sequence[ConsumerRecord]]
@@ -21,7 +21,6 @@ class Batch:
     chunks: list[AudioChunk] = field(default_factory=list)
     rejected: list[tuple[ConsumerRecord, Rejected]] = field(default_factory=list)
     records: dict[tuple[int, int], ConsumerRecord] = field(default_factory=dict)  # by partition and offset
-    newest_ms: dict[int, int] = field(default_factory=dict)  # by partition: event time
 
     def reject(self, chunk: AudioChunk, rejected: Rejected) -> None:
         """A chunk that the engine cannot use."""
@@ -29,21 +28,17 @@ class Batch:
             self.rejected.append((self.records[chunk.place.partition, chunk.place.offset], rejected))
 
 
-def decode(polled: Polled, poison_pills: PoisonPills) -> Batch:
+def decode(polled: Polled, poison_pills: PoisonPills, event_time: EventTime) -> Batch:
     """Read and check every record; what is wrong with one concerns that one only."""
     batch = Batch()
-    now_ms = int(time.time() * 1000)
     for partition, records in polled.items():
         for record in records:
-            # Where the producers' clocks are trusted (CreateTime), one that is ahead must not end others' streams.
-            timestamp_ms = min(max(record.timestamp, 0), now_ms)
-            batch.newest_ms[partition.partition] = max(batch.newest_ms.get(partition.partition, 0), timestamp_ms)
             batch.records[partition.partition, record.offset] = record
             place = RecordPlace(
                 topic=partition.topic,
                 partition=partition.partition,
                 offset=record.offset,
-                timestamp_ms=timestamp_ms,
+                timestamp_ms=event_time.read(partition, record),
             )
             try:
                 poison_pills.check(place)

@@ -1,7 +1,6 @@
 """The loop around the engine: poll, decode, feed, and one transaction for all that came of it."""
 
-import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from kafka import KafkaConsumer, TopicPartition
 
@@ -10,6 +9,7 @@ from undertone.inference.intake import FeedResult
 from worker.assignment import Assignment
 from worker.batch import Batch, decode
 from worker.checkpoint import Checkpoint
+from worker.event_time import EventTime
 from worker.metrics import WorkerMetrics
 from worker.models import ModelFeed
 from worker.poison_pill import EngineFailure, PoisonPills
@@ -51,7 +51,7 @@ class Loop:
         self._progress = progress
         self._metrics = metrics
         self._batch_records = batch_records
-        self._watermarks: dict[int, int] = {}
+        self._event_time = EventTime(consumer, engine, idle_seconds)
         self._chores = Timer(_CHORES_S)
         self._check_in = Timer(_CHECK_IN_S)
         # A stream may live a thirtieth longer than the idle time: 10 s of 300.
@@ -75,9 +75,13 @@ class Loop:
         # and a stream that is closed for being idle must not be closed by a zombie.
         positions = self._assignment.positions()
         with self._metrics.stage("decode"):
-            batch = decode(polled, self._poison_pills)
+            self._event_time.follow(positions)
+            batch = decode(polled, self._poison_pills, self._event_time)
+        closing = self._idle_check.due()
+        if closing:
+            self._event_time.pass_quiet_time(positions)
         with self._metrics.stage("engine"):
-            result = self._feed(batch, positions)
+            result = self._feed(batch, positions if closing else ())
             changed = self._engine.take_changes()
         if self._chores.due():
             self._do_chores(batch)
@@ -92,13 +96,14 @@ class Loop:
         assigned = [partition.partition for partition in self._consumer.assignment()]
         self._progress.reached(assigned, {partition.partition: offset for partition, offset in positions.items()})
 
-    def _feed(self, batch: Batch, positions: Positions) -> FeedResult:
+    def _feed(self, batch: Batch, closing: Collection[TopicPartition]) -> FeedResult:
+        """Feed the engine, and close the idle streams of the partitions `closing`."""
         try:
             result = self._engine.feed(batch.chunks) if batch.chunks else FeedResult()
-            self._watermarks |= batch.newest_ms
-            if self._idle_check.due():
-                for partition, position in positions.items():
-                    idle = self._engine.close_idle(partition.partition, self._event_time_ms(partition, position))
+            for partition in closing:
+                now_ms = self._event_time.now(partition)
+                if now_ms is not None:
+                    idle = self._engine.close_idle(partition.partition, now_ms)
                     result.events += idle.events
                     result.clicks += idle.clicks
         except Exception as error:
@@ -106,16 +111,6 @@ class Loop:
         for chunk, rejected in result.rejected:
             batch.reject(chunk, rejected)
         return result
-
-    def _event_time_ms(self, partition: TopicPartition, position: int) -> int:
-        """The partition's time: that of its newest record, or the clock's where no record is left to read.
-
-        So a backlog cannot close a stream whose chunks are still in it, and a call whose producer has died gets its
-        summary even where no other call moves the partition's time on.
-        """
-        if self._consumer.highwater(partition) == position:
-            return int(time.time() * 1000)
-        return self._watermarks.get(partition.partition, 0)
 
     def _do_chores(self, batch: Batch) -> None:
         batch.rejected += self._models.poll()

@@ -23,6 +23,7 @@ from tests.chaos.plan import Plan
 from undertone.acoustics.codecs import decode as samples_of
 from undertone.messaging.dead_letters import MAX_COPIED_BYTES, dead_letter
 from worker.batch import Batch, decode
+from worker.event_time import EventTime
 from worker.poison_pill import PoisonPills
 
 _PARTITION = TopicPartition("call-audio", 0)
@@ -51,6 +52,7 @@ class Fuzzer:
         streams = Plan(seed, calls=30, chunks=600).streams().values()
         self._mutator = Mutator([chunk for chunks in streams for chunk in chunks], seed)
         self._poison_pills = PoisonPills()
+        self._event_time = EventTime(None, None, idle_seconds=300)  # type: ignore[arg-type]  # records alone pass it
         self._offset = 0
         self.outcome = Outcome()
 
@@ -68,11 +70,11 @@ class Fuzzer:
 
     def _check(self, records: list[ConsumerRecord]) -> None:
         try:
-            self._count(decode({_PARTITION: records}, self._poison_pills), len(records))
+            self._count(decode({_PARTITION: records}, self._poison_pills, self._event_time), len(records))
         except Exception:
             for record in records:  # one of them, or several: which, and by what
                 try:
-                    self._count(decode({_PARTITION: [record]}, self._poison_pills), 1)
+                    self._count(decode({_PARTITION: [record]}, self._poison_pills, self._event_time), 1)
                 except Exception as error:
                     if len(self.outcome.crashes) < _KEPT:
                         self.outcome.crashes.append(f"{error!r} on {str(record)[:2000]}")
