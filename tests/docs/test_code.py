@@ -5,6 +5,7 @@ import io
 import re
 
 import pytest
+import yaml
 from rich.console import Console
 
 from schemas.labels import LabelEnvelope
@@ -12,6 +13,8 @@ from tests.support.paths import ROOT
 from undertone.analysis.analyze import AnalyzeOptions, analyze
 from undertone.analysis.output import JsonLines
 from undertone.inference.model import Model
+from undertone.messaging.settings import KafkaSettings
+from worker.settings import WorkerSettings
 
 PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
 BLOCKS = [
@@ -24,6 +27,17 @@ BLOCKS = [
 @pytest.mark.parametrize("code", BLOCKS)
 def test_shown_python_parses(code: str) -> None:
     ast.parse(code)
+
+
+def test_shown_yaml_is_a_worker_that_the_image_and_the_settings_know() -> None:
+    page = (ROOT / "docs" / "how-to" / "deploy.md").read_text(encoding="utf-8")
+    (text,) = re.findall(r"^```yaml\n(.*?)^```", page, flags=re.M | re.S)
+    pod = yaml.safe_load(text)["spec"]["template"]["spec"]
+    (worker,) = pod["containers"]
+    dockerfile = (ROOT / "Dockerfile").read_text(encoding="utf-8")
+    assert f"--uid {pod['securityContext']['runAsUser']} " in dockerfile
+    assert f"EXPOSE {worker['ports'][0]['containerPort']}" in dockerfile
+    assert {one["name"] for one in worker["env"]} <= KafkaSettings.variables() | WorkerSettings.variables()
 
 
 def test_the_program_that_sends_labels_sends_valid_ones(monkeypatch: pytest.MonkeyPatch) -> None:
