@@ -68,9 +68,9 @@ class Playback:
         """When the next chunk is due, in `time.monotonic` seconds; minus infinity at speed max."""
         if math.isinf(self._options.speed):
             return -math.inf
-        heard = self._piece.first_sample + len(self._piece.samples) + self._size * self._copy / len(self.call_ids)
+        played = self._piece.first_sample + len(self._piece.samples) + self._size * self._copy / len(self.call_ids)
         # From the start and the sample count alone: an error of one sleep is not carried to the next.
-        return self._start + heard / self.recording.rate / self._options.speed
+        return self._start + played / self.recording.rate / self._options.speed
 
     def send(self, sender: Sender) -> None:
         """Send the piece that is due, under the call id whose turn it is."""

@@ -65,7 +65,7 @@ class Replay:
         self._metrics = metrics
         self._health = health
         self._playing: list[tuple[float, int, Playback]] = []
-        self._turns = 0
+        self._opened = 0
 
     def run(self, sources: Iterable[Source]) -> None:
         """Play until all is sent, or until `stop` is set: then streams that have begun are ended where they are."""
@@ -101,12 +101,12 @@ class Replay:
             return True
         self._metrics.opened(playback.streams)
         self._reporter.opened(playback)
-        self._turns += 1
-        heapq.heappush(self._playing, (playback.due, self._turns, playback))
+        self._opened += 1
+        heapq.heappush(self._playing, (playback.due, self._opened, playback))
         return True
 
     def _send_next(self) -> None:
-        due, turn, playback = self._playing[0]
+        due, number, playback = self._playing[0]
         if not math.isinf(due):
             self._metrics.late(time.monotonic() - due)
         playback.send(self._sender)
@@ -118,7 +118,7 @@ class Replay:
             self._end("bad", str(error))
             return
         if more:
-            heapq.heapreplace(self._playing, (playback.due, turn, playback))
+            heapq.heapreplace(self._playing, (playback.due, number, playback))
         else:
             self._end("sent")
 

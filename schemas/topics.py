@@ -85,7 +85,7 @@ class Topics:
             # They hold audio: kept as long as where it came from, and a producer that goes wrong fills no disk.
             retention_ms=self.call_audio.retention_ms,
             retention_bytes=1024**3,
-            # A letter carries the largest message that call-audio takes, and its own headers.
+            # A dead letter carries the largest message that call-audio takes, and its own headers.
             max_message_bytes=2 * 1024 * 1024,
             # Whole segments are deleted: small ones keep the bound.
             config=_SOUND | {"segment.bytes": str(64 * 1024 * 1024)},
