@@ -196,6 +196,21 @@ def test_a_call_on_hold_goes_on(installation: Installation) -> None:
 
 
 @pytest.mark.slow
+def test_a_call_that_ends_right_after_a_restart_says_where_its_audio_lies(installation: Installation) -> None:
+    chunks = cut(*customer(), 4000, end=False)
+    before = len(hear(Engine(Model.load()), chunks))
+    worker = installation.worker().ready()
+    installation.send(chunks)
+    installation.events(before)
+    worker.kill()
+    installation.worker(idle_seconds=3).ready()
+    summary = installation.events(before + 1)[-1].data
+    assert (summary.type, getattr(summary, "ended_by", "")) == ("summary", "idle")
+    assert summary.audio is not None
+    assert summary.audio.last_offset - summary.audio.first_offset == len(chunks) - 1
+
+
+@pytest.mark.slow
 def test_a_workers_clock_that_is_ahead_closes_nothing(installation: Installation) -> None:
     ahead = "import time; right = time.time; time.time = lambda: right() + 3600"
     chunks = cut(*customer(), 4000)
