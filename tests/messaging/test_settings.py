@@ -3,6 +3,7 @@
 import re
 
 import pytest
+from pydantic_core import PydanticUndefined
 
 from schemas.errors import UserError
 from tests.support.paths import ROOT
@@ -119,3 +120,13 @@ def test_the_settings_page_lists_every_variable_and_no_other() -> None:
     listed = re.findall(r"^\| `(UNDERTONE_\w+)` \|", SETTINGS.read_text(), flags=re.MULTILINE)
     assert len(listed) == len(set(listed))
     assert set(listed) == KafkaSettings.variables() | WorkerSettings.variables() | OTHER_VARIABLES
+
+
+def test_the_settings_page_tells_the_defaults_of_the_code() -> None:
+    told = dict(re.findall(r"^\| `(UNDERTONE_\w+)` \| *`?([^|`]*?)`? *\|", SETTINGS.read_text(), flags=re.MULTILINE))
+    for settings in (KafkaSettings, WorkerSettings):
+        for name, field in settings.model_fields.items():
+            # What has no default of ours takes the client's, the system's or the host's, which the page says in words.
+            if field.default is not None and field.default is not PydanticUndefined:
+                default = str(field.default).lower() if isinstance(field.default, bool) else str(field.default)
+                assert told[f"UNDERTONE_{name.upper()}"] == default.removesuffix(".0"), name
