@@ -1,4 +1,4 @@
-"""The causal energy gate: tells speech from silence, hop by hop, for many streams at once.
+"""The gate, a causal voice activity detector (VAD) by energy: tells speech from silence, for many streams at once.
 
 A noise floor follows the level: down at once, up slowly. A hop is speech when it lies `floor_margin_db` above the floor
 and above `min_dbfs`. Levels are whole multiples of 0.0001 dB from exact energies, and the floor is a running minimum of

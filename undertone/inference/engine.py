@@ -171,21 +171,21 @@ class Engine:
                 fields["last_sample"] = fields["clock"] + fields["held"] + run.length
         for rate in (8000, 16000):
             buffers = [Buffer(run, self._table) for run in runs if self._table.rows[run.row]["rate"] == rate]
-            for turn in range(max((buffer.blocks for buffer in buffers), default=0)):
-                due = [buffer for buffer in buffers if turn < buffer.blocks]
-                self._block(due, turn, rate, result)
+            for block in range(max((buffer.blocks for buffer in buffers), default=0)):
+                due = [buffer for buffer in buffers if block < buffer.blocks]
+                self._block(due, block, rate, result)
             for buffer in buffers:
                 buffer.keep(self._table)
         for run in runs:
             if run.ended_by:
                 self._end(run, result, now_ms)
 
-    def _block(self, buffers: Sequence[Buffer], turn: int, rate: int, result: FeedResult) -> None:
+    def _block(self, buffers: Sequence[Buffer], block: int, rate: int, result: FeedResult) -> None:
         """One block of each of B streams of one rate: gate, segments, network, events."""
         table, spec = self._table, self.model.card.segments
         index = np.array([buffer.row for buffer in buffers])
-        windows = np.stack([buffer.window(turn) for buffer in buffers])
-        first_offsets, last_offsets = np.array([buffer.block_offsets(turn) for buffer in buffers]).T
+        windows = np.stack([buffer.window(block) for buffer in buffers])
+        first_offsets, last_offsets = np.array([buffer.block_offsets(block) for buffer in buffers]).T
 
         energies = sum_squares(windows[:, lookback(rate) :].reshape(-1, BLOCK_FRAMES, hop_samples(rate)))
         gate = self._gate(index, energies, rate)

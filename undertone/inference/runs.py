@@ -47,14 +47,14 @@ class Buffer:
         self._ends = np.cumsum([piece.size for piece in pieces])
         self._offsets = offsets
 
-    def window(self, turn: int) -> Samples:
-        """Block number `turn` of this buffer and the lookback before it."""
-        start = turn * block_samples(self.rate)
+    def window(self, block: int) -> Samples:
+        """Block number `block` of this buffer and the lookback before it."""
+        start = block * block_samples(self.rate)
         return self.samples[start : start + lookback(self.rate) + block_samples(self.rate)]
 
-    def block_offsets(self, turn: int) -> tuple[int, int]:
-        """Kafka offsets of the first and the last sample of block number `turn`."""
-        start = lookback(self.rate) + turn * block_samples(self.rate)
+    def block_offsets(self, block: int) -> tuple[int, int]:
+        """Kafka offsets of the first and the last sample of block number `block`."""
+        start = lookback(self.rate) + block * block_samples(self.rate)
         return self._offset_at(start), self._offset_at(start + block_samples(self.rate) - 1)
 
     def keep(self, table: StreamTable) -> None:
