@@ -7,23 +7,35 @@ has been committed, which is why a revoked partition needs no last commit.
 
 import logging
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 
 from kafka import ConsumerRebalanceListener, KafkaConsumer, TopicPartition
+from kafka.errors import KafkaConnectionError, KafkaTimeoutError
 
+from schemas.errors import UserError
 from undertone.inference.engine import Engine
 from undertone.inference.model import Model
-from undertone.messaging.reading import UnfinishedRead
-from worker.changelog import States, model_versions
+from worker.changelog import Restore
 from worker.metrics import WorkerMetrics
+from worker.restorer import Restorer
+from worker.start_offset import start_offset
 from worker.timer import Timer
 
 log = logging.getLogger(__name__)
 
-# How long one attempt to learn a committed offset may block; in between the loop looks for a stop signal.
-_POSITION_TIMEOUT_MS = 1000
 # An open transaction holds offsets back for 20 s by default; one whose end a broker has lost does so for good.
 _PATIENCE_S = 60.0
+_ANSWER_MS = 5000
+
+
+@dataclass
+class _Assigned:
+    """A partition that is not being read yet: first its offset is learnt, then its state."""
+
+    committed: int | None = None
+    restore: Restore | None = None  # asked for once the offset is known
+    patience: Timer = field(default_factory=lambda: Timer(_PATIENCE_S))
 
 
 class Assignment(ConsumerRebalanceListener):
@@ -33,25 +45,27 @@ class Assignment(ConsumerRebalanceListener):
         self,
         consumer: KafkaConsumer,
         engine: Engine,
-        read_states: Callable[[list[int]], States],
+        restorer: Restorer,
         find_model: Callable[[str], Model | None],
         metrics: WorkerMetrics,
     ) -> None:
         self._consumer = consumer
         self._engine = engine
-        self._read_states = read_states
+        self._restorer = restorer
         self._find_model = find_model
         self._metrics = metrics
-        self._assigned: set[TopicPartition] = set()
+        self._assigned: dict[TopicPartition, _Assigned] = {}
         self._revoked: set[TopicPartition] = set()
-        self._patience = Timer(_PATIENCE_S)
 
     def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
         """Take no record of a new partition before its state is here."""
         self._metrics.rebalances.labels("assigned").inc()
-        self._consumer.pause(*assigned)
-        self._assigned.update(assigned)
-        self._patience.restart()
+        for partition in assigned:
+            self._consumer.pause(partition)
+            # A place to stand until its offset is known. The client would look it up by itself, for all partitions in
+            # one request, and where one of them is held back none would get its offset and each poll would wait.
+            self._consumer.seek(partition, 0)
+            self._assigned[partition] = _Assigned()
 
     def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
         """Another worker takes these over, from the state that was committed."""
@@ -64,8 +78,11 @@ class Assignment(ConsumerRebalanceListener):
         self._leave(lost)
 
     def _leave(self, partitions: Iterable[TopicPartition]) -> None:
-        self._assigned.difference_update(partitions)
-        self._revoked.update(partitions)
+        for partition in partitions:
+            assigned = self._assigned.pop(partition, None)
+            if assigned and assigned.restore:
+                assigned.restore.cancelled = True
+            self._revoked.add(partition)
 
     @property
     def restored(self) -> bool:
@@ -77,74 +94,99 @@ class Assignment(ConsumerRebalanceListener):
         # With a timeout of 0 it says what it knows. With none it would wait for the offsets of other partitions.
         known = {
             partition: self._consumer.position(partition, timeout_ms=0)
-            for partition in sorted(self._consumer.assignment() - self._assigned)
+            for partition in sorted(self._consumer.assignment() - self._assigned.keys())
         }
         return {partition: position for partition, position in known.items() if position is not None}
 
     def restore_assigned(self) -> None:
-        """Forget what was revoked, restore what was assigned, then resume it.
+        """Forget what was revoked, and go on with restoring what was assigned: a step that never waits.
 
-        Where the offsets are held back, or the worker is to stop, it returns without, to be called again.
+        Each partition is resumed as soon as it is restored, whatever holds up the others.
         """
+        self._forget_revoked()
+        for partition, assigned in sorted(self._assigned.items()):
+            # First the committed offset, then the changelog's end. What an earlier owner left open holds the offset
+            # back until it is decided (KIP-447), so the end that is read after it lies behind all that it wrote.
+            if not assigned.restore and self._learn_offset(partition, assigned):
+                assigned.restore = self._restorer.request(partition.partition)
+        self._tell_held_back()
+        finished = self._restorer.finished()
+        resumed = {partition: it for partition, it in self._assigned.items() if it.restore in finished}
+        for partition, assigned in resumed.items():
+            self._resume(partition, assigned)
+        if resumed:
+            streams = sum(len(restore.states) for restore in finished)
+            seconds = max(time.monotonic() - restore.began for restore in finished)
+            log.info("partitions %s: %d streams restored in %.2f s", _numbers(resumed), streams, seconds)
+
+    def _forget_revoked(self) -> None:
         revoked, self._revoked = self._revoked, set()
         for partition in revoked:
             self._engine.drop(partition.partition)
             self._metrics.forget_partition(partition.partition)
         if revoked:
             log.info("partitions %s: revoked", _numbers(revoked))
-        assigned = sorted(self._assigned)
-        if not assigned:
-            return
-        # First the committed offsets, then the changelog's end. What an earlier owner left open holds its offsets
-        # back until it is decided (KIP-447), so the end that is read after them lies behind all that it wrote.
-        if any(self._consumer.position(partition, timeout_ms=_POSITION_TIMEOUT_MS) is None for partition in assigned):
-            if self._patience.due():
-                _report_held_back(assigned)
-            return
-        start = time.monotonic()
-        try:
-            states = self._read_states([partition.partition for partition in assigned])
-        except UnfinishedRead:
-            return  # the worker is stopping; half of the state must not be gone on from
-        self._know_models(states)
-        for stream, (number, value) in states.items():
-            self._restore(stream, number, value, assigned[0].topic)
-        self._metrics.restore_seconds.observe(time.monotonic() - start)
-        self._metrics.restored_streams.inc(len(states))
-        self._consumer.resume(*assigned)
-        self._assigned.difference_update(assigned)
-        log.info(
-            "partitions %s: %d streams restored in %.2f s",
-            _numbers(assigned),
-            len(states),
-            time.monotonic() - start,
-        )
 
-    def _know_models(self, states: States) -> None:
+    def _learn_offset(self, partition: TopicPartition, assigned: _Assigned) -> bool:
+        try:
+            # With a timeout of 0 it takes the answer to the question that an earlier call has sent, or sends it.
+            assigned.committed = self._consumer.committed(partition, timeout_ms=0)
+        except KafkaTimeoutError:
+            return False
+        return True
+
+    def _tell_held_back(self) -> None:
+        held = [place for place, it in self._assigned.items() if not it.restore and it.patience.due()]
+        if held:
+            log.error(
+                "partitions %s: Kafka has held their offsets back for over %.0f s, as if a transaction were open;"
+                " docs/how-to/runbook.md says how to end one that hangs",
+                _numbers(held),
+                _PATIENCE_S,
+            )
+
+    def _resume(self, partition: TopicPartition, assigned: _Assigned) -> None:
+        restore = assigned.restore
+        if not restore:
+            return
+        self._know_models(restore)
+        for stream, value in restore.states.items():
+            self._restore(stream, partition, value)
+        has_history = restore.end > 0
+        start = start_offset(partition, assigned.committed, restore.audio, has_history, self._metrics)
+        self._consumer.seek(partition, start)
+        self._consumer.resume(partition)
+        del self._assigned[partition]
+        self._metrics.restore_seconds.observe(time.monotonic() - restore.began)
+        self._metrics.restored_streams.inc(len(restore.states))
+
+    def out_of_range(self, offsets: Mapping[TopicPartition, int]) -> None:
+        """Go on where Kafka no longer has the next record of partitions that are being read."""
+        for partition, offset in offsets.items():
+            first = self._consumer.beginning_offsets([partition], timeout_ms=_ANSWER_MS)[partition]
+            end = self._consumer.end_offsets([partition], timeout_ms=_ANSWER_MS)[partition]
+            self._consumer.seek(partition, start_offset(partition, offset, range(first, end), True, self._metrics))
+
+    def _know_models(self, restore: Restore) -> None:
         """Load the models in which streams stand in the middle of an utterance; they finish it with them."""
-        for version in model_versions(states) - self._engine.model_versions:
-            model = self._find_model(version)
+        for version in restore.model_versions() - self._engine.model_versions:
+            try:
+                model = self._find_model(version)
+            except UserError as error:
+                # Kafka is away. Without the model an utterance would begin again: the whole restore does instead.
+                raise KafkaConnectionError(str(error)) from error
             if model:
                 self._engine.add_model(model)
             else:
                 log.warning("model %s is gone: utterances that it had begun begin again", version)
 
-    def _restore(self, stream: str, partition: int, value: bytes, topic: str) -> None:
+    def _restore(self, stream: str, place: TopicPartition, value: bytes) -> None:
         try:
-            self._engine.restore(stream, partition, value, topic)
+            self._engine.restore(stream, place.partition, value, place.topic)
         except ValueError as error:
             # Not written by a worker of this version. The stream goes on as after a gap; the others are untouched.
             self._metrics.error("restore", error)
-            log.error("state of %s in partition %d cannot be used, its call starts anew: %s", stream, partition, error)
-
-
-def _report_held_back(partitions: Iterable[TopicPartition]) -> None:
-    log.error(
-        "partitions %s: Kafka has held their offsets back for over %.0f s, as if a transaction were open;"
-        " docs/how-to/runbook.md says how to end one that hangs",
-        _numbers(partitions),
-        _PATIENCE_S,
-    )
+            log.error("state of %s in partition %d cannot be used, its call starts anew: %s", stream, place.partition, error)
 
 
 def _numbers(partitions: Iterable[TopicPartition]) -> str:

@@ -1,49 +1,135 @@
-"""Reads the changelog, `worker-state`: the last state of every open stream of some partitions."""
+"""Reads the changelog, `worker-state`: the newest state of every stream of some partitions."""
 
-from collections.abc import Callable
-from contextlib import closing, suppress
+import time
+from contextlib import suppress
+from dataclasses import dataclass, field
 
 from kafka import TopicPartition
+from kafka.consumer.fetcher import ConsumerRecord
+from kafka.errors import KafkaTimeoutError
 
+from schemas.topics import Topics
 from undertone.inference.records import OpenRecord, read_record
 from undertone.messaging.clients import reader
-from undertone.messaging.reading import read_to_end
+from undertone.messaging.reading import end_reader
 from undertone.messaging.settings import KafkaSettings
 
 # The changelog mostly ends in a transaction's marker and no record: there is nothing that a fetch should wait for.
-_FETCH_WAIT_MS = 100
-
-# stream -> partition, state
-States = dict[str, tuple[int, bytes]]
-
-
-def read_states(settings: KafkaSettings, topic: str, partitions: list[int], stopping: Callable[[], bool]) -> States:
-    """The newest state of each stream of `partitions`.
-
-    Call it when no transaction of an earlier owner can still be decided (its offsets have been fetched).
-
-    Raises:
-        UnfinishedRead: `stopping()` became true before all was read.
-    """
-    wanted = [TopicPartition(topic, partition) for partition in partitions]
-    states: States = {}
-    with closing(reader(settings, auto_offset_reset="earliest", fetch_max_wait_ms=_FETCH_WAIT_MS)) as changelog:
-        for record in read_to_end(settings, changelog, wanted, stopping):
-            stream = (record.key or b"").decode(errors="replace")
-            if record.value is None:
-                states.pop(stream, None)
-            else:
-                states[stream] = record.partition, record.value
-    return states
+_POLL_MS = 100
+# What a fetch may hold of one partition: the default of 1 MiB makes twenty fetches of 5,000 streams, 4 KB each.
+_PARTITION_BYTES = 8 * 1024 * 1024
+# A broker that does not answer in this time is asked again later: other partitions need not wait for it.
+_ANSWER_MS = 1000
 
 
-def model_versions(states: States) -> set[str]:
-    """The models that the streams among `states` go on with, those that are closed for being idle among them."""
-    versions: set[str] = set()
-    for _, value in states.values():
-        with suppress(ValueError):  # `restore` says so
-            record = read_record(value)
-            going_on = record if isinstance(record, OpenRecord) else record.idle
-            if going_on:
-                versions.add(going_on.version)
-    return versions
+@dataclass(eq=False)
+class Restore:
+    """The restore of one partition, from the moment that it is asked for."""
+
+    partition: int
+    states: dict[str, bytes] = field(default_factory=dict)
+    """By stream; whole only when the restore is finished."""
+    end: int = 0
+    """The changelog's next offset: 0 where no worker has ever written to it."""
+    audio: range = range(0)
+    """The offsets that `call-audio` holds."""
+    cancelled: bool = False
+    """Set where the partition is revoked before the restore is finished."""
+    began: float = field(default_factory=time.monotonic)
+
+    def take(self, record: ConsumerRecord) -> None:
+        """One more record of the changelog."""
+        stream = (record.key or b"").decode(errors="replace")
+        if record.value is None:
+            self.states.pop(stream, None)
+        else:
+            self.states[stream] = record.value
+
+    def model_versions(self) -> set[str]:
+        """The models that the streams go on with, those that are closed for being idle among them."""
+        versions: set[str] = set()
+        for value in self.states.values():
+            with suppress(ValueError):  # whoever gives it to the engine says so
+                record = read_record(value)
+                going_on = record if isinstance(record, OpenRecord) else record.idle
+                if going_on:
+                    versions.add(going_on.version)
+        return versions
+
+
+class ChangelogReader:
+    """Reads any number of partitions at once; each is finished on its own."""
+
+    def __init__(self, settings: KafkaSettings, topics: Topics) -> None:
+        self._topics = topics
+        self._reading: dict[TopicPartition, Restore] = {}
+        self._ends = end_reader(settings)
+        try:
+            self._changelog = reader(
+                settings,
+                auto_offset_reset="earliest",
+                fetch_max_wait_ms=_POLL_MS,
+                max_partition_fetch_bytes=_PARTITION_BYTES,
+                max_poll_records=10_000,
+            )
+        except BaseException:
+            self._ends.close()
+            raise
+
+    def __contains__(self, restore: Restore) -> bool:
+        """Whether a restore has been begun and is not finished."""
+        return restore in self._reading.values()
+
+    @property
+    def busy(self) -> bool:
+        """Whether there is anything to poll for."""
+        return bool(self._reading)
+
+    def begin(self, restore: Restore) -> bool:
+        """Read a partition from its start to where it ends now. False where the broker does not tell where that is."""
+        state = TopicPartition(self._topics.worker_state.name, restore.partition)
+        audio = TopicPartition(self._topics.call_audio.name, restore.partition)
+        try:
+            restore.end = self._ends.end_offsets([state], timeout_ms=_ANSWER_MS)[state]
+            first = self._ends.beginning_offsets([audio], timeout_ms=_ANSWER_MS)[audio]
+            restore.audio = range(first, self._ends.end_offsets([audio], timeout_ms=_ANSWER_MS)[audio])
+        except KafkaTimeoutError:
+            return False
+        restore.states.clear()  # of an attempt that has failed
+        self._reading[state] = restore
+        self._changelog.assign(list(self._reading))
+        self._changelog.seek_to_beginning(state)
+        return True
+
+    def poll(self) -> list[Restore]:
+        """Read on. Returns what is finished by now."""
+        self._keep({state: restore for state, restore in self._reading.items() if not restore.cancelled})
+        if not self._reading:
+            return []
+        for state, records in self._changelog.poll(timeout_ms=_POLL_MS).items():
+            for record in records:
+                self._reading[state].take(record)
+        left = {state: restore for state, restore in self._reading.items() if self._behind(state)}
+        finished = [restore for state, restore in self._reading.items() if state not in left]
+        self._keep(left)
+        return finished
+
+    @property
+    def records_left(self) -> int:
+        """How many offsets are still to be read."""
+        return sum(self._behind(state) for state in self._reading)
+
+    def close(self) -> None:
+        """Give up what is not finished."""
+        self._changelog.close()
+        self._ends.close()
+
+    def _keep(self, reading: dict[TopicPartition, Restore]) -> None:
+        if len(reading) != len(self._reading):
+            self._reading = reading
+            self._changelog.assign(list(reading))
+
+    def _behind(self, state: TopicPartition) -> int:
+        # With a timeout of 0 it says what it knows. With none it would wait for the offsets of other partitions.
+        position = self._changelog.position(state, timeout_ms=0) or 0
+        return max(0, self._reading[state].end - position)

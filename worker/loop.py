@@ -3,11 +3,12 @@
 from collections.abc import Collection, Mapping
 
 from kafka import KafkaConsumer, TopicPartition
+from kafka.errors import OffsetOutOfRangeError
 
 from undertone.inference.engine import Engine
 from undertone.inference.intake import FeedResult
 from worker.assignment import Assignment
-from worker.batch import Batch, decode
+from worker.batch import Batch, Polled, decode
 from worker.checkpoint import Checkpoint
 from worker.event_time import EventTime
 from worker.metrics import WorkerMetrics
@@ -17,6 +18,8 @@ from worker.progress import Progress
 from worker.timer import Timer
 
 _POLL_MS = 500
+# While partitions are being restored: the sooner they are looked at, the sooner their calls go on.
+_RESTORING_POLL_MS = 20
 # A worker without work learns from a transaction without records whether it still is a member of its group: its
 # heartbeats would not tell that another one has taken its name.
 _CHECK_IN_S = 10.0
@@ -66,11 +69,14 @@ class Loop:
         """
         complete = self._assignment.restored
         self._assignment.restore_assigned()
-        # The turn that restores ends at once, for only then does the worker say that it is ready.
-        wait_ms = _POLL_MS if complete or not self._assignment.restored else 0
+        wait_ms = _POLL_MS
+        if not self._assignment.restored:
+            wait_ms = _RESTORING_POLL_MS
+        elif not complete:  # the pass that restores ends at once, for only then does the worker say that it is ready
+            wait_ms = 0
         with self._metrics.stage("poll"):
             records = 1 if self._poison_pills.one_by_one(self._consumer.assignment()) else self._batch_records
-            polled = self._consumer.poll(timeout_ms=wait_ms, max_records=records)
+            polled = self._poll(wait_ms, records)
         # Of all partitions, not only of those with records: the group's coordinator checks the membership by them,
         # and a stream that is closed for being idle must not be closed by a zombie.
         positions = self._assignment.positions()
@@ -95,6 +101,13 @@ class Loop:
             self._metrics.count(batch, result)
         assigned = [partition.partition for partition in self._consumer.assignment()]
         self._progress.reached(assigned, {partition.partition: offset for partition, offset in positions.items()})
+
+    def _poll(self, wait_ms: int, records: int) -> Polled:
+        try:
+            return self._consumer.poll(timeout_ms=wait_ms, max_records=records)
+        except OffsetOutOfRangeError as error:
+            self._assignment.out_of_range(error.args[0])
+            return {}
 
     def _feed(self, batch: Batch, closing: Collection[TopicPartition]) -> FeedResult:
         """Feed the engine, and close the idle streams of the partitions `closing`."""

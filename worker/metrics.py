@@ -57,12 +57,23 @@ class WorkerMetrics:
         self.rebalances = Counter("undertone_rebalances", "Changes of the assignment.", ["kind"], registry=registry)
         self.restore_seconds = Histogram(
             "undertone_restore_seconds",
-            "Time to read the state of newly assigned partitions.",
+            "From a partition's assignment to its state being here.",
             buckets=_RESTORE_BUCKETS,
             registry=registry,
         )
         self.restored_streams = Counter(
             "undertone_restored_streams", "Streams whose state was read back.", registry=registry
+        )
+        self.restore_records_left = Gauge(
+            "undertone_restore_records_left",
+            "Offsets of worker-state to read before all restores are done.",
+            registry=registry,
+        )
+        self.offset_resets = Counter(
+            "undertone_offset_reset_records",
+            "Records of call-audio that were lost to retention, or are read again because their offset was lost.",
+            ["kind"],
+            registry=registry,
         )
         self.errors = Counter(
             "undertone_errors", "Errors, by place and kind.", ["stage", "error_type"], registry=registry

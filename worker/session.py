@@ -6,6 +6,7 @@ batch can survive in an engine that is new.
 
 import logging
 from collections.abc import Callable
+from contextlib import ExitStack
 from functools import partial
 
 from kafka import KafkaConsumer, KafkaProducer
@@ -18,13 +19,13 @@ from undertone.messaging.clients import group_consumer, transactional_producer
 from undertone.messaging.dead_letters import DeadLetterPolicy
 from undertone.messaging.settings import KafkaSettings
 from worker.assignment import Assignment
-from worker.changelog import read_states
 from worker.checkpoint import Checkpoint
 from worker.loop import Loop
 from worker.metrics import WorkerMetrics
 from worker.models import ModelFeed
 from worker.poison_pill import PoisonPills
 from worker.progress import Progress
+from worker.restorer import Restorer
 from worker.settings import WorkerSettings
 
 log = logging.getLogger(__name__)
@@ -50,16 +51,19 @@ class Session:
     ) -> None:
         topics = Topics(kafka.topic_prefix)
         self._stopping = stopping
-        self._consumer = _consumer(kafka, settings)
-        self._producer = _producer(kafka, settings)
+        with ExitStack() as undo:  # where one of them cannot be made
+            self._consumer = _consumer(kafka, settings)
+            undo.callback(self._close_consumer)
+            self._producer = _producer(kafka, settings)
+            undo.pop_all()
+        self._restorer = Restorer(kafka, topics, metrics)
         engine = Engine(
             models.current,
             analyze_agent=settings.analyze_agent,
             max_streams=settings.max_streams,
             idle_seconds=settings.idle_seconds,
         )
-        read = partial(read_states, kafka, topics.worker_state.name, stopping=stopping)
-        self._assignment = Assignment(self._consumer, engine, read, models.find, metrics)
+        self._assignment = Assignment(self._consumer, engine, self._restorer, models.find, metrics)
         self._consumer.subscribe([topics.call_audio.name], listener=self._assignment)
         checkpoint = Checkpoint(
             self._producer,
@@ -125,14 +129,15 @@ class Session:
 
     def close(self) -> None:
         """Leave. As a static member it keeps its partitions until its session times out or it comes back."""
-        for close in (
-            partial(self._producer.close, timeout=_CLOSE_S),
-            partial(self._consumer.close, autocommit=False, timeout_ms=_CLOSE_S * 1000),
-        ):
+        self._restorer.close()
+        for close in (partial(self._producer.close, timeout=_CLOSE_S), self._close_consumer):
             try:
                 close()
             except KafkaError as error:
                 log.warning("while leaving: %s", error)
+
+    def _close_consumer(self) -> None:
+        self._consumer.close(autocommit=False, timeout_ms=_CLOSE_S * 1000)
 
 
 def _consumer(kafka: KafkaSettings, settings: WorkerSettings) -> KafkaConsumer:
@@ -150,6 +155,7 @@ def _consumer(kafka: KafkaSettings, settings: WorkerSettings) -> KafkaConsumer:
         fetch_max_wait_ms=settings.batch_ms,
         max_poll_records=settings.batch_records,
         reconnect_backoff_max_ms=_RECONNECT_MS,
+        auto_offset_reset="none",  # `start_offset` decides, and says what is lost or read again
     )
 
 

@@ -4,7 +4,6 @@ import os
 import random
 import signal
 import time
-from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -26,15 +25,6 @@ pytestmark = pytest.mark.slow
 # Few records a transaction: the call is then hundreds of them, and a kill falls into its middle.
 SLOW: dict[str, Any] = {"batch_records": 3, "batch_ms": 20}
 STREAMS = 4
-
-
-@pytest.fixture
-def installation(
-    kafka_settings: KafkaSettings, kafka_environment: Mapping[str, str], topics: Topics, tmp_path: Path
-) -> Iterator[Installation]:
-    it = Installation(kafka_settings, kafka_environment, topics, tmp_path)
-    yield it
-    it.close()
 
 
 def calls(chunk_ms: int = 200) -> list[list[AudioChunk]]:

@@ -1,29 +1,14 @@
 """The worker on a real Kafka: its events are the engine's, and a bad message costs nothing but itself."""
 
-from collections.abc import Iterator, Mapping
 from contextlib import closing
-from pathlib import Path
-
-import pytest
 
 from schemas.audio import AudioChunk, Role
 from schemas.events import EventEnvelope
-from schemas.topics import Topics
 from tests.support.installation import Installation, interleave
 from tests.support.streams import customer, cut, hear, lines, load
 from undertone.inference.engine import Engine
 from undertone.inference.model import Model
 from undertone.messaging.clients import audio_producer
-from undertone.messaging.settings import KafkaSettings
-
-
-@pytest.fixture
-def installation(
-    kafka_settings: KafkaSettings, kafka_environment: Mapping[str, str], topics: Topics, tmp_path: Path
-) -> Iterator[Installation]:
-    it = Installation(kafka_settings, kafka_environment, topics, tmp_path)
-    yield it
-    it.close()
 
 
 def alone(chunks: list[AudioChunk]) -> list[str]:

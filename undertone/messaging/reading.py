@@ -33,13 +33,18 @@ def partitions_of(consumer: KafkaConsumer, *topics: str) -> list[TopicPartition]
     return partitions
 
 
-def end_offsets(settings: KafkaSettings, partitions: Sequence[TopicPartition]) -> dict[TopicPartition, int]:
-    """Where partitions end now, for a reader that wants all that is committed by now.
+def end_reader(settings: KafkaSettings) -> KafkaConsumer:
+    """A client whose `end_offsets` are those of a reader that wants all that is committed by now.
 
-    It is the end that a read_uncommitted reader is told. A transaction can be committed before its marker has reached
-    a partition: until then its records lie beyond the end that a read_committed reader is told, and would be missed.
+    They are what a read_uncommitted reader is told. A transaction can be committed before its marker has reached a
+    partition: until then its records lie beyond the end that a read_committed reader is told, and would be missed.
     """
-    with closing(reader(settings, isolation_level="read_uncommitted")) as consumer:
+    return reader(settings, isolation_level="read_uncommitted")
+
+
+def end_offsets(settings: KafkaSettings, partitions: Sequence[TopicPartition]) -> dict[TopicPartition, int]:
+    """Where partitions end now, for a reader that wants all that is committed by now: see `end_reader`."""
+    with closing(end_reader(settings)) as consumer:
         return dict(consumer.end_offsets(list(partitions)))
 
 

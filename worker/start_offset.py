@@ -1,0 +1,52 @@
+"""Where a partition is read from, and what is said where that is not the offset that the group has committed."""
+
+import logging
+
+from kafka import TopicPartition
+
+from worker.metrics import WorkerMetrics
+
+log = logging.getLogger(__name__)
+
+
+def start_offset(
+    partition: TopicPartition, committed: int | None, audio: range, has_history: bool, metrics: WorkerMetrics
+) -> int:
+    """The offset to read `partition` from: `committed`, or else what comes nearest to it in `audio`, which it holds.
+
+    `has_history`: whether a worker has written state for this partition, so that an offset has been committed once.
+    """
+    number = partition.partition
+    if committed is None:
+        if has_history and audio:
+            metrics.offset_resets.labels("read_again").inc(len(audio))
+            log.error(
+                "partition %d: its committed offset is gone; all %d records that Kafka holds are read,"
+                " those that had been processed for the second time",
+                number,
+                len(audio),
+            )
+        return audio.start
+    if committed < audio.start:
+        lost = audio.start - committed
+        metrics.offset_resets.labels("lost").inc(lost)
+        log.error(
+            "partition %d: %d records were deleted by retention before they were read; it goes on at offset %d,"
+            " and calls that are still going on have a gap",
+            number,
+            lost,
+            audio.start,
+        )
+        return audio.start
+    if committed > audio.stop:
+        lost = committed - audio.stop
+        metrics.offset_resets.labels("truncated").inc(lost)
+        log.error(
+            "partition %d: Kafka has lost its newest %d records, which had been processed, and perhaps new ones;"
+            " it goes on at its end, offset %d",
+            number,
+            lost,
+            audio.stop,
+        )
+        return audio.stop
+    return committed
