@@ -186,7 +186,9 @@ class Assignment(ConsumerRebalanceListener):
         except ValueError as error:
             # Not written by a worker of this version. The stream goes on as after a gap; the others are untouched.
             self._metrics.error("restore", error)
-            log.error("state of %s in partition %d cannot be used, its call starts anew: %s", stream, place.partition, error)
+            log.error(
+                "state of %s in partition %d cannot be used, its call starts anew: %s", stream, place.partition, error
+            )
 
 
 def _numbers(partitions: Iterable[TopicPartition]) -> str:

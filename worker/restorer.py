@@ -6,7 +6,7 @@ Kafka is away it is the thread that waits.
 
 import logging
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
 from queue import Empty, SimpleQueue
 
@@ -28,12 +28,15 @@ _CLOSE_S = 2.0
 
 
 class Restorer:
-    """The thread, and the queues between it and the loop."""
+    """The thread, and the queues between it and the loop. It calls `progressed` whenever it has read on."""
 
-    def __init__(self, settings: KafkaSettings, topics: Topics, metrics: WorkerMetrics) -> None:
+    def __init__(
+        self, settings: KafkaSettings, topics: Topics, metrics: WorkerMetrics, progressed: Callable[[], None]
+    ) -> None:
         self._settings = settings
         self._topics = topics
         self._metrics = metrics
+        self._progressed = progressed
         self._requests: SimpleQueue[Restore | None] = SimpleQueue()
         self._finished: SimpleQueue[Restore | None] = SimpleQueue()
         self._closed = threading.Event()
@@ -81,9 +84,12 @@ class Restorer:
                 changelog.begin(restore)
             if not changelog.busy:
                 return
+            left = changelog.records_left
             for restore in changelog.poll():
                 waiting.remove(restore)
                 self._finished.put(restore)
+            if changelog.records_left < left:
+                self._progressed()
             self._metrics.restore_records_left.set(changelog.records_left)
             waiting[:] = [restore for restore in waiting if not restore.cancelled]
             new = [request for request in _drain(self._requests) if request]

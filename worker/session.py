@@ -6,16 +6,18 @@ batch can survive in an engine that is new.
 
 import logging
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from functools import partial
 
 from kafka import KafkaConsumer, KafkaProducer
-from kafka.errors import FencedInstanceIdError, KafkaError
-from kafka.structs import MemberState, OffsetAndMetadata
+from kafka.admin import MemberToRemove
+from kafka.errors import FencedInstanceIdError, KafkaError, NoError
+from kafka.structs import ConsumerGroupMetadata, MemberState, OffsetAndMetadata
 
+from schemas.errors import UserError
 from schemas.topics import Topics
 from undertone.inference.engine import Engine
-from undertone.messaging.clients import group_consumer, transactional_producer
+from undertone.messaging.clients import admin, group_consumer, transactional_producer
 from undertone.messaging.dead_letters import DeadLetterPolicy
 from undertone.messaging.settings import KafkaSettings
 from worker.assignment import Assignment
@@ -50,13 +52,15 @@ class Session:
         stopping: Callable[[], bool],
     ) -> None:
         topics = Topics(kafka.topic_prefix)
+        self._kafka = kafka
+        self._leave_on_stop = settings.leave_on_stop
         self._stopping = stopping
         with ExitStack() as undo:  # where one of them cannot be made
             self._consumer = _consumer(kafka, settings)
             undo.callback(self._close_consumer)
             self._producer = _producer(kafka, settings)
             undo.pop_all()
-        self._restorer = Restorer(kafka, topics, metrics)
+        self._restorer = Restorer(kafka, topics, metrics, progress.restoring)
         engine = Engine(
             models.current,
             analyze_agent=settings.analyze_agent,
@@ -128,13 +132,33 @@ class Session:
         return False
 
     def close(self) -> None:
-        """Leave. As a static member it keeps its partitions until its session times out or it comes back."""
+        """End. As a static member it keeps its partitions until its session times out or it comes back.
+
+        A worker that is told to stop and does not come back gives them up at once.
+        """
+        member = self._consumer.group_metadata()
         self._restorer.close()
         for close in (partial(self._producer.close, timeout=_CLOSE_S), self._close_consumer):
             try:
                 close()
             except KafkaError as error:
                 log.warning("while leaving: %s", error)
+        if self._leave_on_stop and self._stopping():
+            self._give_up_membership(member)
+
+    def _give_up_membership(self, member: ConsumerGroupMetadata) -> None:
+        # The client sends no LeaveGroup for a static member. With the member id: another worker that has taken the
+        # instance id meanwhile is not thrown out.
+        leaving = MemberToRemove(member_id=member.member_id, group_instance_id=member.group_instance_id)
+        try:
+            with closing(admin(self._kafka)) as client:
+                (error,) = client.remove_group_members(member.group_id, [leaving]).values()
+        except (KafkaError, UserError) as failure:
+            error = failure
+        if error is NoError:
+            log.info("left the group for good: the others take over now")
+        else:
+            log.warning("could not leave the group, its partitions wait for its session to expire: %s", error)
 
     def _close_consumer(self) -> None:
         self._consumer.close(autocommit=False, timeout_ms=_CLOSE_S * 1000)

@@ -28,6 +28,8 @@ class WorkerSettings(Settings):
     batch_records: int = Field(2_000, ge=1, le=100_000)
     session_timeout_s: float = Field(30, ge=1, le=1_800)
     """How long a worker may be silent before the others take its partitions."""
+    leave_on_stop: bool = False
+    """Whether SIGTERM means that this worker does not come back, so that the others take over at once."""
     transaction_timeout_s: float = Field(20, ge=1, le=900)
     """When the broker aborts what a dead worker has left open, and its partitions can be taken over."""
     broker_wait_s: float = Field(600, ge=0, le=86_400)

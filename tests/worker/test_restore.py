@@ -12,8 +12,8 @@ from kafka.structs import ConsumerGroupMetadata, OffsetAndMetadata
 from schemas.audio import AudioChunk
 from schemas.errors import UserError
 from tests.support.installation import Installation, wait_for
-from tests.support.streams import customer, cut, hear, lines
 from tests.support.service import starting, value, working
+from tests.support.streams import customer, cut, hear, lines
 from undertone.inference.engine import Engine
 from undertone.inference.model import Model
 from undertone.messaging.clients import admin, transactional_producer
@@ -22,6 +22,7 @@ from worker.changelog import ChangelogReader
 from worker.metrics import WorkerMetrics
 from worker.models import ModelFeed
 from worker.poison_pill import PoisonPills
+from worker.progress import Progress
 from worker.settings import WorkerSettings
 from worker.start_offset import start_offset
 
@@ -55,6 +56,19 @@ def restores_that_wait(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Ev
         patch.setattr(ChangelogReader, "poll", lambda reader: poll(reader) if go.wait(0.05) else [])
         yield go
         go.set()
+
+
+def consumers_made(monkeypatch: pytest.MonkeyPatch) -> list[KafkaConsumer]:
+    """The consumers of the sessions that begin in this process from now on."""
+    made: list[KafkaConsumer] = []
+    make: Callable[..., KafkaConsumer] = session._consumer
+
+    def making(*arguments: object) -> KafkaConsumer:
+        made.append(make(*arguments))
+        return made[-1]
+
+    monkeypatch.setattr(session, "_consumer", making)
+    return made
 
 
 @pytest.mark.slow
@@ -143,15 +157,19 @@ def test_a_session_whose_producer_cannot_be_made_leaves_no_consumer(
     def failing(*_: object) -> None:
         raise UserError("no Kafka")
 
-    made: list[KafkaConsumer] = []
-    make: Callable[..., KafkaConsumer] = session._consumer
-    monkeypatch.setattr(session, "_consumer", lambda *arguments: made.append(make(*arguments)) or made[-1])
+    made = consumers_made(monkeypatch)
     monkeypatch.setattr(session, "_producer", failing)
     metrics = WorkerMetrics()
     models = ModelFeed(Model.load(), metrics)
     with pytest.raises(UserError, match="no Kafka"):
         session.Session(
-            installation.settings, WorkerSettings.load(), models, PoisonPills(), metrics, stopping=lambda: False
+            installation.settings,
+            WorkerSettings.load(),
+            models,
+            PoisonPills(),
+            Progress(metrics),
+            metrics,
+            stopping=lambda: False,
         )
     assert made and all(consumer._closed for consumer in made)
 
@@ -175,9 +193,7 @@ def test_records_that_retention_took_are_counted(installation: Installation, cap
 def test_an_offset_that_goes_out_of_range_while_it_is_read(
     installation: Installation, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    made: list[KafkaConsumer] = []
-    make: Callable[..., KafkaConsumer] = session._consumer
-    monkeypatch.setattr(session, "_consumer", lambda *arguments: made.append(make(*arguments)) or made[-1])
+    made = consumers_made(monkeypatch)
     call = call_in(2)
     place = TopicPartition(installation.topics.call_audio.name, 2)
     with working(installation) as worker:

@@ -1,6 +1,9 @@
 """The worker on a real Kafka: its events are the engine's, and a bad message costs nothing but itself."""
 
 from contextlib import closing
+from typing import Any
+
+import pytest
 
 from schemas.audio import AudioChunk, Role
 from schemas.events import EventEnvelope
@@ -104,3 +107,21 @@ def test_audio_that_is_not_to_be_kept_is_in_no_dead_letter(installation: Install
         letters = installation.dead_letters(4)[2:]
     assert {letter.key: letter.value for letter in letters} == {b"call/agent": b"", b"call/customer": b""}
     assert {letter.headers[1][0] for letter in letters} == {"sent_undertone_reason"}
+
+
+@pytest.mark.slow
+def test_a_worker_that_leaves_for_good_is_taken_over_from_at_once(installation: Installation) -> None:
+    samples, rate = customer()
+    streams = [cut(samples, rate, rate // 2, call_id=f"call-{number}") for number in range(4)]
+    # Longer than the test waits for anything: its session's end is not what lets the other take over.
+    options: dict[str, Any] = {"session_timeout_s": 600, "leave_on_stop": "true"}
+    leaving = installation.worker("w1", **options).ready()
+    installation.send(interleave(*(stream[:20] for stream in streams)))
+    staying = installation.worker("w2", **options).ready()
+    assert leaving.stop() == 0
+    assert "left the group for good" in leaving.output
+    installation.send(interleave(*(stream[20:] for stream in streams)))
+    events = installation.events(sum(len(alone(stream)) for stream in streams))
+    for stream in streams:
+        assert of(events, stream) == alone(stream)
+    assert staying.stop() == 0

@@ -44,6 +44,14 @@ def worker(
             show_default=False,
         ),
     ] = None,
+    leave_on_stop: Annotated[
+        bool | None,
+        typer.Option(
+            "--leave-on-stop",
+            help="SIGTERM means for good: the others take over at once. Else its partitions wait for its restart.",
+            show_default=False,
+        ),
+    ] = None,
 ) -> None:
     """Turn call audio into emotion events, until SIGTERM or Ctrl-C; then finish the batch and leave.
 
@@ -60,7 +68,11 @@ def worker(
     reject_unknown_variables(KafkaSettings, WorkerSettings)
     kafka = KafkaSettings.load(bootstrap_servers=bootstrap_servers)
     settings = WorkerSettings.load(
-        instance_id=instance_id, metrics_port=metrics_port, model=model, analyze_agent=analyze_agent
+        instance_id=instance_id,
+        metrics_port=metrics_port,
+        model=model,
+        analyze_agent=analyze_agent,
+        leave_on_stop=leave_on_stop,
     )
     service = Worker(kafka, settings)
 
