@@ -14,6 +14,6 @@ def test_the_lines_in_your_own_code_run() -> None:
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     *segments, summary = done.stdout.splitlines()
-    assert len(segments) >= 3
-    assert all(re.fullmatch(r" *\d+\.\d s  [a-z]+", line) for line in segments)
-    assert re.fullmatch(r"the call: [a-z]+", summary)
+    assert len(segments) >= 4
+    assert all(re.fullmatch(r" *\d+\.\d s  segment: [a-z]+", line) for line in segments)
+    assert re.fullmatch(r"  0\.0 s  summary: [a-z]+", summary)

@@ -27,7 +27,7 @@ class CallStream:
             for samples in source:
                 for event in call.feed(samples):
                     print(event.data.label)
-        print(call.final_events[-1].data.label)
+            summary = call.end()[-1].data
 
     Where the pieces are cut changes nothing. Streams may share a model, but not feed from two threads at once.
     """
