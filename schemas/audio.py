@@ -178,10 +178,13 @@ class AudioChunk(BaseModel):
                 place=place,
             )
         except ValidationError as error:
-            first = error.errors()[0]
-            raise Rejected(Reason.INVALID_HEADER, f"{first['loc'][-1]}: {first['msg']}") from None
+            first = error.errors(include_context=False)[0]
+            detail = f"{first['loc'][-1]}: {first['msg']}"
         except ValueError as error:
-            raise Rejected(Reason.INVALID_HEADER, str(error)) from None
+            detail = str(error)
+        # Outside of the handlers: a ValidationError that stays behind as `__context__` holds, unseen by the garbage
+        # collector, a validator's own error, whose frames hold the whole batch. Each bad start time leaked one.
+        raise Rejected(Reason.INVALID_HEADER, detail)
 
 
 def content_type(encoding: Encoding, sample_rate: int) -> str:

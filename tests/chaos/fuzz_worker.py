@@ -25,6 +25,7 @@ from schemas.audio import AudioChunk
 from schemas.dead_letters import Rejected
 from schemas.events import EventEnvelope
 from schemas.topics import Topics
+from tests.chaos.load import lag
 from tests.chaos.mutate import Message, Mutator, valid
 from tests.chaos.plan import Plan
 from tests.chaos.verdict import Verdict, by_stream, judge
@@ -75,7 +76,7 @@ def fuzz_worker(settings: KafkaSettings, directory: Path, messages: int, seed: i
         expected = _send(settings, topics.call_audio.name, calls, messages, seed, outcome)
         # A thousand messages a second on an idle machine; a hundred is slow, less is a hang.
         wait_for(
-            lambda: not worker.running or _lag(settings, topics) == 0,
+            lambda: not worker.running or lag(settings) == 0,
             "the worker to have read all",
             120 + messages / 100,
             lambda: worker.output[-4000:],
@@ -178,16 +179,6 @@ def _check_letters(settings: KafkaSettings, topics: Topics, expected: Expected, 
     strangers = told.keys() - expected.keys()
     if strangers:
         outcome.wrong.append(f"{len(strangers)} real chunks became dead letters")
-
-
-def _lag(settings: KafkaSettings, topics: Topics) -> int:
-    group = f"{settings.topic_prefix}undertone-workers"
-    with closing(admin(settings)) as client:
-        committed = {at: entry.offset for at, entry in client.list_group_offsets(group)[group].items()}
-    with closing(reader(settings)) as consumer:
-        name = topics.call_audio.name
-        ends = consumer.end_offsets([TopicPartition(name, n) for n in consumer.partitions_for_topic(name)])
-    return sum(end - max(committed.get(at, 0), 0) for at, end in ends.items())
 
 
 def _all(settings: KafkaSettings, topic: str) -> Iterator[ConsumerRecord]:

@@ -35,13 +35,20 @@ class Worker(Process):
 
     def metric(self, name: str, **labels: str) -> float:
         """The sum of a metric's samples that carry these labels."""
-        found = _METRICS.search(self.output)
-        assert found, self.output
-        with urllib.request.urlopen(found[1], timeout=60) as answer:  # noqa: S310  (our own worker's address)
-            lines = answer.read().decode().splitlines()
+        lines = self._metrics().splitlines()
         wanted = [f'{label}="{value}"' for label, value in labels.items()]
         return sum(
             float(line.rsplit(" ", 1)[1])
             for line in lines
             if re.match(rf"{name}(\{{| )", line) and all(label in line for label in wanted)
         )
+
+    def labels(self, name: str, label: str) -> set[str]:
+        """The values that a metric's label has."""
+        return set(re.findall(rf'^{name}\{{.*{label}="([^"]*)"', self._metrics(), re.MULTILINE))
+
+    def _metrics(self) -> str:
+        found = _METRICS.search(self.output)
+        assert found, self.output
+        with urllib.request.urlopen(found[1], timeout=60) as answer:  # noqa: S310  (our own worker's address)
+            return str(answer.read().decode())

@@ -1,5 +1,7 @@
 """Reading `call-audio`: what is refused, with which reason, and that nothing else can happen for any bytes."""
 
+import gc
+import weakref
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
@@ -117,6 +119,38 @@ def test_reasons(changes: dict[str, bytes | None], reason: Reason) -> None:
     with pytest.raises(Rejected) as caught:
         read(**changes)
     assert caught.value.reason is reason
+
+
+class Batch(list[Rejected]):
+    """What a caller keeps of the messages that were refused; a list itself takes no weak reference."""
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"ce_starttime": b"1950-01-01T00:00:00Z"},
+        {"ce_starttime": b"yesterday"},
+        {"ce_role": b"boss"},
+        {"ce_firstsample": b"9" * 18},
+        {"ce_source": b"\xff"},
+        {"content_type": b"audio/mpeg"},
+        {"value": b"\0\0\0"},
+        {"key": b"bad id/customer"},
+    ],
+)
+def test_nothing_is_left_of_a_message_that_was_refused(changes: dict[str, bytes | None]) -> None:
+    def refused() -> weakref.ref[Batch]:
+        batch = Batch()
+        try:
+            read(**changes)
+        except Rejected as rejected:
+            batch.append(rejected)
+        assert batch
+        return weakref.ref(batch)
+
+    left = refused()
+    gc.collect()
+    assert left() is None
 
 
 def test_ten_seconds_are_accepted_at_both_rates() -> None:
