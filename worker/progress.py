@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection, Mapping
 from worker.metrics import WorkerMetrics
 
 # An answer of Kafka that is older tells nothing of now: the ends are asked for every five seconds.
-FRESH_S = 20.0
+FRESH_S = 30.0
 
 
 class Progress:

@@ -71,6 +71,7 @@ class Watch:
         self._thread.join(2 * _ANSWER_MS / 1000)
 
     def _run(self) -> None:
+        self._closed.wait(_EVERY_S)  # a start is short of CPU, and there is nothing to see yet
         while not self._closed.is_set():
             try:
                 with closing(reader(self._kafka, isolation_level="read_uncommitted")) as client:

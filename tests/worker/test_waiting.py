@@ -1,5 +1,6 @@
 """A worker whose Kafka is away waits for it: alive, not ready, and with a line that says so."""
 
+import signal
 import threading
 from pathlib import Path
 
@@ -45,6 +46,26 @@ def test_it_waits_at_its_start_and_in_an_outage(tmp_path: Path, caplog: pytest.L
         assert_alive_and_waiting()
         with local_broker(port, tmp_path):
             wait_for(lambda: get(f"{url}/readyz")[0] == 200, "readiness after the outage")
+
+
+@pytest.mark.slow
+def test_a_broker_that_hangs_is_waited_for(tmp_path: Path) -> None:
+    with local_broker(data_dir=tmp_path) as broker:
+        kafka = KafkaSettings(bootstrap_servers=broker.bootstrap_servers, connect_timeout_s=2)
+        with admin(kafka) as client:
+            ensure_topics(client, Topics(), partitions=2)
+        worker = Worker(kafka, WorkerSettings.load(instance_id="here", transaction_timeout_s=5, session_timeout_s=6))
+        with running(worker) as ready:
+            assert ready.wait(120)
+            wait_for(lambda: worker.health.ready, "readiness")
+            broker.process.send_signal(signal.SIGSTOP)
+            try:
+                wait_for(lambda: not worker.health.ready, "readiness to tell of the outage")
+                assert_turning(worker)
+                assert "Kafka" in worker.health.waits_for and worker.health.alive
+            finally:
+                broker.process.send_signal(signal.SIGCONT)
+            wait_for(lambda: worker.health.ready, "readiness after the outage")
 
 
 def assert_turning(worker: Worker) -> None:
