@@ -35,7 +35,8 @@ log = logging.getLogger(__name__)
 _CLOSE_S = 5
 # The client's own 30 s would keep a worker away for half a minute from a broker that is back.
 _RECONNECT_MS = 2000
-_POLL_MS = 100
+# A poll that joins lasts as long as it may, though the group may have answered after 10 ms.
+_POLL_MS = 20
 
 
 class Session:
