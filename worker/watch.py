@@ -55,7 +55,10 @@ class Watch:
     @property
     def stuck(self) -> dict[int, float]:
         """The partitions that stand still although Kafka answers, and for how many seconds."""
-        return {} if self._progress.silence_s > FRESH_S else self._progress.stalled(self._stall_timeout_s)
+        # New clients would begin a restore anew, again and again where it takes longer than the time limit.
+        if self._progress.silence_s > FRESH_S or self._progress.is_restoring:
+            return {}
+        return self._progress.stalled(self._stall_timeout_s)
 
     @property
     def obstacle(self) -> str:

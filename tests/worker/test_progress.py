@@ -2,8 +2,11 @@
 
 import pytest
 
+from undertone.messaging.settings import KafkaSettings
+from undertone.observability.telemetry import Health
 from worker.metrics import WorkerMetrics
 from worker.progress import FRESH_S, Progress
+from worker.watch import Watch
 
 
 class Clock:
@@ -86,6 +89,23 @@ def test_without_an_answer_nothing_is_known_to_be_at_its_end(
     assert told(metrics, "lag_records", 0) is None, "an old number would look like a new one"
     assert told(metrics, "stalled_seconds", 0) == 100
     assert progress.silence_s == 100
+
+
+def test_a_long_restore_is_not_begun_anew(progress: Progress, clock: Clock) -> None:
+    nowhere = KafkaSettings(bootstrap_servers="127.0.0.1:9")
+    watch = Watch(nowhere, "call-audio", progress, Health(), 60, 600, give_up=lambda _: None)
+    watch.close()
+    progress.reached([0], {0: 10})
+    clock.now += 100
+    progress.answered({0: 11})
+    assert watch.stuck == {0: 100}
+    assert "partition 0" in watch.obstacle
+    progress.reached([0], {})  # new clients, which restore it
+    progress.restoring()
+    assert watch.stuck == {}
+    clock.now += FRESH_S + 1
+    progress.answered({0: 11})
+    assert watch.stuck == {0: 101 + FRESH_S}
 
 
 def test_only_the_partitions_of_this_worker_are_told(progress: Progress, metrics: WorkerMetrics, clock: Clock) -> None:
