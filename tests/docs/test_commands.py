@@ -13,6 +13,7 @@ import pytest
 
 from schemas.topics import Topics
 from tests.support.paths import ROOT
+from undertone.devbroker.broker import free_port
 from undertone.messaging.settings import KafkaSettings
 
 PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
@@ -50,10 +51,10 @@ def test_shown_commands_and_options_exist(page: Path) -> None:
 @pytest.mark.slow
 def test_the_first_tutorial_runs_as_printed(kafka_settings: KafkaSettings, topics: Topics, tmp_path: Path) -> None:
     """Its lines in one shell, five times as fast as they speak, on the Kafka that the tests have."""
-    page = ROOT / "docs" / "tutorials" / "first-call.md"
+    page, port = ROOT / "docs" / "tutorials" / "first-call.md", str(free_port(0))
     lines = "".join(block for block in shell_blocks(page) if "make install" not in block)
     assert "undertone broker &" in lines
-    lines = lines.replace("undertone broker &", "sleep 600 &").replace("sleep 12", "sleep 3").replace("9464", "29464")
+    lines = lines.replace("undertone broker &", "sleep 600 &").replace("sleep 12", "sleep 3").replace("9464", port)
     lines = re.sub(r"(undertone produce [^&\n]+?)( &)?\n", r"\1 --speed 5\2\n", lines)
     # A machine under load takes longer than a reader's: each call's events are waited for before they are shown.
     waited = r"until undertone tail --until-end --call-id \1 | grep -q summary; do sleep 1; done; \g<0>"
@@ -62,23 +63,26 @@ def test_the_first_tutorial_runs_as_printed(kafka_settings: KafkaSettings, topic
         "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
         "UNDERTONE_BOOTSTRAP_SERVERS": kafka_settings.bootstrap_servers,
         "UNDERTONE_TOPIC_PREFIX": kafka_settings.topic_prefix,
-        "UNDERTONE_METRICS_PORT": "29464",
+        "UNDERTONE_METRICS_PORT": port,
     }
     (tmp_path / "samples").symlink_to(ROOT / "samples")
-    shell = subprocess.Popen(
-        ["bash", "-e", "-c", lines],
-        cwd=tmp_path,
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-    )
-    try:
-        said, _ = shell.communicate(timeout=300)
-    finally:
-        with contextlib.suppress(ProcessLookupError):  # what it has left running, if it has not ended by itself
-            os.killpg(shell.pid, signal.SIGKILL)
+    with (tmp_path / "said.txt").open("w") as output:
+        shell = subprocess.Popen(
+            ["bash", "-ex", "-c", lines],
+            cwd=tmp_path,
+            env=environment,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+        try:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                shell.wait(timeout=300)
+        finally:
+            with contextlib.suppress(ProcessLookupError):  # what it has left running, if it has not ended by itself
+                os.killpg(shell.pid, signal.SIGKILL)
+            shell.wait()
+    said = (tmp_path / "said.txt").read_text(encoding="utf-8")
     assert shell.returncode == 0, said
     assert (tmp_path / "call.html").stat().st_size > 100_000
     for call in ("first", "second"):
