@@ -1,4 +1,4 @@
-"""Three real Kafka brokers on loopback (KRaft, each is a controller too), which can be stopped, killed and restarted.
+"""Real Kafka brokers on loopback, three by default, which can be stopped, killed and restarted (KRaft).
 
 They run from the same jars as `undertone broker`.
 """
@@ -27,13 +27,6 @@ PATIENCE_S = 240.0  # for whatever a cluster must come to by itself; it takes se
 _STOP_S = 60.0
 
 _CLUSTER = SINGLE_NODE | {
-    "offsets.topic.replication.factor": "3",
-    "transaction.state.log.replication.factor": "3",
-    "transaction.state.log.min.isr": "2",
-    "share.coordinator.state.topic.replication.factor": "3",
-    "share.coordinator.state.topic.min.isr": "2",
-    "default.replication.factor": "3",
-    "min.insync.replicas": "2",
     # A killed broker is missed after this long (9 s by default): rounds stay short.
     "broker.session.timeout.ms": "4000",
     "broker.heartbeat.interval.ms": "500",
@@ -71,12 +64,13 @@ class Node:
         self._proxies[client] = port, link.forward_to(port)
 
     def start(self, voters: Sequence["Node"]) -> None:
-        """Start its process; `voters` are the quorum's controllers."""
+        """Start its process; `voters` are all nodes, each of which is a controller too."""
         listeners = {"PLAINTEXT": self.port, "CONTROLLER": self.controller_port}
         advertised = {"PLAINTEXT": self.port}
         for client, (port, proxy) in self._proxies.items():
             listeners[client.upper()], advertised[client.upper()] = port, proxy
-        properties = _CLUSTER | {
+        properties = _CLUSTER | _copies(len(voters))
+        properties |= {
             "node.id": str(self.number),
             "controller.quorum.voters": ",".join(f"{node.number}@127.0.0.1:{node.controller_port}" for node in voters),
             "listeners": _addresses(listeners),
@@ -108,11 +102,11 @@ class Node:
 class Cluster:
     """The brokers together."""
 
-    def __init__(self, directory: Path, clients: Mapping[str, Link]) -> None:
+    def __init__(self, directory: Path, clients: Mapping[str, Link], nodes: int = NODES) -> None:
         runtime = find_runtime(print)
         if not isinstance(runtime, JavaRuntime):
-            raise UserError("three brokers on this machine need Java")
-        self.nodes = [Node(number, directory, runtime) for number in range(1, NODES + 1)]
+            raise UserError("brokers that can be disturbed need Java")
+        self.nodes = [Node(number, directory, runtime) for number in range(1, nodes + 1)]
         for node in self.nodes:
             for client, link in clients.items():
                 node.lead(client, link)
@@ -136,7 +130,7 @@ class Cluster:
 
     def stop(self) -> None:
         """SIGTERM to all at once."""
-        with ThreadPoolExecutor(NODES) as pool:
+        with ThreadPoolExecutor(len(self.nodes)) as pool:
             list(pool.map(Node.stop, self.nodes))
 
     def kill(self) -> None:
@@ -176,19 +170,19 @@ class Cluster:
             # The others count a killed broker until its session ends; its own port opens when it takes part again.
             socket.create_connection(("127.0.0.1", node.port), timeout=1).close()
         with closing(admin(self.settings)) as client:
-            if sum(not broker["is_fenced"] for broker in client.describe_cluster()["brokers"]) < NODES:
+            if sum(not broker["is_fenced"] for broker in client.describe_cluster()["brokers"]) < len(self.nodes):
                 return False
             partitions = [entry for topic in client.describe_topics() for entry in topic["partitions"]]
         return all(len(entry["isr_nodes"]) == len(entry["replica_nodes"]) for entry in partitions)
 
 
 @contextmanager
-def running_cluster(directory: Path, clients: Mapping[str, Link]) -> Iterator[Cluster]:
+def running_cluster(directory: Path, clients: Mapping[str, Link], nodes: int = NODES) -> Iterator[Cluster]:
     """A cluster that has started; its processes are gone after the block, its data are left in `directory`.
 
     Call it in the main thread: the brokers die with the thread that starts them.
     """
-    cluster = Cluster(directory, clients)
+    cluster = Cluster(directory, clients, nodes)
     try:
         cluster.start()
         yield cluster
@@ -229,6 +223,20 @@ def _port() -> int:
         except UserError:
             continue
     raise UserError("no free port between 12000 and 32000")
+
+
+def _copies(nodes: int) -> dict[str, str]:
+    """As many copies of everything as there are brokers; a write needs one less, so that one may be down."""
+    enough = str(max(nodes - 1, 1))
+    return {
+        "offsets.topic.replication.factor": str(nodes),
+        "transaction.state.log.replication.factor": str(nodes),
+        "transaction.state.log.min.isr": enough,
+        "share.coordinator.state.topic.replication.factor": str(nodes),
+        "share.coordinator.state.topic.min.isr": enough,
+        "default.replication.factor": str(nodes),
+        "min.insync.replicas": enough,
+    }
 
 
 def _addresses(ports: Mapping[str, int]) -> str:

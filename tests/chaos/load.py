@@ -30,7 +30,6 @@ class Load:
         self._producer: KafkaProducer = audio_producer(settings)
         self._streams = streams
         self._turn = 0
-        self.sent = 0
 
     def send_round(self) -> None:
         """One chunk of every stream."""
@@ -61,19 +60,24 @@ class Load:
         """Let go of the client."""
         self._producer.close()
 
-    def _send(self, number: int) -> None:
-        piece = self._pieces[self._turn % len(self._pieces)]
-        chunk = piece.model_copy(
+    def streams(self) -> dict[str, list[AudioChunk]]:
+        """All that was sent, by stream."""
+        sent = [[self._chunk(number, turn) for turn in range(self._turn)] for number in range(self._streams)]
+        return {chunks[0].stream: chunks for chunks in sent if chunks}
+
+    def _chunk(self, number: int, turn: int) -> AudioChunk:
+        return self._pieces[turn % len(self._pieces)].model_copy(
             update={
                 "call_id": f"call-{number:05d}",
-                "sequence": self._turn,
-                "first_sample": self._turn * self._size,
+                "sequence": turn,
+                "first_sample": turn * self._size,
                 "start_time": START + timedelta(seconds=number),
             }
         )
-        assert isinstance(chunk, AudioChunk)
+
+    def _send(self, number: int) -> None:
+        chunk = self._chunk(number, self._turn)
         self._producer.send(self._topic, key=chunk.stream.encode(), value=chunk.audio, headers=chunk.headers())
-        self.sent += 1
 
 
 class Clock:

@@ -48,8 +48,16 @@ def takeover(
     settings: KafkaSettings, directory: Path, streams: int, session_timeout_s: float, per_second: float
 ) -> Takeover:
     """Kill the one of two workers that holds half of the streams; topics must be there."""
-    variables = {"session_timeout_s": session_timeout_s, "transaction_timeout_s": min(session_timeout_s, 20)}
-    killed, left = (Worker(settings, name, directory, **variables) for name in ("w1", "w2"))
+    killed, left = (
+        Worker(
+            settings,
+            name,
+            directory,
+            session_timeout_s=session_timeout_s,
+            transaction_timeout_s=min(session_timeout_s, 20),
+        )
+        for name in ("w1", "w2")
+    )
     clock = Clock(settings)
     with closing(Load(settings, streams)) as load:
         try:

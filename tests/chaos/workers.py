@@ -2,6 +2,7 @@
 
 import re
 import urllib.request
+from collections.abc import Sequence
 from pathlib import Path
 
 from tests.chaos.processes import WORKER, Process
@@ -12,9 +13,16 @@ _METRICS = re.compile(r"metrics (http://\S+)")
 
 
 class Worker(Process):
-    """A worker process; `variables` become UNDERTONE_<NAME>."""
+    """A worker process, or another `program` in its place; `variables` become UNDERTONE_<NAME>."""
 
-    def __init__(self, settings: KafkaSettings, name: str, directory: Path, **variables: object) -> None:
+    def __init__(
+        self,
+        settings: KafkaSettings,
+        name: str,
+        directory: Path,
+        program: Sequence[str] = WORKER,
+        **variables: object,
+    ) -> None:
         environment = {
             "UNDERTONE_BOOTSTRAP_SERVERS": settings.bootstrap_servers,
             "UNDERTONE_TOPIC_PREFIX": settings.topic_prefix,
@@ -23,7 +31,7 @@ class Worker(Process):
             "UNDERTONE_IDLE_SECONDS": "86400",
         }
         environment |= {f"UNDERTONE_{key.upper()}": str(value) for key, value in variables.items()}
-        super().__init__(WORKER, environment, directory / f"{name}.log")
+        super().__init__(program, environment, directory / f"{name}.log")
 
     def ready(self) -> "Worker":
         """Wait until it reads its partitions."""
