@@ -96,6 +96,57 @@ def test_a_kind_that_does_not_exist(machine: Path) -> None:
     assert _setup(machine, kind="everything") == "setup: unknown kind everything: runtime|analysis|trainer|dev"
 
 
+@pytest.fixture
+def clone(tmp_path: Path, machine: Path) -> Path:
+    """A clone on a machine with all it needs, whose Python and pip only note what they are asked for."""
+    folder = tmp_path / "clone"
+    shutil.copytree(ROOT / "scripts", folder / "scripts")
+    shutil.copytree(ROOT / "requirements", folder / "requirements")
+    shutil.copy(ROOT / "pyproject.toml", folder)
+    (folder / ".venv" / "bin").mkdir(parents=True)
+    python = f'case "$*" in *version_info*|*ensurepip*) exec {sys.executable} "$@";; esac; echo "$@" >>{folder}/asked'
+    _install(folder / ".venv" / "bin", "python", python)
+    _install(machine, "python3", f'[ "$1" = --version ] && exec {sys.executable} --version; {python}')
+    _install(machine, "java", "echo 'openjdk version \"17.0.1\" 2021-10-19' >&2")
+    _install(machine, "mvn", "exit 0")
+    return folder
+
+
+def _asked(clone: Path, machine: Path, kind: str) -> str:
+    """What setting up this kind asks Python for, Kafka's jars left out."""
+    (clone / "asked").write_text("")
+    subprocess.run([clone / "scripts" / "setup.sh", kind], env={"PATH": str(machine)}, capture_output=True, check=True)
+    return "".join(line for line in (clone / "asked").open() if line != "-\n")
+
+
+def test_each_kind_is_installed_once_and_holds_the_smaller_ones(clone: Path, machine: Path) -> None:
+    runtime = _asked(clone, machine, "runtime")
+    assert "--require-hashes -r requirements/build.lock -r requirements/runtime.lock" in runtime
+    assert "librosa" not in runtime, "nothing is compiled that the demo does not need"
+    assert not _asked(clone, machine, "runtime")
+    trainer = _asked(clone, machine, "trainer")
+    assert "-r requirements/trainer.lock" in trainer
+    assert "import librosa" in trainer
+    for kind in ("trainer", "analysis", "runtime"):
+        assert not _asked(clone, machine, kind)
+    assert "-r requirements/dev.lock" in _asked(clone, machine, "dev")
+
+
+def test_ci_installs_what_is_missing_after_renewing_the_lists(clone: Path, machine: Path) -> None:
+    shutil.copytree(ROOT / ".ci", clone / ".ci")
+    _install(machine, "promtool", "exit 0")
+    _install(machine, "apt-get", f'echo "apt-get $@" >>{clone}/asked; ln -sf {clone}/make {machine}/make')
+    _install(clone, "make", f'echo "make $@" >>{clone}/asked')
+    (machine / "ln").symlink_to(shutil.which("ln") or "/usr/bin/ln")
+    subprocess.run([clone / ".ci" / "run"], env={"PATH": str(machine)}, check=True)
+    assert (clone / "asked").read_text().splitlines() == [
+        "apt-get update -qq",
+        "apt-get install -y -qq --no-install-recommends make chromium",
+        "make lint",
+        "make test",
+    ]
+
+
 def test_make_help_names_every_target() -> None:
     done = subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, text=True, check=True, env=dict(os.environ))
     for target in ("install", "install-trainer", "demo", "test", "test-fast", "lint"):
