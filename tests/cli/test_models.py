@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from typer.testing import CliRunner
 
 from schemas.errors import UserError
+from tests.support.crafted_networks import calls_itself, crafted
 from tests.support.paths import ROOT
 from undertone.analysis.card_page import card_page
 from undertone.analysis.inspection import check_bundle
@@ -53,6 +54,13 @@ def card_with(bundle: Bundle, **network: object) -> bytes:
     fields = json.loads(bundle.card.model_dump_json())
     fields["network"] |= network
     return json.dumps(fields).encode()
+
+
+def test_a_network_that_crashes_its_reader_is_one_line_too(tmp_path: Path) -> None:
+    path = tmp_path / "crafted.zip"
+    path.write_bytes(crafted(calls_itself))
+    with pytest.raises(UserError, match=r"crafted.zip: it ended the process that tried it \(SIGSEGV\)"):
+        list(check_bundle(path))
 
 
 @pytest.mark.parametrize("kind", ["no zip", "no card", "no network", "flipped bit", "huge", "other state", "bad card"])

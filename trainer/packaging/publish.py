@@ -10,6 +10,7 @@ from schemas.errors import UserError
 from schemas.topics import Topics
 from undertone.inference.bundle import Bundle, bundle_bytes
 from undertone.inference.model import Model
+from undertone.inference.trial import load_tried
 from undertone.messaging.clients import idempotent_producer, reader
 from undertone.messaging.reading import partitions_of, read_to_end
 from undertone.messaging.settings import KafkaSettings
@@ -31,17 +32,15 @@ def running_model(settings: KafkaSettings) -> Model:
     Raises:
         UserError: no Kafka, or no such topic.
     """
-    newest: Model | None = None
     with closing(reader(settings, auto_offset_reset="earliest")) as client:
         partitions = partitions_of(client, Topics(settings.topic_prefix).models.name)
-        for record in read_to_end(settings, client, partitions):
-            if record.value is None:
-                continue
-            try:
-                newest = Model.load(record.value)
-            except UserError:
-                continue  # workers refuse it too and say so in dead-letters; they go on with the one before
-    return newest or Model.load()
+        bundles = [record.value for record in read_to_end(settings, client, partitions) if record.value is not None]
+    for bundle in reversed(bundles):
+        try:
+            return load_tried(bundle)
+        except UserError:
+            continue  # workers refuse it too and say so in dead-letters; they go on with the one before
+    return Model.load()
 
 
 def decide(candidate: Bundle, uar: float, running: Model, evaluate: Callable[[Model], float]) -> Decision:

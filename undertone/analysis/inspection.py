@@ -20,6 +20,7 @@ from undertone.inference.bundle import Bundle, filter_bank, read_bundle
 from undertone.inference.engine import Engine
 from undertone.inference.model import Model
 from undertone.inference.runtime import Runtime
+from undertone.inference.trial import Trial
 
 
 def card_table(card: ModelCard) -> RenderableType:
@@ -70,6 +71,8 @@ def check_bundle(path: Path) -> Iterator[str]:
     """
     bundle = read_bundle(path)
     yield f"{path}: sizes, card and checksum"
+    if reason := Trial(path.read_bytes()).reason():  # in a process of its own, for a crafted network can crash it
+        raise UserError(f"{path}: {reason}")
     runtime = Runtime(bundle)
     yield f"ops and signatures, batches of {', '.join(map(str, bundle.card.network.batch_sizes))}"
     _check_batches(bundle, runtime)
