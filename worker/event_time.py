@@ -4,22 +4,19 @@ It passes from one record's timestamp to the next, and, where nothing is left to
 so. An outage, a slow start, a worker's or a producer's wrong clock are no time in which a caller was silent.
 """
 
-import logging
 import time
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from kafka import KafkaConsumer, TopicPartition
 from kafka.consumer.fetcher import ConsumerRecord
-from kafka.errors import KafkaError
 
 from schemas.audio import MAX_CHUNK_SECONDS
 from undertone.inference.engine import Engine
-
-log = logging.getLogger(__name__)
+from undertone.messaging.reading import ends_that_answer
 
 _LOG_APPEND_TIME = 1
-# How long a partition's leader may take to say where its log ends, and all of them together. The loop waits meanwhile.
+# How long the leaders may take to say where their partitions end, one and all of them. The loop waits meanwhile.
 _ANSWER_MS, _ANSWERS_S = 250, 1.0
 # Two looks that are further apart than this, and than a tenth of the idle time, saw nothing of what was between them.
 _SHORTEST_BREAK_S = 5.0
@@ -75,30 +72,20 @@ class EventTime:
 
         What the consumer knows of the end of a partition that it cannot fetch is old.
         """
-        until = time.monotonic() + _ANSWERS_S
+        clocks = {partition: clock for partition in positions if (clock := self._clocks.get(partition))}
+        if not clocks:
+            return
         # Those whose leaders have answered last time come first: the others must not use up their time.
-        for partition, position in sorted(positions.items(), key=lambda item: self._was_quiet(item[0]), reverse=True):
-            clock = self._clocks.get(partition)
-            if clock is None:
-                continue
-            quiet = time.monotonic() < until and self._end(partition) == position
-            now = time.monotonic()
-            passed = now - clock.looked
+        asked = sorted(clocks, key=lambda partition: clocks[partition].position is None)
+        ends = ends_that_answer(self._consumer, asked, _ANSWER_MS, _ANSWER_MS, _ANSWERS_S)
+        now = time.monotonic()
+        for partition, clock in clocks.items():
+            position, passed = positions[partition], now - clock.looked
+            quiet = ends.get(partition) == position
             if quiet and clock.position == position and passed < self._break_s:
                 clock.now_ms += int(passed * 1000)
                 clock.broker_ms += int(passed * 1000)
             clock.position, clock.looked = position if quiet else None, now
-
-    def _was_quiet(self, partition: TopicPartition) -> bool:
-        clock = self._clocks.get(partition)
-        return clock is not None and clock.position is not None
-
-    def _end(self, partition: TopicPartition) -> int | None:
-        try:
-            return self._consumer.end_offsets([partition], timeout_ms=_ANSWER_MS)[partition]
-        except KafkaError as error:
-            log.debug("partition %d: its end is not known: %s", partition.partition, error)
-            return None
 
     def _restored(self, partition: TopicPartition) -> _Clock | None:
         time_ms = self._engine.event_time(partition.partition)

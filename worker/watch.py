@@ -11,10 +11,11 @@ from collections.abc import Callable
 from contextlib import closing
 
 from kafka import KafkaConsumer, TopicPartition
-from kafka.errors import KafkaError
+from kafka.errors import KafkaError, KafkaTimeoutError
 
 from schemas.errors import UserError
 from undertone.messaging.clients import reader
+from undertone.messaging.reading import ends_that_answer
 from undertone.messaging.settings import KafkaSettings
 from undertone.observability.telemetry import Health
 from worker.progress import FRESH_S, Progress
@@ -24,7 +25,7 @@ log = logging.getLogger(__name__)
 _EVERY_S = 5.0
 _ANSWER_MS = 5000
 # Where not all partitions have a leader, each is asked for itself.
-_ONE_ANSWER_MS = 1000
+_ONE_ANSWER_MS, _ANSWERS_S = 1000, 10.0
 
 
 class Watch:
@@ -99,17 +100,9 @@ class Watch:
             KafkaError: none answers.
         """
         wanted = [TopicPartition(self._topic, number) for number in self._progress.partitions() or [0]]
-        try:
-            ends = client.end_offsets(wanted, timeout_ms=_ANSWER_MS)
-        except KafkaError as error:
-            ends = {}
-            for partition in wanted:
-                try:
-                    ends |= client.end_offsets([partition], timeout_ms=_ONE_ANSWER_MS)
-                except KafkaError:
-                    continue
-            if not ends:
-                raise error
+        ends = ends_that_answer(client, wanted, _ANSWER_MS, _ONE_ANSWER_MS, _ANSWERS_S)
+        if not ends:
+            raise KafkaTimeoutError("no partition's leader says where it ends")
         return {partition.partition: end for partition, end in ends.items()}
 
     def _judge(self) -> None:

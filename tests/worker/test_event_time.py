@@ -37,8 +37,8 @@ class Broker:
         self.ends: dict[TopicPartition, int] = {HERE: 0, THERE: 0}
         self.away: set[TopicPartition] = set()
         self.monotonic, self.wall = 1000.0, 1e9
-        monkeypatch.setattr("worker.event_time.time.monotonic", lambda: self.monotonic)
-        monkeypatch.setattr("worker.event_time.time.time", lambda: self.wall)
+        monkeypatch.setattr("time.monotonic", lambda: self.monotonic)
+        monkeypatch.setattr("time.time", lambda: self.wall)
 
     def end_offsets(self, partitions: Sequence[TopicPartition], timeout_ms: int) -> dict[TopicPartition, int]:
         if self.away & set(partitions):
@@ -141,7 +141,7 @@ def test_many_dead_leaders_take_no_more_than_a_second(broker: Broker) -> None:
         broker.monotonic += 10
         before = broker.monotonic
         event_time.pass_quiet_time(dict.fromkeys(partitions, 0))
-        assert broker.monotonic - before <= 1.25
+        assert broker.monotonic - before <= 1.5
     broker.away.clear()
     for _ in range(3):
         broker.monotonic += 10
@@ -271,10 +271,10 @@ def test_a_call_outlives_a_broker_that_is_away_for_longer_than_the_idle_time(tmp
         installation = Installation(settings, environment, Topics(), tmp_path)
         with admin(settings) as client:
             ensure_topics(client, installation.topics, partitions=4)
-        installation.worker(idle_seconds=20).ready()
+        installation.worker(idle_seconds=30).ready()
         installation.send(chunks[:22])
         installation.events(len(hear(Engine(Model.load()), chunks[:22])))
-    time.sleep(22)
+    time.sleep(32)
     try:
         with local_broker(int(broker.bootstrap_servers.rpartition(":")[2]), tmp_path / "kafka"):
             installation.send(chunks[22:])

@@ -1,10 +1,12 @@
 """Reading topics to the end that they have now: the one place that knows where that is."""
 
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 
 from kafka import KafkaConsumer, TopicPartition
 from kafka.consumer.fetcher import ConsumerRecord
+from kafka.errors import KafkaError
 
 from schemas.errors import UserError
 from undertone.messaging.clients import reader
@@ -46,6 +48,27 @@ def end_offsets(settings: KafkaSettings, partitions: Sequence[TopicPartition]) -
     """Where partitions end now, for a reader that wants all that is committed by now: see `end_reader`."""
     with closing(end_reader(settings)) as consumer:
         return dict(consumer.end_offsets(list(partitions)))
+
+
+def ends_that_answer(
+    consumer: KafkaConsumer, partitions: Iterable[TopicPartition], timeout_ms: int, one_timeout_ms: int, all_s: float
+) -> dict[TopicPartition, int]:
+    """Where those of `partitions` end whose leaders say so: all at once, or else each for itself, for `all_s` seconds.
+
+    They end as `consumer` sees it. Those that come first are asked first.
+    """
+    wanted = list(partitions)
+    try:
+        return dict(consumer.end_offsets(wanted, timeout_ms=timeout_ms))
+    except (KafkaError, KeyError):  # kafka-python 3.0.12 does not ask for one without a leader, then looks for its end
+        ends: dict[TopicPartition, int] = {}
+    until = time.monotonic() + all_s
+    for partition in wanted:
+        if time.monotonic() > until:
+            break
+        with suppress(KafkaError):
+            ends |= consumer.end_offsets([partition], timeout_ms=one_timeout_ms)
+    return ends
 
 
 def read_to_end(
