@@ -24,6 +24,8 @@ class Reason(StrEnum):
     UNKNOWN_EVENT = "unknown_event"
     INVALID_MODEL = "invalid_model"
     PROCESSING_FAILED = "processing_failed"
+    CORRUPT_RECORD = "corrupt_record"
+    INVALID_STATE = "invalid_state"
 
 
 class Rejected(Exception):

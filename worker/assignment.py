@@ -11,11 +11,14 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from kafka import ConsumerRebalanceListener, KafkaConsumer, TopicPartition
+from kafka.consumer.fetcher import ConsumerRecord
 from kafka.errors import KafkaConnectionError, KafkaTimeoutError
 
+from schemas.dead_letters import Reason, Rejected
 from schemas.errors import UserError
 from undertone.inference.engine import Engine
 from undertone.inference.model import Model
+from worker.batch import DeadLetters
 from worker.changelog import Restore
 from worker.metrics import WorkerMetrics
 from worker.restorer import Restorer
@@ -56,6 +59,7 @@ class Assignment(ConsumerRebalanceListener):
         self._metrics = metrics
         self._assigned: dict[TopicPartition, _Assigned] = {}
         self._revoked: set[TopicPartition] = set()
+        self._dead_letters: DeadLetters = []
 
     def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
         """Take no record of a new partition before its state is here."""
@@ -150,8 +154,9 @@ class Assignment(ConsumerRebalanceListener):
         if not restore:
             return
         self._know_models(restore)
-        for stream, value in restore.states.items():
-            self._restore(stream, partition, value)
+        for stream, record in restore.states.items():
+            self._restore(stream, partition, record)
+        self._dead_letters += restore.dead_letters
         has_history = restore.end > 0
         start = start_offset(partition, assigned.committed, restore.audio, has_history, self._metrics)
         self._consumer.seek(partition, start)
@@ -180,15 +185,23 @@ class Assignment(ConsumerRebalanceListener):
             else:
                 log.warning("model %s is gone: utterances that it had begun begin again", version)
 
-    def _restore(self, stream: str, place: TopicPartition, value: bytes) -> None:
+    def _restore(self, stream: str, place: TopicPartition, record: ConsumerRecord) -> None:
         try:
-            self._engine.restore(stream, place.partition, value, place.topic)
+            self._engine.restore(stream, place.partition, record.value, place.topic)
         except ValueError as error:
-            # Not written by a worker of this version. The stream goes on as after a gap; the others are untouched.
+            # Damaged, or not written by a worker of this version. Its record is deleted, so that it is told of once,
+            # and the stream goes on as after a gap; the others are untouched.
+            self._engine.delete(stream, place.partition)
             self._metrics.error("restore", error)
+            self._dead_letters.append((record, Rejected(Reason.INVALID_STATE, str(error))))
             log.error(
                 "state of %s in partition %d cannot be used, its call starts anew: %s", stream, place.partition, error
             )
+
+    def take_dead_letters(self) -> DeadLetters:
+        """What could not be restored since the last call."""
+        dead_letters, self._dead_letters = self._dead_letters, []
+        return dead_letters
 
 
 def _numbers(partitions: Iterable[TopicPartition]) -> str:

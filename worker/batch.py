@@ -1,5 +1,6 @@
 """What a poll has brought: chunks for the engine, and messages that are none."""
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -7,11 +8,17 @@ from kafka import TopicPartition
 from kafka.consumer.fetcher import ConsumerRecord
 
 from schemas.audio import AudioChunk, RecordPlace
-from schemas.dead_letters import Rejected
+from schemas.dead_letters import Reason, Rejected
+from undertone.messaging.workarounds import UnreadableRecordsError
 from worker.event_time import EventTime
 from worker.poison_pill import PoisonPills
 
+log = logging.getLogger(__name__)
+
 Polled = Mapping[TopicPartition, Sequence[ConsumerRecord]]
+
+
+DeadLetters = list[tuple[ConsumerRecord, Rejected]]
 
 
 @dataclass
@@ -19,7 +26,7 @@ class Batch:
     """Chunks in the order of their partitions, and the records they came from."""
 
     chunks: list[AudioChunk] = field(default_factory=list)
-    rejected: list[tuple[ConsumerRecord, Rejected]] = field(default_factory=list)
+    rejected: DeadLetters = field(default_factory=list)
     records: dict[tuple[int, int], ConsumerRecord] = field(default_factory=dict)  # by partition and offset
 
     def reject(self, chunk: AudioChunk, rejected: Rejected) -> None:
@@ -46,3 +53,15 @@ def decode(polled: Polled, poison_pills: PoisonPills, event_time: EventTime) -> 
             except Rejected as rejected:
                 batch.rejected.append((record, rejected))
     return batch
+
+
+def unreadable(error: UnreadableRecordsError) -> tuple[ConsumerRecord, Rejected]:
+    """The dead letter for damaged records: where they lie, for there is nothing of them that could be kept."""
+    place = error.partition
+    record = ConsumerRecord(
+        **dict.fromkeys(ConsumerRecord._fields)
+        | {"topic": place.topic, "partition": place.partition, "offset": error.offset, "headers": []}
+    )
+    detail = f"offsets {error.offset} to {error.next_offset - 1} are damaged: {error.cause}"
+    log.error("%s, partition %d: %s; they are skipped", place.topic, place.partition, detail)
+    return record, Rejected(Reason.CORRUPT_RECORD, detail)

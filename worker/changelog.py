@@ -13,6 +13,8 @@ from undertone.inference.records import OpenRecord, read_record
 from undertone.messaging.clients import reader
 from undertone.messaging.reading import end_reader
 from undertone.messaging.settings import KafkaSettings
+from undertone.messaging.workarounds import UnreadableRecordsError
+from worker.batch import DeadLetters, unreadable
 
 # The changelog mostly ends in a transaction's marker and no record: there is nothing that a fetch should wait for.
 _POLL_MS = 20
@@ -27,8 +29,10 @@ class Restore:
     """The restore of one partition, from the moment that it is asked for."""
 
     partition: int
-    states: dict[str, bytes] = field(default_factory=dict)
+    states: dict[str, ConsumerRecord] = field(default_factory=dict)
     """By stream; whole only when the restore is finished."""
+    dead_letters: DeadLetters = field(default_factory=list)
+    """Records that cannot be read."""
     end: int = 0
     """The changelog's next offset: 0 where no worker has ever written to it."""
     audio: range = range(0)
@@ -43,15 +47,15 @@ class Restore:
         if record.value is None:
             self.states.pop(stream, None)
         else:
-            self.states[stream] = record.value
+            self.states[stream] = record
 
     def model_versions(self) -> set[str]:
         """The models that the streams go on with, those that are closed for being idle among them."""
         versions: set[str] = set()
-        for value in self.states.values():
+        for record in self.states.values():
             with suppress(ValueError):  # whoever gives it to the engine says so
-                record = read_record(value)
-                going_on = record if isinstance(record, OpenRecord) else record.idle
+                state = read_record(record.value)
+                going_on = state if isinstance(state, OpenRecord) else state.idle
                 if going_on:
                     versions.add(going_on.version)
         return versions
@@ -98,6 +102,7 @@ class ChangelogReader:
         except KafkaTimeoutError:
             return False
         restore.states.clear()  # of an attempt that has failed
+        restore.dead_letters.clear()
         self._reading[state] = restore
         self._changelog.assign(list(self._reading))
         self._changelog.seek_to_beginning(state)
@@ -108,9 +113,14 @@ class ChangelogReader:
         self._keep({state: restore for state, restore in self._reading.items() if not restore.cancelled})
         if not self._reading:
             return []
-        for state, records in self._changelog.poll(timeout_ms=_POLL_MS).items():
-            for record in records:
-                self._reading[state].take(record)
+        try:
+            for state, records in self._changelog.poll(timeout_ms=_POLL_MS).items():
+                for record in records:
+                    self._reading[state].take(record)
+        except UnreadableRecordsError as error:
+            # Its streams go on from an older state, as after a gap.
+            self._reading[error.partition].dead_letters.append(unreadable(error))
+            self._changelog.seek(error.partition, error.next_offset)
         left = {state: restore for state, restore in self._reading.items() if self._behind(state)}
         finished = [restore for state, restore in self._reading.items() if state not in left]
         self._keep(left)

@@ -7,8 +7,9 @@ from kafka.errors import OffsetOutOfRangeError
 
 from undertone.inference.engine import Engine
 from undertone.inference.intake import FeedResult
+from undertone.messaging.workarounds import UnreadableRecordsError
 from worker.assignment import Assignment
-from worker.batch import Batch, Polled, decode
+from worker.batch import Batch, DeadLetters, Polled, decode, unreadable
 from worker.checkpoint import Checkpoint
 from worker.event_time import EventTime
 from worker.metrics import WorkerMetrics
@@ -53,6 +54,7 @@ class Loop:
         self._poison_pills = poison_pills
         self._progress = progress
         self._metrics = metrics
+        self._dead_letters: DeadLetters = []  # of records that cannot be read, for the next transaction
         self._batch_records = batch_records
         self._event_time = EventTime(consumer, engine, idle_seconds)
         self._chores = Timer(_CHORES_S)
@@ -83,6 +85,8 @@ class Loop:
         with self._metrics.stage("decode"):
             self._event_time.follow(positions)
             batch = decode(polled, self._poison_pills, self._event_time)
+            batch.rejected += [*self._dead_letters, *self._assignment.take_dead_letters()]
+            self._dead_letters.clear()
         closing = self._idle_check.due()
         if closing:
             self._event_time.pass_quiet_time(positions)
@@ -107,7 +111,12 @@ class Loop:
             return self._consumer.poll(timeout_ms=wait_ms, max_records=records)
         except OffsetOutOfRangeError as error:
             self._assignment.out_of_range(error.args[0])
-            return {}
+        except UnreadableRecordsError as error:
+            self._metrics.error("poll", error)
+            if error.partition in self._consumer.assignment():
+                self._dead_letters.append(unreadable(error))
+                self._consumer.seek(error.partition, error.next_offset)
+        return {}
 
     def _feed(self, batch: Batch, closing: Collection[TopicPartition]) -> FeedResult:
         """Feed the engine, and close the idle streams of the partitions `closing`."""

@@ -268,3 +268,19 @@ def test_closing_idle_streams_costs_little_where_none_is_due(model: Model) -> No
     finally:
         sys.setprofile(None)
     assert calls < 100
+
+
+def test_an_agents_state_is_given_up_where_agents_are_not_analysed(model: Model) -> None:
+    samples, rate = customer()
+    chunks = cut(samples, rate, 4000, role=Role.AGENT, partition=3)
+    before = Engine(model, analyze_agent=True)
+    before.feed(chunks[:20])
+    (record,) = before.take_changes()
+    assert record.value
+    after = Engine(model)
+    after.restore(record.stream, record.partition, record.value)
+    assert after.open_streams == 0
+    assert not after.close_idle(3, 10**15).events
+    assert [(change.stream, change.partition, change.value) for change in after.take_changes()] == [
+        (record.stream, 3, None)
+    ]

@@ -7,19 +7,20 @@ import time
 from contextlib import closing
 
 import pytest
-from kafka import KafkaConsumer
+from kafka import KafkaConsumer, TopicPartition
 from kafka.consumer import group
+from kafka.consumer.fetcher import Fetcher
 from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssignor
 from kafka.coordinator.consumer import ConsumerCoordinator
 from kafka.errors import CorruptRecordError
-from kafka.record import memory_records
+from kafka.record import MemoryRecords, memory_records
 from kafka.record.default_records import DefaultRecordBatch, DefaultRecordBatchBuilder
 from kafka.structs import MemberState
 
 from schemas.topics import Topics
 from undertone.messaging.clients import admin, group_consumer, reader
 from undertone.messaging.settings import KafkaSettings
-from undertone.messaging.workarounds import LenientBatch, SteadyCoordinator
+from undertone.messaging.workarounds import LenientBatch, LocatedRecords, SteadyCoordinator, UnreadableRecordsError
 
 
 class ForeignName(str):
@@ -194,6 +195,7 @@ def test_every_consumer_of_ours_is_mended(kafka_settings: KafkaSettings, topics:
     with closing(group_consumer(kafka_settings, "members")):
         assert group.ConsumerCoordinator is SteadyCoordinator
         assert memory_records.DefaultRecordBatch is LenientBatch
+        assert Fetcher.PartitionRecords is LocatedRecords
 
 
 @pytest.mark.slow
@@ -210,3 +212,31 @@ def test_a_join_is_finished_however_short_the_polls_are(kafka_settings: KafkaSet
             while len(consumer.assignment()) != partitions or consumer.group_metadata().state != MemberState.STABLE:
                 assert time.monotonic() < end, (consumer.group_metadata(), consumer.assignment())
                 consumer.poll(timeout_ms=1)
+
+
+def test_a_damaged_batch_is_located_and_none_other_is_passed_over() -> None:
+    place = TopicPartition("call-audio", 3)
+    batches = [damaged_batch(), with_a_foreign_name()]
+    with pytest.raises(UnreadableRecordsError, match=r"call-audio, partition 3, from offset 0: .*crc") as caught:
+        list(LocatedRecords(0, place, MemoryRecords(b"".join(batches))).record_iterator)
+    assert (caught.value.partition, caught.value.offset, caught.value.next_offset) == (place, 0, 2)
+    lying = bytearray(damaged_batch())
+    lying[23:27] = (1_000_000).to_bytes(4, "big")  # the last offset's delta
+    with pytest.raises(UnreadableRecordsError) as caught:
+        list(LocatedRecords(0, place, MemoryRecords(bytes(lying))).record_iterator)
+    assert caught.value.next_offset == 2
+
+
+def test_kafka_python_still_does_not_tell_where_a_damaged_batch_lies() -> None:
+    original = LocatedRecords.__bases__[0]
+    records = MemoryRecords(damaged_batch())
+    with pytest.raises(CorruptRecordError) as caught:
+        list(original(0, TopicPartition("call-audio", 3), records).record_iterator)
+    assert not hasattr(caught.value, "next_offset")
+
+
+def damaged_batch() -> bytes:
+    """A batch of two records with one bit that has changed."""
+    batch = bytearray(with_a_foreign_name())
+    batch[-1] ^= 1
+    return bytes(batch)

@@ -137,17 +137,26 @@ class Engine:
     def restore(self, stream: str, partition: int, value: bytes, topic: str | None = None) -> None:
         """Take back a stream from its state record; `topic` is where its audio lies.
 
-        An open segment whose model is not loaded begins again with the current one.
+        An open segment whose model is not loaded begins again with the current one. An agent's stream is given up
+        where agents are not analysed: it was heard when they were, and nothing more may be said of it.
 
         Raises:
             ValueError: the record is damaged or of another format.
         """
         self._forget(stream)
         record = read_record(value)
-        if isinstance(record, Ended):
+        going_on = record.idle if isinstance(record, Ended) else record
+        if going_on and going_on.row["agent"] and not self._analyze_agent:
+            self.delete(stream, partition)
+        elif isinstance(record, Ended):
             self._ended.restore(stream, partition, record)
         else:
             self._intake.put_back(stream, partition, topic, record)
+
+    def delete(self, stream: str, partition: int) -> None:
+        """Forget a stream and have its state record deleted."""
+        self._forget(stream)
+        self._dirty[stream] = partition
 
     def drop(self, partition: int) -> None:
         """Forget a partition's streams: it belongs to another worker now."""

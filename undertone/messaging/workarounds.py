@@ -6,13 +6,15 @@ it helps, and that kafka-python still needs it. The second fails once that has c
 
 import logging
 import time
+from collections.abc import Iterator
 from typing import Any, SupportsIndex
 
 from kafka import KafkaConsumer, TopicPartition
 from kafka.consumer import group
+from kafka.consumer.fetcher import Fetcher
 from kafka.coordinator.assignors.sticky.sticky_assignor import StickyPartitionAssignor
 from kafka.coordinator.consumer import ConsumerCoordinator
-from kafka.errors import KafkaError
+from kafka.errors import CorruptRecordError, KafkaError, UnsupportedCodecError
 from kafka.protocol.admin import DescribeGroupsRequest
 from kafka.protocol.consumer.metadata import ConsumerProtocolAssignment
 from kafka.record import memory_records
@@ -29,6 +31,7 @@ def mend() -> None:
     """Let every consumer that this process makes from now on use what is mended."""
     group.ConsumerCoordinator = SteadyCoordinator
     memory_records.DefaultRecordBatch = LenientBatch
+    Fetcher.PartitionRecords = LocatedRecords
 
 
 def ask_at_once(consumer: KafkaConsumer) -> None:
@@ -143,3 +146,54 @@ class _LenientBuffer(bytearray):
 class _LenientBytes(bytes):
     def decode(self, encoding: str = "utf-8", errors: str = "replace") -> str:
         return super().decode(encoding, errors)
+
+
+class UnreadableRecordsError(CorruptRecordError):
+    """Records that are damaged where they lie. Whoever polls goes on by seeking `next_offset` in `partition`."""
+
+    def __init__(self, partition: TopicPartition, offset: int, next_offset: int, cause: Exception) -> None:
+        super().__init__(f"{partition.topic}, partition {partition.partition}, from offset {offset}: {cause}")
+        self.partition = partition
+        self.offset = offset
+        self.next_offset = next_offset
+        self.cause = cause
+
+
+class LocatedRecords(Fetcher.PartitionRecords):
+    """Says where records are that cannot be read.
+
+    Symptom: for a batch with a wrong checksum `poll` raises CorruptRecordError, which tells neither its partition nor
+    where the next batch begins; polled again it spins for ever, and a new client meets the same batch. One damaged
+    block of a disk would stop its partition's worker for good.
+    """
+
+    def _unpack_records(self, tp: TopicPartition, records: Any, *deserializers: Any) -> Iterator[Any]:
+        batches = _LastBatch(records)
+        try:
+            yield from super()._unpack_records(tp, batches, *deserializers)
+        except UnsupportedCodecError:
+            raise  # nothing is damaged: a codec is missing, for every batch
+        except Exception as error:
+            if batches.last is None:
+                raise
+            offset = max(self.next_fetch_offset, batches.last.base_offset)
+            raise UnreadableRecordsError(tp, offset, batches.after(offset), error) from error
+
+
+class _LastBatch:
+    """Hands out batches and keeps the last one."""
+
+    def __init__(self, records: Any) -> None:
+        self._records = records
+        self.last: Any = None
+
+    def next_batch(self) -> Any:
+        self.last = self._records.next_batch()
+        return self.last
+
+    def after(self, offset: int) -> int:
+        """Where to go on after the last batch. What its header says may be damaged, too: one step too short finds the
+        same batch again, one too long would lose others, so the smaller of the two numbers that tell it counts.
+        """
+        length = min(self.last.last_offset_delta + 1, self.last.records_count)
+        return max(offset + 1, int(self.last.base_offset) + length)
