@@ -1,5 +1,6 @@
 """`undertone worker`: audio chunks in, emotion events out."""
 
+import gc
 import signal
 from pathlib import Path
 from typing import Annotated
@@ -58,6 +59,8 @@ def worker(
     Start as many as there are partitions, each with its own --instance-id. A worker that dies loses nothing: the
     others, or its restart, go on from the very frame.
     """
+    # What is loaded here stays: to look for garbage in it would take a seventh of the time that loading takes.
+    gc.disable()
     from undertone.messaging.settings import KafkaSettings, reject_unknown_variables
     from undertone.observability.logs import set_up_log
     from undertone.observability.telemetry import Telemetry
@@ -75,6 +78,8 @@ def worker(
         leave_on_stop=leave_on_stop,
     )
     service = Worker(kafka, settings)
+    gc.freeze()
+    gc.enable()
 
     def stop(number: int, _: object) -> None:
         service.stop()

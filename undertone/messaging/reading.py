@@ -47,6 +47,8 @@ def end_reader(settings: KafkaSettings) -> KafkaConsumer:
 def end_offsets(settings: KafkaSettings, partitions: Sequence[TopicPartition]) -> dict[TopicPartition, int]:
     """Where partitions end now, for a reader that wants all that is committed by now: see `end_reader`."""
     with closing(end_reader(settings)) as consumer:
+        # Asked for a topic that it does not read it would look it up twice, 100 ms apart.
+        consumer.assign(partitions)
         return dict(consumer.end_offsets(list(partitions)))
 
 
