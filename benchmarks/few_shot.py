@@ -27,25 +27,24 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from schemas.card import FrontEndSpec, GateSpec
 from trainer.data.clips import Clips
 from trainer.data.corpora import Labelled, load
 from trainer.data.dataset import Dataset, read
+from trainer.data.preprocessing import Preprocessing
 from trainer.data.splits import folds
 from trainer.options import Options, choose_recipe
 from trainer.training.fit import Weights, fit, predict, uar_of
-from trainer.training.network import NetworkSpec, network_weights
+from trainer.training.network import CONTEXT_FRAMES, NetworkSpec, network_weights
 from trainer.training.recipe import Recipe
 
 FOLDS = 4
-FRONT_END = FrontEndSpec(context_frames=NetworkSpec(n_classes=2).context_frames)
 PRETRAINING = Recipe(epochs=15, clips_per_epoch=3200, batch=32, learning_rate=3e-3)
 
 
 def dataset_of(paths: Sequence[Path], emotions: Sequence[str], *, without: bool) -> Dataset:
     """The corpora at these paths: only these emotions, or none of them."""
     utterances = [one for one in load(paths).utterances if (one.emotion in emotions) != without]
-    return read(Labelled(utterances), FRONT_END, GateSpec())
+    return read(Labelled(utterances), Preprocessing.default(CONTEXT_FRAMES))
 
 
 def pretrained(before: Dataset) -> Weights:

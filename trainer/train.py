@@ -15,11 +15,12 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from schemas.card import CalibrationSpec, FrontEndSpec, GateSpec, SegmentSpec, TrainingData
+from schemas.card import CalibrationSpec, TrainingData
 from schemas.errors import UserError
 from trainer.data.cache import features_of
 from trainer.data.corpora import Labelled, load
 from trainer.data.dataset import Dataset, read
+from trainer.data.preprocessing import Preprocessing
 from trainer.data.splits import Split
 from trainer.evaluation.cost import us_per_second
 from trainer.evaluation.held_out import Trial, hear, joined, trials
@@ -27,7 +28,7 @@ from trainer.options import Options, choose_recipe, choose_splits, choose_start
 from trainer.packaging.bundle import make_bundle, with_metrics
 from trainer.training.calibration import calibrate
 from trainer.training.fit import Epoch, Weights, fit, predict
-from trainer.training.network import NetworkSpec
+from trainer.training.network import CONTEXT_FRAMES, NetworkSpec
 from trainer.training.recipe import Recipe
 from trainer.training.weights import Start
 from undertone.acoustics.decode import expand
@@ -117,11 +118,8 @@ class _Course:
 
     def __init__(self, options: Options, labelled: Labelled, start: Start | None, progress: Progress) -> None:
         self.options, self.labelled, self.start, self.progress = options, labelled, start, progress
-        context = NetworkSpec(n_classes=2).context_frames
-        self.front_end = start.card.front_end if start else FrontEndSpec(context_frames=context)
-        self.gate = start.card.gate if start else GateSpec()
-        self.segments = start.card.segments if start else SegmentSpec()
-        self.dataset = read(labelled, self.front_end, self.gate, lambda done, of: progress("Features", done, of))
+        how = Preprocessing.of(start.card) if start else Preprocessing.default(CONTEXT_FRAMES)
+        self.dataset = read(labelled, how, lambda done, of: progress("Features", done, of))
         labels = self.dataset.labels
         self.weights: Weights | None = None
         self.spec = NetworkSpec(n_classes=len(labels))
@@ -205,9 +203,6 @@ class _Course:
             self.dataset.clips(rows[:8]),
             name=self.options.name,
             labels=self.dataset.labels,
-            front_end=self.front_end,
-            gate=self.gate,
-            segments=self.segments,
             calibration=calibration,
             training_data=_and_before(data, self.start),
         )
@@ -216,7 +211,8 @@ class _Course:
         if not self.options.noise:
             return []
         paths = expand(self.options.noise)
-        found, errors = features_of(paths, self.front_end, self.gate)
+        how = self.dataset.preprocessing
+        found, errors = features_of(paths, how.front_end, how.gate)
         for error in errors:
             self.progress(f"Noise left out: {error}", 0, 0)
         return [features.frames for features in found if features is not None]

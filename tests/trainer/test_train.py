@@ -13,6 +13,7 @@ import pytest
 from rich.console import Console
 from typer.testing import CliRunner
 
+from schemas.card import GateSpec, SegmentSpec
 from schemas.errors import UserError
 from schemas.topics import Topics
 from tests.support.voices import write_corpus
@@ -120,7 +121,11 @@ def test_new_emotions_start_from_another_models_weights(
     monkeypatch.setenv("UNDERTONE_TOPIC_PREFIX", kafka_settings.topic_prefix)
     publish.send(outcome.final.bundle, kafka_settings)
     more = write_corpus(tmp_path / "more", ("satisfied", "puzzled"), range(4), 3)
-    options = Options((more,), start=str(trained / "model.zip"), epochs=2)
+    start, bundle = tmp_path / "start.zip", read_bundle(trained / "model.zip")
+    changed = {"gate": GateSpec(hangover_frames=40), "segments": SegmentSpec(max_seconds=5)}
+    start.write_bytes(bundle_bytes(replace(bundle, card=bundle.card.model_copy(update=changed))))
+    weights_path(start).write_bytes(weights_path(trained / "model.zip").read_bytes())
+    options = Options((more,), start=str(start), epochs=2)
     printed = io.StringIO()
     request = Request(options, tmp_path / "out", publish=True, bootstrap_servers=kafka_settings.bootstrap_servers)
     serve(request, Console(file=printed, width=200))
@@ -129,6 +134,7 @@ def test_new_emotions_start_from_another_models_weights(
     assert "knows other emotions" in said
     card = read_bundle(tmp_path / "out" / "model.zip").card
     assert card.labels == ("puzzled", "satisfied")
+    assert {"gate": card.gate, "segments": card.segments} == changed  # a network goes on with what it was trained on
     assert publish.running_model(kafka_settings).card == card
     old, new = load_start(trained / "model.zip").weights, load_start(tmp_path / "out" / "model.zip").weights
     assert np.array_equal(old["standardise/mean"], new["standardise/mean"])

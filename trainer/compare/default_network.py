@@ -14,13 +14,13 @@ import keras
 import numpy as np
 from optuna.distributions import BaseDistribution
 
-from schemas.card import FrontEndSpec, GateSpec
 from trainer.compare.systems import Config, Labels, Rows
 from trainer.data.corpora import Labelled, Utterance
 from trainer.data.dataset import Dataset, read
+from trainer.data.preprocessing import Preprocessing
 from trainer.options import Options, choose_recipe
 from trainer.training.fit import fit, predict
-from trainer.training.network import NetworkSpec
+from trainer.training.network import CONTEXT_FRAMES, NetworkSpec
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +39,7 @@ class Listening:
 @lru_cache(maxsize=1)
 def listening(utterances: tuple[Utterance, ...]) -> Dataset:
     """The front end's frames of these clips, from the trainer's cache."""
-    context = NetworkSpec(n_classes=2).context_frames
-    return read(Labelled(list(utterances)), FrontEndSpec(context_frames=context), GateSpec())
+    return read(Labelled(list(utterances)), Preprocessing.default(CONTEXT_FRAMES))
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,6 +32,8 @@ REVISION = 1
 # What the shipped network's figures depend on.
 RECIPE_MODULES = (
     "trainer.data.clips",
+    "trainer.data.preprocessing",
+    "trainer.data.speech",
     "trainer.options",
     "trainer.training.augmentation",
     "trainer.training.batches",

@@ -38,12 +38,12 @@ _RATE = 16_000
 class Features:
     """What the network hears of one utterance of n frames, n a multiple of 20 (whole blocks, as in a stream).
 
-    frames: float32 [n, n_mels]. active: bool [n], speech by the gate, hang-over included. level_db: float32 [n], dBFS
-    of each hop. recording: sha256 of the samples, equal for the same recording in another file.
+    frames: float32 [n, n_mels]. raw: bool [n], above the gate's threshold. level_db: float32 [n], dBFS of each hop.
+    recording: sha256 of the samples, equal for the same recording in another file.
     """
 
     frames: NDArray[np.float32]
-    active: NDArray[np.bool_]
+    raw: NDArray[np.bool_]
     level_db: NDArray[np.float32]
     recording: str
 
@@ -161,12 +161,12 @@ def compute(samples: NDArray[np.int16], front_end: FrontEndSpec, gate: GateSpec,
 
 
 def _gated(samples: NDArray[np.int16], rate: int, spec: GateSpec) -> tuple[NDArray[np.bool_], NDArray[np.float32]]:
-    """The gate's answer and the level of each hop, over whole blocks as in a stream."""
+    """Frames above the gate's threshold, and the level of each hop, over whole blocks as in a stream."""
     whole = np.zeros(-(-samples.size // block_samples(rate)) * block_samples(rate), np.int16)
     whole[: samples.size] = samples
     gate, hop = Gate(spec), hop_samples(rate)
     decision = gate.step(sum_squares(whole.reshape(1, -1, hop)), hop, gate.initial_state(1))
-    return decision.active[0], decision.level_db[0].astype(np.float32)
+    return decision.raw[0], decision.level_db[0].astype(np.float32)
 
 
 def _kind(front_end: FrontEndSpec, gate: GateSpec, variant: str) -> str:
@@ -187,7 +187,7 @@ def _read(entry: Path) -> Features | None:
     """A cache entry; None where there is none, or where it is damaged and is to be made anew."""
     try:
         with np.load(entry, allow_pickle=False) as arrays:
-            return Features(arrays["frames"], arrays["active"], arrays["level_db"], str(arrays["recording"]))
+            return Features(arrays["frames"], arrays["raw"], arrays["level_db"], str(arrays["recording"]))
     except FileNotFoundError:
         return None
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
@@ -198,6 +198,6 @@ def _read(entry: Path) -> Features | None:
 def _write(entry: Path, features: Features) -> None:
     entry.parent.mkdir(exist_ok=True)
     draft = entry.with_suffix(f".{os.getpid()}.npz")
-    arrays = {"frames": features.frames, "active": features.active, "level_db": features.level_db}
+    arrays = {"frames": features.frames, "raw": features.raw, "level_db": features.level_db}
     np.savez(draft, allow_pickle=False, recording=np.array(features.recording), **arrays)
     draft.replace(entry)

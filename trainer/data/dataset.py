@@ -5,11 +5,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from schemas.card import FrontEndSpec, GateSpec
 from schemas.errors import UserError
 from trainer.data.cache import Features, features_of
 from trainer.data.clips import Clips, one_hot
 from trainer.data.corpora import Labelled, Utterance
+from trainer.data.preprocessing import Preprocessing
 from trainer.data.splits import speaker_groups
 
 
@@ -21,6 +21,7 @@ class Dataset:
     features: tuple[Features, ...]
     groups: tuple[str, ...]
     labels: tuple[str, ...]
+    preprocessing: Preprocessing
 
     def clips(self, indices: Sequence[int]) -> Clips:
         """Some of the utterances as `fit` takes them.
@@ -35,17 +36,17 @@ class Dataset:
         return Clips(
             features=[self.features[index].frames for index in indices],
             level_db=[self.features[index].level_db for index in indices],
-            speech=[self.features[index].active for index in indices],
+            raw=[self.features[index].raw for index in indices],
             targets=one_hot(np.array([number[u.emotion] for u in chosen], np.int64), len(self.labels)),
             allowed=np.array([known[u.corpus] for u in chosen], np.float32).reshape(len(chosen), len(self.labels)),
             weights=np.ones(len(chosen), np.float32),
+            preprocessing=self.preprocessing,
         )
 
 
 def read(
     labelled: Labelled,
-    front_end: FrontEndSpec,
-    gate: GateSpec,
+    preprocessing: Preprocessing,
     progress: Callable[[int, int], None] | None = None,
 ) -> Dataset:
     """Read every file's features. Files that cannot be read, or hold no speech, are left out and counted.
@@ -53,19 +54,21 @@ def read(
     Raises:
         UserError: nothing is left of an emotion, or of all but one speaker; the first reason is named.
     """
-    found, errors = features_of([u.path for u in labelled.utterances], front_end, gate, progress=progress)
+    found, errors = features_of(
+        [u.path for u in labelled.utterances], preprocessing.front_end, preprocessing.gate, progress=progress
+    )
     if errors:
         labelled.warnings["files that cannot be read, left out"] += len(errors)
         labelled.errors += errors
-    silent = sum(1 for features in found if features is not None and not features.active.any())
+    silent = sum(1 for features in found if features is not None and not features.raw.any())
     if silent:
         labelled.warnings["files in which the gate hears no speech, left out"] += silent
-    pairs = [(u, f) for u, f in zip(labelled.utterances, found, strict=True) if f is not None and f.active.any()]
+    pairs = [(u, f) for u, f in zip(labelled.utterances, found, strict=True) if f is not None and f.raw.any()]
     _check(labelled, pairs)
     kept = _once(labelled, pairs)
     utterances, features = tuple(u for u, _ in kept), tuple(f for _, f in kept)
     groups = speaker_groups([u.speaker for u in utterances], [f.recording for f in features])
-    return Dataset(utterances, features, tuple(groups), labelled.labels)
+    return Dataset(utterances, features, tuple(groups), labelled.labels, preprocessing)
 
 
 def _once(labelled: Labelled, pairs: list[tuple[Utterance, Features]]) -> list[tuple[Utterance, Features]]:

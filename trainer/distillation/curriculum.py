@@ -21,18 +21,25 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from schemas.card import FrontEndSpec, GateSpec
-from trainer.data.cache import features_of
+from trainer.data.cache import Features, features_of
 from trainer.data.clips import Clips, concatenate
 from trainer.data.corpora import Utterance
 from trainer.data.corpora import load as load_corpora
 from trainer.data.dataset import read
+from trainer.data.preprocessing import Preprocessing
 from trainer.data.splits import folds
 from trainer.distillation.soft_targets import blend, fit_hints, soft_targets
 from trainer.distillation.teacher_outputs import Heard, Listener
 from trainer.training.augmentation import Augmentation, Noises
 from trainer.training.fit import Epoch, FitResult, Weights, fit
-from trainer.training.network import NetworkSpec, build_sequence_model, joined, network_weights, restore_weights
+from trainer.training.network import (
+    CONTEXT_FRAMES,
+    NetworkSpec,
+    build_sequence_model,
+    joined,
+    network_weights,
+    restore_weights,
+)
 from trainer.training.recipe import Recipe
 from undertone.acoustics.decode import expand
 
@@ -62,10 +69,9 @@ class Course:
     def __init__(
         self, data: list[Path], target: str, noise: list[Path], unheard_noise: list[Path], work: Path, seed: int
     ) -> None:
-        self.front_end = FrontEndSpec(context_frames=NetworkSpec(n_classes=2).context_frames)
-        self.gate, self.seed, self.work = GateSpec(), seed, work
+        self.preprocessing, self.seed, self.work = Preprocessing.default(CONTEXT_FRAMES), seed, work
         self.labelled = load_corpora(data)
-        self.dataset = read(self.labelled, self.front_end, self.gate)
+        self.dataset = read(self.labelled, self.preprocessing)
         # GRUs of 112 keep two members under 300,000 parameters.
         self.spec = NetworkSpec(n_classes=len(self.dataset.labels), dense=112)
         self.noises, self.more_noises = self._sounds(noise), self._sounds(unheard_noise)
@@ -135,12 +141,12 @@ class Course:
     def with_features(self, paths: list[Path], variant: str = "clean") -> Clips:
         """The target's clips with the features of these files, which are the same recordings in the same order."""
         clips = self.dataset.clips(self.target.tolist())
-        found = [one for one in features_of(paths, self.front_end, self.gate, variant=variant)[0] if one is not None]
+        found = [one for one in self._features(paths, variant) if one is not None]
         return dataclasses.replace(
             clips,
             features=[one.frames.astype(np.float16) for one in found],
             level_db=[one.level_db for one in found],
-            speech=[one.active for one in found],
+            raw=[one.raw for one in found],
         )
 
     def utterances(self, rows: NDArray[np.integer]) -> list[Utterance]:
@@ -160,8 +166,11 @@ class Course:
         return self.listener.hear(self.utterances(rows), variant, self.frame_map)
 
     def _sounds(self, paths: list[Path]) -> Noises:
-        found, _ = features_of(expand(paths), self.front_end, self.gate)
-        return [sound.frames for sound in found if sound is not None]
+        return [sound.frames for sound in self._features(expand(paths), "clean") if sound is not None]
+
+    def _features(self, paths: list[Path], variant: str) -> list[Features | None]:
+        how = self.preprocessing
+        return features_of(paths, how.front_end, how.gate, variant=variant)[0]
 
     def _kept(self, name: str, train: Callable[[], Weights]) -> Weights:
         """Weights from the work folder, or trained and kept there: a run that was broken off goes on."""

@@ -24,7 +24,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from schemas.card import CalibrationSpec, SegmentSpec
+from schemas.card import CalibrationSpec
 from trainer.data.clips import Clips
 from trainer.distillation.curriculum import Course
 from trainer.evaluation.babble import write_with_sounds
@@ -142,9 +142,6 @@ def write(
         course.spoken[0].subset(np.arange(8)),
         name=out.stem,
         labels=course.dataset.labels,
-        front_end=course.front_end,
-        gate=course.gate,
-        segments=SegmentSpec(),
         calibration=calibration,
         training_data=course.labelled.training_data(course.dataset.utterances),
         int8=int8,

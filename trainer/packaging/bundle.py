@@ -9,17 +9,16 @@ import keras
 import numpy as np
 
 from schemas.card import (
+    FRAMES_PER_STEP,
     STEPS_PER_BLOCK,
     CalibrationSpec,
-    FrontEndSpec,
-    GateSpec,
     ModelCard,
     NetworkSpec,
-    SegmentSpec,
     TrainingData,
 )
 from schemas.errors import UserError
-from trainer.data.clips import Clips, step_mask, window
+from trainer.data.clips import Clips, window
+from trainer.data.speech import step_mask
 from trainer.packaging.export import BATCH_SIZES, to_tflite
 from trainer.training.network import build_block_model
 from undertone.inference.bundle import Bundle, with_filter_bank
@@ -48,14 +47,13 @@ def make_bundle(
     *,
     name: str,
     labels: Sequence[str],
-    front_end: FrontEndSpec,
-    gate: GateSpec,
-    segments: SegmentSpec,
     calibration: CalibrationSpec,
     training_data: tuple[TrainingData, ...],
     int8: bool = False,
 ) -> Bundle:
     """Convert, compare with Keras on real clips, and write the card. The version is a function of the weights.
+
+    Front end, gate and segments of the card are those by which the clips were made.
 
     Raises:
         UserError: the flatbuffer's outputs differ from Keras by more than 1e-4 (int8: its logits by 0.5), or this
@@ -68,9 +66,9 @@ def make_bundle(
         version=f"{name}-{digest[:10]}",
         created=datetime.now(UTC).replace(microsecond=0),
         labels=tuple(labels),
-        front_end=front_end,
-        gate=gate,
-        segments=segments,
+        front_end=probes.preprocessing.front_end,
+        gate=probes.preprocessing.gate,
+        segments=probes.preprocessing.segments,
         network=NetworkSpec(
             sha256=digest,
             size=len(flatbuffer),
@@ -112,7 +110,7 @@ def parity(model: keras.Model, runtime: Runtime, clips: Clips) -> float:
     kept = kept_lite = np.zeros((count, spec.state_size), np.float32)
     worst = 0.0
     for turn in range(_PROBED_BLOCKS):
-        features, speech = _block_of(clips, count, turn * STEPS_PER_BLOCK, spec.context_frames)
+        features, speech = _block_of(clips, count, turn * STEPS_PER_BLOCK)
         expected = block.predict_on_batch([features, speech, kept])
         logits, kept_lite = runtime.run(features, speech, kept_lite)
         kept = np.asarray(expected["state"])
@@ -131,12 +129,12 @@ def licence_of(data: Sequence[TrainingData]) -> str:
     return f"As the terms of its training data allow ({text})."
 
 
-def _block_of(clips: Clips, count: int, start: int, context: int) -> tuple[np.ndarray, np.ndarray]:
+def _block_of(clips: Clips, count: int, start: int) -> tuple[np.ndarray, np.ndarray]:
     """One block of each clip; a clip that has ended starts over, so that every block is of real speech."""
     features, masks = [], []
     for clip in range(count):
-        steps = len(clips.speech[clip]) // 4
+        steps = len(clips.speech[clip]) // FRAMES_PER_STEP
         first = start % max(steps - STEPS_PER_BLOCK + 1, 1)
-        features.append(window(clips.features[clip], first, first + STEPS_PER_BLOCK, context))
+        features.append(window(clips.features[clip], first, first + STEPS_PER_BLOCK, clips.preprocessing))
         masks.append(step_mask(clips.speech[clip])[first : first + STEPS_PER_BLOCK])
     return np.stack(features), np.stack(masks).astype(np.float32)

@@ -13,9 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
+from schemas.card import GateSpec
+from trainer.data.speech import hang_over
+
 LOG_PER_DB = float(np.log(10.0) / 10.0)
-HANG_OVER = 20  # frames that the gate stays open
-GATE_MARGIN_DB = 15.0
 
 Noises = Sequence[NDArray[np.floating]]  # log-mel clips [F, n_mels] of sounds that are no speech
 
@@ -38,8 +39,8 @@ class Augmentation(BaseModel):
 class Augmenter:
     """Varies one clip at a time; two with the same seed and noises give the same sequence."""
 
-    def __init__(self, how: Augmentation, noises: Noises, n_mels: int, seed: int) -> None:
-        self.how = how
+    def __init__(self, how: Augmentation, noises: Noises, n_mels: int, seed: int, gate: GateSpec) -> None:
+        self.how, self.gate = how, gate
         self.noises = [np.asarray(noise, np.float32) for noise in noises]
         self.rng = np.random.default_rng(seed)
         self.bands = np.arange(n_mels, dtype=np.float32)
@@ -95,8 +96,9 @@ class Augmenter:
         if self.rng.random() < 0.4:  # the gate's floor has settled on the noise
             loud = level_db[speech]
             floor = 10 * np.log10(np.mean(10 ** (loud / 10)) + 1e-10) - snr if len(loud) else -99.0
-            speech = hang_over(speech & (level_db > floor + GATE_MARGIN_DB))
-        else:  # the floor is still below it (it rises by 3 dB a second): the gate takes all for speech
+            threshold = max(floor + self.gate.floor_margin_db, self.gate.min_dbfs)
+            speech = hang_over(speech & (level_db > threshold), self.gate)
+        else:  # the floor is still below it (it rises slowly): the gate takes all for speech
             speech = np.ones_like(speech)
         return np.logaddexp(features, noise), speech
 
@@ -121,10 +123,3 @@ class Augmenter:
                 start = self.rng.integers(len(features) - width + 1)
                 features[start : start + width] = fill
         return features
-
-
-def hang_over(raw: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Open at each raw frame and for HANG_OVER frames after it."""
-    index = np.arange(len(raw))
-    last = np.maximum.accumulate(np.where(raw, index, -HANG_OVER - 1))
-    return np.asarray(index - last <= HANG_OVER)

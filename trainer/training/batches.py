@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from schemas.card import FRAMES_PER_STEP, STEPS_PER_SECOND
-from trainer.data.clips import Clips, pad_batch, step_mask
+from trainer.data.clips import Clips, pad_batch
+from trainer.data.speech import step_mask
 from trainer.training.augmentation import Augmenter, Noises
 from trainer.training.network import NetworkSpec
 from trainer.training.recipe import Recipe
@@ -30,7 +31,7 @@ class Batches:
     def __init__(self, clips: Clips, spec: NetworkSpec, recipe: Recipe, noises: Noises, seed: int) -> None:
         self.clips, self.spec, self.recipe = clips, spec, recipe
         self.rng = np.random.default_rng(seed)
-        self.augment = Augmenter(recipe.augmentation, noises, spec.n_mels, seed + 1)
+        self.augment = Augmenter(recipe.augmentation, noises, spec.n_mels, seed + 1, clips.preprocessing.gate)
         self.lengths = np.array([speech.sum() for speech in clips.speech])
         self.draws = recipe.clips_per_epoch or len(clips)
         self.frame_hints = clips.frame_hints if recipe.frame_hint_share else None
@@ -72,7 +73,9 @@ class Batches:
         clips, context = self.clips, self.spec.context_frames
         spoken = np.flatnonzero(clips.speech[row])
         first, last = (spoken[0], spoken[-1] + 1) if len(spoken) else (0, FRAMES_PER_STEP)
-        longest = int(self.recipe.longest_s * STEPS_PER_SECOND * FRAMES_PER_STEP)
+        # No segment of a live stream is longer than the card's bound either.
+        longest_s = min(self.recipe.longest_s, clips.preprocessing.segments.max_seconds)
+        longest = int(longest_s * STEPS_PER_SECOND * FRAMES_PER_STEP)
         if last - first > longest:
             first = first + self.rng.integers(last - first - longest + 1)
             last = first + longest

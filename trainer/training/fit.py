@@ -19,7 +19,8 @@ from keras import ops
 from numpy.typing import NDArray
 
 from schemas.card import STEPS_PER_SECOND
-from trainer.data.clips import Clips, pad_batch, segments, step_mask, window
+from trainer.data.clips import Clips, pad_batch, window
+from trainer.data.speech import Segment
 from trainer.training.augmentation import Noises
 from trainer.training.batches import Batches
 from trainer.training.network import (
@@ -184,21 +185,21 @@ def predict(
     Returns [N, C] and, for each of `seconds` of speech heard, [N, C] after that much of the first segment.
     Segments start from a zero state; a clip's answer is the mean of their log-probabilities, weighted by steps.
     """
-    context, n_classes = model.undertone_spec.context_frames, model.undertone_spec.n_classes
-    rows = [(i, *cut) for i, speech in enumerate(clips.speech) for cut in segments(speech)]
-    rows.sort(key=lambda row: row[2] - row[1])
+    n_classes = model.undertone_spec.n_classes
+    rows = [(clip, segment) for clip, found in enumerate(clips.segments) for segment in found]
+    rows.sort(key=lambda row: len(row[1].mask))
     mean = np.zeros((len(clips), n_classes))
     mass = np.zeros((len(clips), 1))
     heard = [np.zeros((len(clips), n_classes), np.float32) for _ in seconds]
     started = np.full(len(clips), np.iinfo(np.int64).max)
-    for part, features, speech in _segment_batches(clips, rows, batch, context):
+    for part, features, speech in _segment_batches(clips, rows, batch):
         log_p = np.asarray(ops.log_softmax(model([features, speech], training=False), axis=-1))
         counts = np.cumsum(speech, axis=1)
-        for row, (clip, start, _) in enumerate(part):
+        for row, (clip, segment) in enumerate(part):
             mean[clip] += log_p[row, -1] * max(counts[row, -1], 1.0)
             mass[clip] += max(counts[row, -1], 1.0)
-            if start < started[clip]:
-                started[clip] = start
+            if segment.start < started[clip]:
+                started[clip] = segment.start
                 for k, second in enumerate(seconds):
                     at = int(np.searchsorted(counts[row], second * STEPS_PER_SECOND))
                     heard[k][clip] = np.exp(log_p[row, min(at, len(counts[row]) - 1)])
@@ -207,13 +208,14 @@ def predict(
 
 
 def _segment_batches(
-    clips: Clips, rows: list[tuple[int, int, int]], batch: int, context: int
-) -> Iterator[tuple[list[tuple[int, int, int]], NDArray[np.float32], NDArray[np.float32]]]:
+    clips: Clips, rows: list[tuple[int, Segment]], batch: int
+) -> Iterator[tuple[list[tuple[int, Segment]], NDArray[np.float32], NDArray[np.float32]]]:
+    how = clips.preprocessing
     for begin in range(0, len(rows), batch):
         part = rows[begin : begin + batch]
-        windows = [window(clips.features[clip], start, end, context) for clip, start, end in part]
-        masks = [step_mask(clips.speech[clip])[start:end] for clip, start, end in part]
-        yield part, *pad_batch(windows, masks, context, max(map(len, masks)))
+        windows = [window(clips.features[clip], segment.start, segment.end, how) for clip, segment in part]
+        masks = [segment.mask for _, segment in part]
+        yield part, *pad_batch(windows, masks, how.front_end.context_frames, max(map(len, masks)))
 
 
 def uar_of(probabilities: NDArray[np.float32], clips: Clips) -> float:

@@ -24,6 +24,8 @@ FRAMES_PER_BLOCK = FRAMES_PER_STEP * STEPS_PER_BLOCK
 
 TIME_KERNELS = (3, 3, 2)  # any further convolution is one step long: more would need over 8 frames of context
 TIME_STRIDES = (2, 2, 1)
+# The receptive field of 11 frames, less one step.
+CONTEXT_FRAMES = 1 + int(np.dot(np.subtract(TIME_KERNELS, 1), np.cumprod((1, *TIME_STRIDES[:-1])))) - FRAMES_PER_STEP
 SCORE_BOUND = 5.0  # attention weights stay within exp(-5)..exp(5), so that running sums keep float32's digits
 
 
@@ -42,12 +44,8 @@ class NetworkSpec(BaseModel):
 
     @property
     def context_frames(self) -> int:
-        """Frames before the block that its first step sees (7: the receptive field of 11 less one step)."""
-        field, stride = 1, 1
-        for kernel, step in zip(TIME_KERNELS, TIME_STRIDES, strict=True):
-            field += (kernel - 1) * stride
-            stride *= step
-        return field - FRAMES_PER_STEP
+        """Frames before the block that its first step sees."""
+        return CONTEXT_FRAMES
 
     @property
     def member_state(self) -> int:

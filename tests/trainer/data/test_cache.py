@@ -43,7 +43,7 @@ def test_the_second_time_nothing_is_computed(tmp_path: Path, wav: Path, monkeypa
     monkeypatch.setattr(cache, "compute", lambda *_: pytest.fail("computed again"))
     second = one(wav)
     assert np.array_equal(first.frames, second.frames)
-    assert np.array_equal(first.active, second.active)
+    assert np.array_equal(first.raw, second.raw)
     assert np.array_equal(first.level_db, second.level_db)
     assert first.recording == second.recording
     assert len(entries(tmp_path)) == 1
@@ -81,10 +81,10 @@ def test_the_same_recording_is_known_in_another_file(tmp_path: Path, wav: Path) 
 
 def test_shapes_are_whole_blocks(wav: Path) -> None:
     found = one(wav)
-    assert found.frames.shape == (len(found.active), 64)
+    assert found.frames.shape == (len(found.raw), 64)
     assert found.frames.dtype == np.float32
-    assert len(found.active) % 20 == 0
-    assert 0.3 < found.active.mean() < 0.95
+    assert len(found.raw) % 20 == 0
+    assert 0.3 < found.raw.mean() < 0.95
 
 
 def test_bad_files_are_named_and_the_others_go_on(tmp_path: Path, wav: Path) -> None:

@@ -5,16 +5,19 @@ import dataclasses
 import numpy as np
 import pytest
 
-from trainer.data.clips import Clips, concatenate, one_hot, segments, step_mask
+from trainer.data.clips import Clips, concatenate, one_hot
+from trainer.data.preprocessing import Preprocessing
+from trainer.data.speech import hang_over, segments, step_mask
 from trainer.distillation.soft_targets import FRAME_HINTS, blend, fit_frame_map, fit_hints, soft_targets
-from trainer.training.augmentation import Augmentation, Augmenter, hang_over
+from trainer.training.augmentation import Augmentation, Augmenter
 from trainer.training.batches import Batches
 from trainer.training.fit import fit, predict, uar_of
-from trainer.training.network import NetworkSpec, network_weights
+from trainer.training.network import CONTEXT_FRAMES, NetworkSpec, network_weights
 from trainer.training.recipe import Recipe
 
 SPEC = NetworkSpec(n_classes=2, channels=(8, 8, 8), dense=16, heads=2, dropout=0.0)
 CALM = Augmentation(speed=0.02, gain_db=3, tilt_db=1, telephone=0, noise=0.2, frequency_mask=2, time_mask=4)
+HOW = Preprocessing.default(CONTEXT_FRAMES)
 RECIPE = Recipe(epochs=6, batch=8, learning_rate=5e-3, mixup=0.0, ema=0.9, augmentation=CALM)
 
 
@@ -27,13 +30,13 @@ def make_clips(count: int, seed: int) -> Clips:
         frames = 80 + 20 * int(rng.integers(3))
         clip = rng.normal(-18, 1, (frames, 64)).astype(np.float32)
         clip[20:70, 10 + 30 * label : 24 + 30 * label] += 10
-        mask = np.zeros(frames, bool)
-        mask[20:78] = True
+        raw = np.zeros(frames, bool)
+        raw[20:58] = True
         features.append(clip)
-        masks.append(mask)
-        levels.append(np.where(mask, -25, -70).astype(np.float32))
+        masks.append(raw)
+        levels.append(np.where(hang_over(raw, HOW.gate), -25, -70).astype(np.float32))
     ones = np.ones((count, 2), np.float32)
-    return Clips(features, levels, masks, one_hot(labels, 2), ones, np.ones(count, np.float32))
+    return Clips(features, levels, masks, one_hot(labels, 2), ones, np.ones(count, np.float32), HOW)
 
 
 @pytest.fixture(scope="module")
@@ -59,10 +62,11 @@ def test_new_labels_start_from_earlier_weights(train: Clips) -> None:
     three = Clips(
         train.features,
         train.level_db,
-        train.speech,
+        train.raw,
         one_hot(np.arange(32) % 3, 3),
         np.ones((32, 3), np.float32),
         train.weights,
+        HOW,
     )
     spec = SPEC.model_copy(update={"n_classes": 3})
     still = short.model_copy(update={"learning_rate": 0.0, "ema": 0.0})
@@ -77,7 +81,13 @@ def test_classes_that_a_corpus_does_not_know_are_not_taught(train: Clips) -> Non
     spec = SPEC.model_copy(update={"n_classes": 3})
     allowed = np.tile(np.array([1, 1, 0], np.float32), (32, 1))
     clips = Clips(
-        train.features, train.level_db, train.speech, np.pad(train.targets, ((0, 0), (0, 1))), allowed, train.weights
+        train.features,
+        train.level_db,
+        train.raw,
+        np.pad(train.targets, ((0, 0), (0, 1))),
+        allowed,
+        train.weights,
+        HOW,
     )
     result = fit(clips, None, spec, RECIPE.model_copy(update={"epochs": 1}), seed=1)
     assert np.isfinite(result.history[0].loss)
@@ -146,13 +156,14 @@ def test_soft_targets_come_from_probes_that_have_not_heard_the_speaker() -> None
 
 
 def test_segments_are_cut_where_the_engine_cuts_them() -> None:
-    speech = np.zeros(400, bool)
-    speech[40:100] = True
-    speech[127:180] = True  # 27 silent frames behind the hang-over: the same segment
-    speech[208:260] = True  # 28: another
-    speech[300:330] = True  # under 200 ms of raw speech: a click
-    assert segments(speech) == [(10, 45), (52, 65)]
-    assert segments(np.zeros(40, bool)) == [(0, 1)]
+    raw = np.zeros(400, bool)
+    raw[40:80] = True
+    raw[127:160] = True  # 47 silent frames, 27 of them behind the hang-over: the same segment
+    raw[208:240] = True  # 48: another
+    raw[300:310] = True  # under 200 ms: a click
+    assert [(found.start, found.end) for found in segments(raw, HOW.gate, HOW.segments)] == [(10, 45), (52, 65)]
+    (none,) = segments(np.zeros(40, bool), HOW.gate, HOW.segments)
+    assert (none.start, none.end, none.mask.sum()) == (0, 1, 0)
     assert step_mask(np.array([0, 0, 0, 1, 0, 0, 0, 0], bool)).tolist() == [1.0, 0.0]
 
 
@@ -160,7 +171,7 @@ def test_augmentation_keeps_shapes_and_repeats_with_its_seed(train: Clips) -> No
     noises = [np.full((50, 64), -9.0, np.float16)]
     outputs = []
     for _ in range(2):
-        augment = Augmenter(Augmentation(noise=1.0), noises, 64, seed=5)
+        augment = Augmenter(Augmentation(noise=1.0), noises, 64, 5, HOW.gate)
         outputs.append([augment(train.features[i], train.level_db[i], train.speech[i]) for i in range(8)])
     for (features, speech, source), (again, _, _) in zip(*outputs, strict=True):
         assert features.dtype == np.float32
@@ -172,4 +183,4 @@ def test_augmentation_keeps_shapes_and_repeats_with_its_seed(train: Clips) -> No
 def test_hang_over_is_the_gates() -> None:
     raw = np.zeros(60, bool)
     raw[[10, 15]] = True
-    assert np.flatnonzero(hang_over(raw)).tolist() == list(range(10, 36))
+    assert np.flatnonzero(hang_over(raw, HOW.gate)).tolist() == list(range(10, 36))
