@@ -28,13 +28,13 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from trainer.data.clips import Clips
-from trainer.data.corpora import Labelled, load
+from trainer.data.corpora import LabelledSpeech, load
 from trainer.data.dataset import Dataset, read
 from trainer.data.preprocessing import Preprocessing
 from trainer.data.splits import folds
-from trainer.options import Options, choose_recipe
+from trainer.options import TrainingOptions, choose_recipe
 from trainer.training.fit import Weights, fit, predict, uar_of
-from trainer.training.network import CONTEXT_FRAMES, NetworkSpec, network_weights
+from trainer.training.network import CONTEXT_FRAMES, NetworkShape, network_weights
 from trainer.training.recipe import Recipe
 
 FOLDS = 4
@@ -44,13 +44,13 @@ PRETRAINING = Recipe(epochs=15, clips_per_epoch=3200, batch=32, learning_rate=3e
 def dataset_of(paths: Sequence[Path], emotions: Sequence[str], *, without: bool) -> Dataset:
     """The corpora at these paths: only these emotions, or none of them."""
     utterances = [one for one in load(paths).utterances if (one.emotion in emotions) != without]
-    return read(Labelled(utterances), Preprocessing.default(CONTEXT_FRAMES))
+    return read(LabelledSpeech(utterances), Preprocessing.default(CONTEXT_FRAMES))
 
 
 def pretrained(before: Dataset) -> Weights:
-    """Weights that have heard everything there."""
+    """Weights trained on everything there."""
     clips = before.clips(range(len(before.utterances)))
-    return network_weights(fit(clips, None, NetworkSpec(n_classes=len(before.labels)), PRETRAINING, seed=0).model)
+    return network_weights(fit(clips, None, NetworkShape(n_classes=len(before.labels)), PRETRAINING, seed=0).model)
 
 
 def handful(labels: NDArray[np.integer], rows: NDArray[np.integer], examples: int, seed: int) -> NDArray[np.integer]:
@@ -63,10 +63,10 @@ def handful(labels: NDArray[np.integer], rows: NDArray[np.integer], examples: in
 def by_network(clips: Clips, few: NDArray[np.integer], test: NDArray[np.integer], start: Weights | None) -> float:
     """UAR of a network that was given the few."""
     classes = clips.targets.shape[1]
-    recipe = choose_recipe(Options(()), len(few))
-    model = fit(clips.subset(few), None, NetworkSpec(n_classes=classes), recipe, seed=0, init=start).model
-    heard = clips.subset(test)
-    return uar_of(predict(model, heard)[0], heard)
+    recipe = choose_recipe(TrainingOptions(()), len(few))
+    model = fit(clips.subset(few), None, NetworkShape(n_classes=classes), recipe, seed=0, init=start).model
+    held_out = clips.subset(test)
+    return uar_of(predict(model, held_out)[0], held_out)
 
 
 def by_regression(clips: Clips, few: NDArray[np.integer], test: NDArray[np.integer]) -> float:
@@ -75,8 +75,8 @@ def by_regression(clips: Clips, few: NDArray[np.integer], test: NDArray[np.integ
     vectors = np.array([np.concatenate([x.mean(0), x.std(0)]) for x in spoken])
     labels = clips.targets.argmax(1)
     found = make_pipeline(StandardScaler(), LogisticRegression(C=0.01, max_iter=1000)).fit(vectors[few], labels[few])
-    heard = clips.subset(test)
-    return uar_of(np.asarray(found.predict_proba(vectors[test]), np.float32), heard)
+    held_out = clips.subset(test)
+    return uar_of(np.asarray(found.predict_proba(vectors[test]), np.float32), held_out)
 
 
 def main() -> None:
@@ -92,7 +92,7 @@ def main() -> None:
     clips = data.clips(range(len(data.utterances)))
     labels, everybody = clips.targets.argmax(1), np.arange(len(clips))
     parts = [np.array(split.test) for split in folds(list(data.utterances), list(data.groups), FOLDS, 0)]
-    found: dict[str, list[float]] = {"from weights that never heard them": [], "from nothing": [], "regression": []}
+    found: dict[str, list[float]] = {"from weights without them": [], "from nothing": [], "regression": []}
     for draw in range(options.draws):
         test = parts[draw % FOLDS]
         few = handful(labels, np.setdiff1d(everybody, test), options.examples, draw)

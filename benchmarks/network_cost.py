@@ -24,27 +24,28 @@ from ai_edge_litert.interpreter import Interpreter
 
 from schemas.card import STEPS_PER_BLOCK
 from trainer.packaging.export import BATCH_SIZES, to_tflite
-from trainer.training.network import FRAMES_PER_BLOCK, NetworkSpec, build_sequence_model
+from trainer.training.network import FRAMES_PER_BLOCK, NetworkShape, build_sequence_model
 
 CANDIDATES = {
-    "two of 24-40-64-64, GRU 112": NetworkSpec(n_classes=8, dense=112, members=2),
-    "24-40-64-64, GRU 112": NetworkSpec(n_classes=8, dense=112),
-    "16-32-64-64, GRU 128": NetworkSpec(n_classes=8, channels=(16, 32, 64, 64)),
-    "24-40-64-64, GRU 128": NetworkSpec(n_classes=8, channels=(24, 40, 64, 64)),
-    "32-48-64-96, GRU 160": NetworkSpec(n_classes=8, channels=(32, 48, 64, 96), dense=160),
+    "two of 24-40-64-64, GRU 112": NetworkShape(n_classes=8, dense=112, members=2),
+    "24-40-64-64, GRU 112": NetworkShape(n_classes=8, dense=112),
+    "16-32-64-64, GRU 128": NetworkShape(n_classes=8, channels=(16, 32, 64, 64)),
+    "24-40-64-64, GRU 128": NetworkShape(n_classes=8, channels=(24, 40, 64, 64)),
+    "32-48-64-96, GRU 160": NetworkShape(n_classes=8, channels=(32, 48, 64, 96), dense=160),
 }
 BLOCKS_PER_HALF_SECOND = 2
 
 
-def microseconds(flatbuffer: bytes, spec: NetworkSpec, batch: int, rounds: int = 20, calls: int = 20) -> float:
+def microseconds(flatbuffer: bytes, shape: NetworkShape, batch: int, rounds: int = 20, calls: int = 20) -> float:
     """Time per stream and half second of audio at this batch size."""
     interpreter = Interpreter(model_content=flatbuffer, num_threads=1)
     runner = interpreter.get_signature_runner(f"batch_{batch}")
     rng = np.random.default_rng(0)
+    frames = shape.context_frames + FRAMES_PER_BLOCK
     inputs: dict[str, Any] = {
-        "features": rng.normal(-9, 3, (batch, spec.context_frames + FRAMES_PER_BLOCK, spec.n_mels)).astype(np.float32),
+        "features": rng.normal(-9, 3, (batch, frames, shape.n_mels)).astype(np.float32),
         "speech": np.ones((batch, STEPS_PER_BLOCK), np.float32),
-        "state": np.zeros((batch, spec.state_size), np.float32),
+        "state": np.zeros((batch, shape.state_size), np.float32),
     }
     best = float("inf")
     for _ in range(rounds):
@@ -58,11 +59,11 @@ def microseconds(flatbuffer: bytes, spec: NetworkSpec, batch: int, rounds: int =
 def measure() -> list[dict[str, Any]]:
     """A row for each candidate and arithmetic."""
     rows = []
-    for name, spec in CANDIDATES.items():
-        model = build_sequence_model(spec)
+    for name, shape in CANDIDATES.items():
+        model = build_sequence_model(shape)
         for int8 in (False, True):
             flatbuffer = to_tflite(model, int8=int8)
-            cost = {batch: round(microseconds(flatbuffer, spec, batch), 1) for batch in BATCH_SIZES}
+            cost = {batch: round(microseconds(flatbuffer, shape, batch), 1) for batch in BATCH_SIZES}
             arithmetic = "int8 weights" if int8 else "float32"
             rows.append({"name": name, "arithmetic": arithmetic, "us": cost, "parameters": model.count_params()})
             print(f"{name:24} {arithmetic:14} {model.count_params():8,} parameters  {cost}")

@@ -28,7 +28,7 @@ class TrainerMetrics:
             self.examples.labels(label).set(count)
         for why, count in outcome.labelled.warnings.items():
             self.left_out.labels(why).set(count)
-        for condition, trial in outcome.trials.items():
-            self.uar.labels(condition).set(trial.uar)
+        for condition, result in outcome.results.items():
+            self.uar.labels(condition).set(result.uar)
         self.seconds.set(outcome.seconds)
         self.model.info({"version": outcome.final.bundle.card.version})

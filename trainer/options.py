@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from schemas.errors import UserError
-from trainer.data.corpora import Labelled
+from trainer.data.corpora import LabelledSpeech
 from trainer.data.dataset import Dataset
 from trainer.data.splits import Split, by_speaker, folds, with_test_speakers
 from trainer.training.recipe import Recipe
@@ -21,7 +21,7 @@ _TIMES_EACH = 100
 
 
 @dataclass(frozen=True, slots=True)
-class Options:
+class TrainingOptions:
     """What `undertone train` was asked for.
 
     start: `none`, a bundle's path, or None for the shipped bundle where its data are not those to test on.
@@ -42,10 +42,10 @@ class Options:
             raise UserError(f"--name {self.name}: want small letters, digits, dots, _ and -, at most 53")
 
 
-def choose_start(options: Options, labelled: Labelled) -> tuple[Start | None, str]:
+def choose_start(options: TrainingOptions, labelled: LabelledSpeech) -> tuple[Start | None, str]:
     """The weights to start from, and one line that says which and why.
 
-    Weights that have heard the test speakers would make the test's figures a lie, so shipped weights are taken by
+    Weights that were trained on the test speakers would make the test's figures a lie, so shipped weights are taken by
     themselves only for corpora that they were not trained on.
 
     Raises:
@@ -56,17 +56,17 @@ def choose_start(options: Options, labelled: Labelled) -> tuple[Start | None, st
     if options.start is not None:
         start = load_start(Path(options.start))
         known = _overlap(start.card.training_data, labelled)
-        warning = f" It has heard {known}: figures on their speakers are too high." if known else ""
+        warning = f" It was trained on {known}: figures on their speakers are too high." if known else ""
         return start, f"Starting from {start.card.version}.{warning}"
     if not weights_path(DEFAULT_BUNDLE).is_file():
         return None, "Starting from nothing: the shipped bundle comes without weights to start from."
     if known := _overlap(read_bundle(DEFAULT_BUNDLE).card.training_data, labelled):
-        return None, f"Starting from nothing: the shipped weights have heard {known}, so its speakers could not test."
+        return None, f"Starting from nothing: the shipped weights know {known}, so its speakers could not test."
     start = load_start(DEFAULT_BUNDLE)
     return start, f"Starting from the shipped weights, {start.card.version} (--from none starts from nothing)."
 
 
-def choose_splits(options: Options, dataset: Dataset) -> list[Split]:
+def choose_splits(options: TrainingOptions, dataset: Dataset) -> list[Split]:
     """One split by speaker, or one for each fold.
 
     Raises:
@@ -81,7 +81,7 @@ def choose_splits(options: Options, dataset: Dataset) -> list[Split]:
     return [by_speaker(dataset.utterances, dataset.groups, options.seed)]
 
 
-def choose_recipe(options: Options, clips: int) -> Recipe:
+def choose_recipe(options: TrainingOptions, clips: int) -> Recipe:
     """The recipe for so many clips."""
     draws = min(max(clips, _FEWEST_DRAWS), _MOST_DRAWS)
     recipe = Recipe(clips_per_epoch=draws)
@@ -93,6 +93,6 @@ def choose_recipe(options: Options, clips: int) -> Recipe:
     return recipe.model_copy(update={"ema": min(recipe.ema, max(1 - 10 / steps, 0.0))})
 
 
-def _overlap(heard: tuple, labelled: Labelled) -> str:
+def _overlap(trained_on: tuple, labelled: LabelledSpeech) -> str:
     corpora = {utterance.corpus for utterance in labelled.utterances}
-    return ", ".join(sorted(corpora & {part.corpus for part in heard}))
+    return ", ".join(sorted(corpora & {part.corpus for part in trained_on}))

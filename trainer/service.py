@@ -14,7 +14,7 @@ from schemas.errors import UserError
 from trainer import train
 from trainer.data.labels import collect
 from trainer.metrics import TrainerMetrics
-from trainer.options import Options
+from trainer.options import TrainingOptions
 from trainer.packaging import publish
 from trainer.report import page
 from undertone.messaging.settings import KafkaSettings
@@ -29,10 +29,10 @@ _MOST_ERRORS = 5
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
+class TrainRequest:
     """Everything that the command line says."""
 
-    options: Options
+    options: TrainingOptions
     out: Path
     publish: bool = False
     force: bool = False
@@ -40,7 +40,7 @@ class Request:
     bootstrap_servers: str | None = None
 
 
-def serve(request: Request, console: Console) -> None:
+def serve(request: TrainRequest, console: Console) -> None:
     """Train, write the results, publish if asked.
 
     Raises:
@@ -70,9 +70,9 @@ def serve(request: Request, console: Console) -> None:
             return
         decision = publish.decide(
             outcome.final.bundle,
-            outcome.trials["clean"].uar,
+            outcome.results["clean"].uar,
             running,
-            lambda model: train.hear_again(outcome, model).uar,
+            lambda model: train.evaluate_other(outcome, model).uar,
         )
         if not (decision.publish or request.force):
             raise UserError(f"not published: {decision.why}; --force publishes it all the same")
@@ -81,7 +81,7 @@ def serve(request: Request, console: Console) -> None:
         console.print(f"Published {version} ({decision.why}), models offset {offset}.", highlight=False)
 
 
-def _with_labels(request: Request, settings: KafkaSettings, console: Console) -> Options:
+def _with_labels(request: TrainRequest, settings: KafkaSettings, console: Console) -> TrainingOptions:
     """The options with `kafka:` replaced by a folder of what people have labelled."""
     options = request.options
     if not any(str(path) == KAFKA for path in options.data):
@@ -131,7 +131,7 @@ def _shown(console: Console, metrics: TrainerMetrics, health: Health) -> Iterato
 def _table(figures: dict[str, Any]) -> Table:
     test = figures["test"]
     low, high = test["uar_interval_over_speakers"]
-    table = Table("speakers not heard", "UAR", "accuracy", "macro F1", "ECE", title=figures["model_version"])
+    table = Table("held-out speakers", "UAR", "accuracy", "macro F1", "ECE", title=figures["model_version"])
     for name, part in {"clean": test, **figures["conditions"]}.items():
         interval = f" ({low:.2f} to {high:.2f})" if name == "clean" else ""
         cells = (f"{part[key]:.3f}" for key in ("accuracy", "macro_f1", "ece"))

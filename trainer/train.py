@@ -1,7 +1,7 @@
 """The trainer: labelled speech in, a bundle and what is known of it out.
 
-    load -> features -> split by speaker -> fit -> calibrate -> export and compare with Keras -> hear the held-out
-    speakers through the worker's own engine
+    load -> features -> split by speaker -> fit -> calibrate -> export and compare with Keras -> evaluate on held-out
+    speakers, through the worker's own engine
 
 Validation speakers choose the epoch and the temperature. Test speakers choose nothing.
 """
@@ -17,18 +17,18 @@ from numpy.typing import NDArray
 
 from schemas.card import CalibrationSpec, TrainingData
 from schemas.errors import UserError
-from trainer.data.cache import features_of
-from trainer.data.corpora import Labelled, load
+from trainer.data.cache import cached_features
+from trainer.data.corpora import LabelledSpeech, load
 from trainer.data.dataset import Dataset, read
 from trainer.data.preprocessing import Preprocessing
 from trainer.data.splits import Split
 from trainer.evaluation.cost import us_per_second
-from trainer.evaluation.held_out import Trial, hear, joined, trials
-from trainer.options import Options, choose_recipe, choose_splits, choose_start
+from trainer.evaluation.held_out import HeldOutResult, evaluate_conditions, evaluate_files, join_results
+from trainer.options import TrainingOptions, choose_recipe, choose_splits, choose_start
 from trainer.packaging.bundle import make_bundle, with_metrics
 from trainer.training.calibration import calibrate
 from trainer.training.fit import Epoch, Weights, fit, predict
-from trainer.training.network import CONTEXT_FRAMES, NetworkSpec
+from trainer.training.network import CONTEXT_FRAMES, NetworkShape
 from trainer.training.recipe import Recipe
 from trainer.training.weights import Start
 from undertone.acoustics.decode import expand
@@ -46,13 +46,13 @@ PATIENCE = 0.6
 
 @dataclass(frozen=True, slots=True)
 class Trained:
-    """One trained network: what it was trained on, how that went, and what it makes of its test speakers."""
+    """One trained network: what it was trained on, how that went, its results on its test speakers by condition."""
 
     split: Split
     model: keras.Model
     bundle: Bundle
     history: list[Epoch]
-    trials: dict[str, Trial] = field(default_factory=dict)
+    results: dict[str, HeldOutResult] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,20 +60,20 @@ class Outcome:
     """What a run made.
 
     `final` is the network to use. `networks` are those that were tested: `final` alone, or one for each fold.
-    `trials` join their answers; every network is asked only about speakers that it has not heard.
+    `results` join those of the networks, by condition; each was tested on speakers that it was not trained on.
     """
 
-    labelled: Labelled
+    labelled: LabelledSpeech
     dataset: Dataset
     final: Trained
     networks: list[Trained]
-    trials: dict[str, Trial]
+    results: dict[str, HeldOutResult]
     recipe: Recipe
     started_from: str
     seconds: float
 
 
-def run(options: Options, progress: Progress) -> Outcome:
+def run(options: TrainingOptions, progress: Progress) -> Outcome:
     """Train, calibrate, export and test.
 
     With `folds`, a network is trained for each fold and tested on its speakers, and then one on everybody, which is
@@ -84,27 +84,27 @@ def run(options: Options, progress: Progress) -> Outcome:
     """
     began = time.monotonic()
     labelled = load(options.data)
-    start, said = choose_start(options, labelled)
-    progress(said, 0, 0)
-    course = _Course(options, labelled, start, progress)
-    splits = choose_splits(options, course.dataset)
+    start, started_from = choose_start(options, labelled)
+    progress(started_from, 0, 0)
+    training = _Training(options, labelled, start, progress)
+    splits = choose_splits(options, training.dataset)
     fewest = min(len(split.train) for split in splits)
     recipe = choose_recipe(options, fewest)
     titles = [f"Training {k}/{len(splits)}" for k in range(1, len(splits) + 1)] if len(splits) > 1 else ["Training"]
-    networks = [course.tested(split, title, recipe) for split, title in zip(splits, titles, strict=True)]
-    heard = {name: joined([network.trials[name] for network in networks]) for name in networks[0].trials}
-    final = networks[0] if len(networks) == 1 else course.on_everybody(networks, recipe)
-    bundle = with_metrics(final.bundle, _figures(heard) | {"us_per_s": us_per_second(final.bundle)})
-    final = Trained(final.split, final.model, bundle, final.history, final.trials)
-    return Outcome(labelled, course.dataset, final, networks, heard, recipe, said, time.monotonic() - began)
+    networks = [training.train_and_test(split, title, recipe) for split, title in zip(splits, titles, strict=True)]
+    results = {name: join_results([network.results[name] for network in networks]) for name in networks[0].results}
+    final = networks[0] if len(networks) == 1 else training.train_on_all(networks, recipe)
+    bundle = with_metrics(final.bundle, _card_metrics(results) | {"us_per_s": us_per_second(final.bundle)})
+    final = Trained(final.split, final.model, bundle, final.history, final.results)
+    return Outcome(labelled, training.dataset, final, networks, results, recipe, started_from, time.monotonic() - began)
 
 
-def hear_again(outcome: Outcome, other: Model) -> Trial:
-    """What another model of the same labels makes of the same test files."""
+def evaluate_other(outcome: Outcome, other: Model) -> HeldOutResult:
+    """Another model of the same labels on the same test files."""
     rows = [k for network in outcome.networks for k in network.split.test]
     clips = outcome.dataset.clips(rows)
     columns = [outcome.dataset.labels.index(label) for label in other.card.labels]
-    return hear(
+    return evaluate_files(
         [outcome.dataset.utterances[k].path for k in rows],
         clips.targets[:, columns].argmax(axis=1),
         clips.allowed[:, columns],
@@ -113,30 +113,32 @@ def hear_again(outcome: Outcome, other: Model) -> Trial:
     )
 
 
-class _Course:
+class _Training:
     """What all networks of a run share: data, starting weights, noises."""
 
-    def __init__(self, options: Options, labelled: Labelled, start: Start | None, progress: Progress) -> None:
+    def __init__(
+        self, options: TrainingOptions, labelled: LabelledSpeech, start: Start | None, progress: Progress
+    ) -> None:
         self.options, self.labelled, self.start, self.progress = options, labelled, start, progress
         how = Preprocessing.of(start.card) if start else Preprocessing.default(CONTEXT_FRAMES)
         self.dataset = read(labelled, how, lambda done, of: progress("Features", done, of))
         labels = self.dataset.labels
         self.weights: Weights | None = None
-        self.spec = NetworkSpec(n_classes=len(labels))
+        self.shape = NetworkShape(n_classes=len(labels))
         if start:
-            self.weights, self.spec = start.for_labels(labels)
+            self.weights, self.shape = start.for_labels(labels)
         self.noises = self._noises()
 
-    def tested(self, split: Split, title: str, recipe: Recipe) -> Trained:
-        """Train on a split, and hear its test speakers."""
+    def train_and_test(self, split: Split, title: str, recipe: Recipe) -> Trained:
+        """Train on a split, and evaluate on its test speakers."""
         model, history = self._fit(split.train, split.valid, title, recipe)
         bundle = self._pack(model, (*split.train, *split.valid), self._calibrate(model, split.valid))
         clips = self.dataset.clips(split.test)
 
         def say(condition: str) -> None:
-            self.progress(f"Hearing {len(split.test)} files of speakers not trained on: {condition}", 0, 0)
+            self.progress(f"Evaluating {len(split.test)} files of speakers not trained on: {condition}", 0, 0)
 
-        heard = trials(
+        results = evaluate_conditions(
             [self.dataset.utterances[k].path for k in split.test],
             clips.targets.argmax(axis=1),
             clips.allowed,
@@ -145,9 +147,9 @@ class _Course:
             self.options.seed,
             say,
         )
-        return Trained(split, model, bundle, history, heard)
+        return Trained(split, model, bundle, history, results)
 
-    def on_everybody(self, networks: Sequence[Trained], recipe: Recipe) -> Trained:
+    def train_on_all(self, networks: Sequence[Trained], recipe: Recipe) -> Trained:
         """Train on all speakers for as long as the folds took on the mean, with their mean temperature."""
         epochs = round(float(np.mean([len(network.history) for network in networks])))
         rows = tuple(range(len(self.dataset.utterances)))
@@ -177,7 +179,7 @@ class _Course:
         result = fit(
             clips,
             self.dataset.clips(valid) if valid else None,
-            self.spec,
+            self.shape,
             recipe,
             seed=self.options.seed,
             on_epoch=on_epoch,
@@ -192,7 +194,7 @@ class _Course:
             return calibrate(np.zeros((0, len(self.dataset.labels))), np.zeros(0, np.int64))
         clips = self.dataset.clips(rows)
         probabilities, _ = predict(model, clips)
-        # What a corpus does not know is not wrong, it was never asked.
+        # What a corpus does not know is not wrong: nobody labelled it there.
         log_probabilities = np.log(np.maximum(probabilities, 1e-9)) - 1e3 * (1 - clips.allowed)
         return calibrate(log_probabilities, clips.targets.argmax(axis=1))
 
@@ -204,7 +206,7 @@ class _Course:
             name=self.options.name,
             labels=self.dataset.labels,
             calibration=calibration,
-            training_data=_and_before(data, self.start),
+            training_data=_with_earlier(data, self.start),
         )
 
     def _noises(self) -> list[NDArray[np.float32]]:
@@ -212,24 +214,25 @@ class _Course:
             return []
         paths = expand(self.options.noise)
         how = self.dataset.preprocessing
-        found, errors = features_of(paths, how.front_end, how.gate)
+        found, errors = cached_features(paths, how.front_end, how.gate)
         for error in errors:
             self.progress(f"Noise left out: {error}", 0, 0)
         return [features.frames for features in found if features is not None]
 
 
-def _figures(heard: dict[str, Trial]) -> dict[str, float]:
-    """The card's figures, of speakers not heard in training."""
-    clean = heard["clean"].to_json(())
+def _card_metrics(results: dict[str, HeldOutResult]) -> dict[str, float]:
+    """The card's figures, of speakers that are not in training."""
+    clean = results["clean"].to_json(())
     figures = {f"heldout_{name}": clean[name] for name in ("uar", "accuracy", "macro_f1", "ece")}
     figures["heldout_files"] = clean["n"]
     figures |= {f"heldout_uar_after_{seconds}_s": value for seconds, value in clean["uar_after_s"].items()}
-    figures |= {f"heldout_uar_{name.replace(' ', '_')}": trial.uar for name, trial in heard.items() if name != "clean"}
+    conditions = {name.replace(" ", "_"): result.uar for name, result in results.items() if name != "clean"}
+    figures |= {f"heldout_uar_{name}": uar for name, uar in conditions.items()}
     return figures
 
 
-def _and_before(data: tuple[TrainingData, ...], start: Start | None) -> tuple[TrainingData, ...]:
-    """The training data, and what the starting weights had heard before."""
+def _with_earlier(data: tuple[TrainingData, ...], start: Start | None) -> tuple[TrainingData, ...]:
+    """The training data, and those of the weights that training started from."""
     now = {part.corpus for part in data}
     before = start.card.training_data if start else ()
     return (*data, *(part for part in before if part.corpus not in now))

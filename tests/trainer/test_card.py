@@ -22,7 +22,7 @@ from trainer.packaging.bundle import make_bundle
 from trainer.training.augmentation import Augmentation, Augmenter
 from trainer.training.batches import Batches
 from trainer.training.fit import predict
-from trainer.training.network import CONTEXT_FRAMES, NetworkSpec, build_sequence_model, set_normalisation
+from trainer.training.network import CONTEXT_FRAMES, NetworkShape, build_sequence_model, set_normalisation
 from trainer.training.recipe import Recipe
 from undertone.acoustics.frames import block_samples, hop_samples
 from undertone.acoustics.gate import Gate
@@ -113,7 +113,7 @@ def test_training_sees_no_longer_clips_than_the_engine(max_seconds: int) -> None
     how = replace(DEFAULT, segments=SegmentSpec(max_seconds=max_seconds))
     clips = _clips([babbling(seed) for seed in range(4)], how)
     recipe = Recipe(batch=4, longest_s=2.0, augmentation=Augmentation(speed=0))
-    (_, speech), _, _ = Batches(clips, NetworkSpec(n_classes=2), recipe, (), seed=0)[0]
+    (_, speech), _, _ = Batches(clips, NetworkShape(n_classes=2), recipe, (), seed=0)[0]
     longest = 20 * min(max_seconds, 2)
     # What surrounds the speech (0.9 s on both sides in some batches) comes on top.
     assert longest - 4 <= speech.shape[1] <= longest + 2 * 18 + 4
@@ -123,7 +123,7 @@ def test_training_sees_no_longer_clips_than_the_engine(max_seconds: int) -> None
 def network() -> keras.Model:
     """A small network of random weights, in float32, so that both sides can be compared."""
     keras.utils.set_random_seed(4)
-    model = build_sequence_model(NetworkSpec(n_classes=3, channels=(8, 8, 16), dense=16, heads=2))
+    model = build_sequence_model(NetworkShape(n_classes=3, channels=(8, 8, 16), dense=16, heads=2))
     set_normalisation(model, np.full(64, -12.0, np.float32), np.full(64, 4.0, np.float32))
     head = model.get_layer("head").kernel
     head.assign(8 * head)  # opinions as strong as a trained network's

@@ -17,12 +17,12 @@ from schemas.card import GateSpec, SegmentSpec
 from schemas.errors import UserError
 from schemas.topics import Topics
 from tests.support.voices import write_corpus
-from trainer.options import Options
+from trainer.options import TrainingOptions
 from trainer.packaging import publish
 from trainer.packaging.bundle import with_metrics
 from trainer.report import page
-from trainer.service import Request, serve
-from trainer.train import Outcome, hear_again, run
+from trainer.service import TrainRequest, serve
+from trainer.train import Outcome, evaluate_other, run
 from trainer.training.weights import load_start, weights_path
 from undertone.cli.main import app
 from undertone.inference.bundle import bundle_bytes, read_bundle
@@ -52,7 +52,7 @@ def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 @pytest.fixture(scope="module")
 def outcome(corpus: Path) -> Outcome:
     """One run from nothing; training takes seconds, so that the tests share it."""
-    return run(Options((corpus,), start="none", epochs=EPOCHS), lambda *_: None)
+    return run(TrainingOptions((corpus,), start="none", epochs=EPOCHS), lambda *_: None)
 
 
 @pytest.fixture(scope="module")
@@ -104,7 +104,7 @@ def test_the_report_needs_nothing_else(trained: Path) -> None:
 
 
 def test_the_same_seed_gives_the_same_network(corpus: Path, outcome: Outcome) -> None:
-    again = run(Options((corpus,), start="none", epochs=EPOCHS), lambda *_: None)
+    again = run(TrainingOptions((corpus,), start="none", epochs=EPOCHS), lambda *_: None)
     assert again.final.bundle.flatbuffer == outcome.final.bundle.flatbuffer
     assert again.final.bundle.card.calibration == outcome.final.bundle.card.calibration
 
@@ -125,9 +125,9 @@ def test_new_emotions_start_from_another_models_weights(
     changed = {"gate": GateSpec(hangover_frames=40), "segments": SegmentSpec(max_seconds=5)}
     start.write_bytes(bundle_bytes(replace(bundle, card=bundle.card.model_copy(update=changed))))
     weights_path(start).write_bytes(weights_path(trained / "model.zip").read_bytes())
-    options = Options((more,), start=str(start), epochs=2)
+    options = TrainingOptions((more,), start=str(start), epochs=2)
     printed = io.StringIO()
-    request = Request(options, tmp_path / "out", publish=True, bootstrap_servers=kafka_settings.bootstrap_servers)
+    request = TrainRequest(options, tmp_path / "out", publish=True, bootstrap_servers=kafka_settings.bootstrap_servers)
     serve(request, Console(file=printed, width=200))
     said = printed.getvalue()
     assert f"Starting from {outcome.final.bundle.card.version}" in said
@@ -166,8 +166,8 @@ def test_a_published_model_is_the_bundle(
 
 def test_a_model_is_published_only_if_it_beats_the_running_one(outcome: Outcome, trained: Path) -> None:
     def decide(running: Model) -> publish.Decision:
-        ours = outcome.trials["clean"].uar
-        return publish.decide(outcome.final.bundle, ours, running, lambda model: hear_again(outcome, model).uar)
+        ours = outcome.results["clean"].uar
+        return publish.decide(outcome.final.bundle, ours, running, lambda model: evaluate_other(outcome, model).uar)
 
     itself = decide(Model.load(trained / "model.zip"))
     assert not itself.publish

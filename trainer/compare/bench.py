@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from schemas.card import STEPS_PER_SECOND
 from schemas.errors import UserError
 from trainer.compare.features import (
+    AFTER_SECONDS,
     EGEMAPS,
-    HEARD_SECONDS,
     ClipFeatures,
     Sequences,
     stack_steps,
@@ -62,28 +62,28 @@ class Bench:
         test = np.array(splits.random_split(len(self.y), seed).test)
         return np.setdiff1d(np.arange(len(self.y)), test), test
 
-    def inputs(self, takes: str, features: str, heard: int = -1) -> Any:
-        """The corpus as a system takes it; with `heard`, what was heard of it after HEARD_SECONDS[heard] of speech.
+    def inputs(self, takes: str, features: str, after: int = -1) -> Any:
+        """The corpus as a system takes it; with `after`, its first AFTER_SECONDS[after] of speech.
 
         None where that is not known: eGeMAPS are computed of whole clips alone.
         """
         if features == EGEMAPS:
-            return self.egemaps if heard < 0 else None
+            return self.egemaps if after < 0 else None
         if takes == "clips":
-            return self._listening(HEARD_SECONDS[heard] if heard >= 0 else None)
+            return self._clip_inputs(AFTER_SECONDS[after] if after >= 0 else None)
         if takes == "vectors":
-            return self.vectors[:, heard, vector_columns(features)]
+            return self.vectors[:, after, vector_columns(features)]
         columns = step_columns(features)
         lengths = self.sequences.lengths
-        if heard >= 0:
-            lengths = np.minimum(lengths, round(HEARD_SECONDS[heard] * STEPS_PER_SECOND))
+        if after >= 0:
+            lengths = np.minimum(lengths, round(AFTER_SECONDS[after] * STEPS_PER_SECOND))
         return Sequences(np.asarray(self.sequences.steps[:, :, columns]), lengths)
 
-    def _listening(self, seconds: float | None) -> Any:
+    def _clip_inputs(self, seconds: float | None) -> Any:
         # TensorFlow takes seconds and 600 MB to load, and most cells do without.
-        from trainer.compare.default_network import Listening  # noqa: PLC0415
+        from trainer.compare.default_network import ClipInputs  # noqa: PLC0415
 
-        return Listening(self.utterances, seconds)
+        return ClipInputs(self.utterances, seconds)
 
 
 def fold_count(groups: NDArray[np.str_]) -> int:

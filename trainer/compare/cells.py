@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from trainer.compare.bench import Bench, SplitName
-from trainer.compare.features import HEARD_SECONDS
+from trainer.compare.features import AFTER_SECONDS
 from trainer.compare.measures import mean_recall
 from trainer.compare.search import Choice, choose, inner_splits
 from trainer.compare.systems import Labels, Rows, System
@@ -70,16 +70,19 @@ class Chosen(BaseModel):
 
 
 class CellResult(BaseModel):
-    """A finished cell. `answers`: a row for each repeat (or random split), a class for each clip, -1: not tested.
+    """A finished cell. `predictions`: a row for each repeat (or random split), a class for each clip, -1: not tested.
 
-    `heard`: the same for all clips of the test folds after HEARD_SECONDS of speech, for the first repeat.
+    `after`: the same for all clips of the test folds after AFTER_SECONDS of speech, for the first repeat. Kept cells
+    know the two by their first names.
     """
+
+    model_config = ConfigDict(populate_by_name=True, serialize_by_alias=True)
 
     cell: Cell
     trainings: list[Training]
     chosen: list[Chosen]
-    answers: list[list[int]]
-    heard: list[list[int]]
+    predictions: list[list[int]] = Field(alias="answers")
+    after: list[list[int]] = Field(alias="heard")
     seconds: float
 
 
@@ -90,8 +93,8 @@ def run_cell(bench: Bench, system: System, cell: Cell, protocol: Protocol) -> Ce
     parts = _parts(bench, cell.split, protocol)
     repeats = protocol.repeats if system.seeded and cell.split == "speakers" else 1
     rows = repeats if cell.split == "speakers" else len(parts)
-    answers = np.full((rows, len(bench.y)), -1, np.int64)
-    heard = np.full((len(HEARD_SECONDS), len(bench.y)), -1, np.int64)
+    predictions = np.full((rows, len(bench.y)), -1, np.int64)
+    after = np.full((len(AFTER_SECONDS), len(bench.y)), -1, np.int64)
     trainings: list[Training] = []
     chosen: list[Chosen] = []
     for part, (train, test) in enumerate(parts):
@@ -103,7 +106,7 @@ def run_cell(bench: Bench, system: System, cell: Cell, protocol: Protocol) -> Ce
             model = system.fit(inputs, train, bench.y, choice.config, seed)
             fit_seconds = time.perf_counter() - before
             predicted = model.predict(inputs, test)
-            answers[repeat if cell.split == "speakers" else part, test] = predicted
+            predictions[repeat if cell.split == "speakers" else part, test] = predicted
             trainings.append(
                 Training(
                     part=part,
@@ -115,15 +118,15 @@ def run_cell(bench: Bench, system: System, cell: Cell, protocol: Protocol) -> Ce
                 )
             )
             if cell.split == "speakers" and repeat == 0:
-                for k, answer in _heard(bench, system, cell.features, model, test):
-                    heard[k, test] = answer
-    asked = [row for row in heard if (row >= 0).all()]
+                for k, early in _predict_early(bench, system, cell.features, model, test):
+                    after[k, test] = early
+    known = [row for row in after if (row >= 0).all()]
     return CellResult(
         cell=cell,
         trainings=trainings,
         chosen=chosen,
-        answers=answers.tolist(),
-        heard=[row.tolist() for row in asked],
+        predictions=predictions.tolist(),
+        after=[row.tolist() for row in known],
         seconds=round(time.perf_counter() - started, 2),
     )
 
@@ -153,12 +156,12 @@ def _rounded(value: Any) -> Any:
     return float(f"{value:.3g}") if isinstance(value, float) else value
 
 
-def _heard(
+def _predict_early(
     bench: Bench, system: System, features: str, model: Any, test: Rows
 ) -> Iterator[tuple[int, Labels | NDArray[np.int64]]]:
-    """Answers after each of HEARD_SECONDS; none where the features are of whole clips only (eGeMAPS)."""
-    for k in range(len(HEARD_SECONDS)):
-        inputs = bench.inputs(system.takes, features, heard=k)
+    """Predictions after each of AFTER_SECONDS; none where the features are of whole clips only (eGeMAPS)."""
+    for k in range(len(AFTER_SECONDS)):
+        inputs = bench.inputs(system.takes, features, after=k)
         if inputs is None:
             return
         yield k, model.predict(inputs, test)

@@ -1,7 +1,7 @@
 """The network that ships, trained by its own recipe on the same clips as everybody else.
 
 Its settings were found before, so nothing is searched; it trains for all of its recipe's epochs, so that no epoch is
-chosen by anybody either. It starts from random weights: shipped weights have heard other people's corpora, and
+chosen by anybody either. It starts from random weights: the shipped weights were trained on other corpora, and
 perhaps the very speakers of a fold.
 """
 
@@ -15,17 +15,17 @@ import numpy as np
 from optuna.distributions import BaseDistribution
 
 from trainer.compare.systems import Config, Labels, Rows
-from trainer.data.corpora import Labelled, Utterance
+from trainer.data.corpora import LabelledSpeech, Utterance
 from trainer.data.dataset import Dataset, read
 from trainer.data.preprocessing import Preprocessing
-from trainer.options import Options, choose_recipe
+from trainer.options import TrainingOptions, choose_recipe
 from trainer.training.fit import fit, predict
-from trainer.training.network import CONTEXT_FRAMES, NetworkSpec
+from trainer.training.network import CONTEXT_FRAMES, NetworkShape
 
 
 @dataclass(frozen=True, slots=True)
-class Listening:
-    """The corpus as the network hears it: all of each clip, or its first seconds of speech."""
+class ClipInputs:
+    """The corpus as the network takes it: all of each clip, or its first seconds of speech."""
 
     utterances: tuple[Utterance, ...]
     seconds: float | None = None
@@ -33,32 +33,32 @@ class Listening:
     @property
     def dataset(self) -> Dataset:
         """Read when asked: it is larger than all else, and few cells need it."""
-        return listening(self.utterances)
+        return read_corpus(self.utterances)
 
 
 @lru_cache(maxsize=1)
-def listening(utterances: tuple[Utterance, ...]) -> Dataset:
+def read_corpus(utterances: tuple[Utterance, ...]) -> Dataset:
     """The front end's frames of these clips, from the trainer's cache."""
-    return read(Labelled(list(utterances)), Preprocessing.default(CONTEXT_FRAMES))
+    return read(LabelledSpeech(list(utterances)), Preprocessing.default(CONTEXT_FRAMES))
 
 
 @dataclass(frozen=True, slots=True)
-class FittedShipped:
+class FittedDefaultNetwork:
     """A trained sequence model."""
 
     model: keras.Model
     parameters: int
 
-    def predict(self, inputs: Listening, rows: Rows) -> Labels:
+    def predict(self, inputs: ClipInputs, rows: Rows) -> Labels:
         """Class numbers of the clips at `rows`, as the engine's summary of each would have it."""
         clips = inputs.dataset.clips(rows.tolist())
-        whole, heard = predict(self.model, clips, (inputs.seconds,) if inputs.seconds else ())
-        answer = heard[0] if inputs.seconds else whole
-        return np.asarray(answer.argmax(axis=1), np.int64)
+        whole, early = predict(self.model, clips, (inputs.seconds,) if inputs.seconds else ())
+        probabilities = early[0] if inputs.seconds else whole
+        return np.asarray(probabilities.argmax(axis=1), np.int64)
 
 
 @dataclass(frozen=True, slots=True)
-class Shipped:
+class DefaultNetwork:
     """The shipped network as a system; `epochs` is None for the recipe's own."""
 
     epochs: int | None = None
@@ -73,17 +73,17 @@ class Shipped:
         """The epochs, where they are not the recipe's own: those depend on how many clips there are."""
         return {"epochs": self.epochs} if self.epochs else {}
 
-    def fit(self, inputs: Listening, rows: Rows, y: Labels, config: Config, seed: int) -> FittedShipped:
+    def fit(self, inputs: ClipInputs, rows: Rows, y: Labels, config: Config, seed: int) -> FittedDefaultNetwork:
         """Train from random weights on the clips at `rows`."""
         labels = len(inputs.dataset.labels)
-        recipe = choose_recipe(Options((), epochs=config.get("epochs")), len(rows))
+        recipe = choose_recipe(TrainingOptions((), epochs=config.get("epochs")), len(rows))
         keras.backend.clear_session()
         clips = inputs.dataset.clips(rows.tolist())
-        model = fit(clips, None, NetworkSpec(n_classes=labels), recipe, seed=seed).model
-        return FittedShipped(model, int(model.count_params()))
+        model = fit(clips, None, NetworkShape(n_classes=labels), recipe, seed=seed).model
+        return FittedDefaultNetwork(model, int(model.count_params()))
 
     def try_out(
-        self, inputs: Listening, train: Rows, valid: Rows, y: Labels, config: Config, seed: int
+        self, inputs: ClipInputs, train: Rows, valid: Rows, y: Labels, config: Config, seed: int
     ) -> tuple[float, Config]:
         """Not asked for: there is nothing to search."""
         raise NotImplementedError

@@ -1,11 +1,11 @@
-"""Where the models err, in sentences: emotions, pairs, speakers, genders, intensities, seconds heard."""
+"""Where the models err, in sentences: emotions, pairs, speakers, genders, intensities, seconds of speech."""
 
 from collections import Counter
 
 import numpy as np
 
-from trainer.compare.findings import Board, joined, named, percent
-from trainer.compare.summary import Summary
+from trainer.compare.findings import Board, in_words, named, percent
+from trainer.compare.summary import CellSummary
 
 LEADERS = 5  # systems whose errors are looked at together
 
@@ -15,7 +15,7 @@ def which_emotions(board: Board) -> list[str]:
     best = board.best_of_each[0]
     order = sorted(best.recall.items(), key=lambda item: item[1])
     found = [
-        f"{named(best)} hears {order[-1][0]} best (recall {percent(order[-1][1])}) and {order[0][0]} worst "
+        f"{named(best)} recognises {order[-1][0]} best (recall {percent(order[-1][1])}) and {order[0][0]} worst "
         f"({percent(order[0][1])}).",
         "Its hardest pairs: "
         + "; ".join(f"{a} and {b} ({percent(share)})" for a, b, share in best.hardest_pairs[:3])
@@ -52,17 +52,17 @@ def which_speakers(board: Board) -> list[str]:
         alike = np.corrcoef(table)[np.triu_indices(len(leaders), 1)].mean() if table.std(axis=1).all() else 0.0
         found.append(
             f"By speaker the figures of the {len(leaders)} best systems correlate with {alike:.2f} on the mean; the "
-            f"hardest to hear for all of them together is {hardest}."
+            f"hardest for all of them together is {hardest}."
         )
     return [*found, *_gap(board, "by_gender", "speakers"), *_gap(board, "by_intensity", "intensity")]
 
 
 def how_long(board: Board) -> list[str]:
-    """UAR by seconds of speech heard."""
+    """UAR by seconds of speech."""
     found = []
     for summary in board.best_of_each[:2]:
-        if summary.heard:
-            steps = joined(f"{percent(uar)} after {seconds} s" for seconds, uar in summary.heard.items())
+        if summary.after:
+            steps = in_words(f"{percent(uar)} after {seconds} s" for seconds, uar in summary.after.items())
             found.append(f"{named(summary)}: {steps} of speech, {percent(summary.uar)} at the end of the clip.")
     if found:
         found.append(f"Half of the clips hold less than {np.median(board.bench.speech_s):.1f} s of speech.")
@@ -71,11 +71,11 @@ def how_long(board: Board) -> list[str]:
 
 def _gap(board: Board, by: str, of: str) -> list[str]:
     """The largest gap between groups for the best system, and its mean over the leaders."""
-    leaders: list[Summary] = [s for s in board.best_of_each[:LEADERS] if len(getattr(s, by)) > 1]
+    leaders: list[CellSummary] = [s for s in board.best_of_each[:LEADERS] if len(getattr(s, by)) > 1]
     if not leaders:
         return []
     groups = sorted(getattr(leaders[0], by).items(), key=lambda item: -item[1])
-    listed = joined(f"{percent(uar)} for {name}" for name, uar in groups)
+    listed = in_words(f"{percent(uar)} for {name}" for name, uar in groups)
     high, low = groups[0][0], groups[-1][0]
     gaps = [getattr(s, by)[high] - getattr(s, by)[low] for s in leaders]
     return [

@@ -44,14 +44,14 @@ TOGETHER = "all"
 # What most public notebooks feed a classifier: the means over the clip of 13 MFCC, 12 chroma and 64 mel values.
 POPULAR = "mfcc+chroma+mel means"
 EGEMAPS = "egemaps"
-NETWORK_INPUT = "log-mel"  # what the shipped network hears; its front end makes it
+NETWORK_INPUT = "log-mel"  # what the shipped network takes; its front end makes it
 PARTS = tuple(part for parts in SETS.values() for part in parts)
 SIZES = {part: feature_size(part, RATE) for part in PARTS}
 
 # Mean, deviation and mean step from frame to frame: with a linear SVM on RAVDESS 0.50 UAR, without the third 0.46,
 # with quantiles in its place 0.47.
 STATISTICS = 3
-HEARD_SECONDS = (0.5, 1.0, 2.0, 3.0)  # of speech; a clip that ends before counts with all it has
+AFTER_SECONDS = (0.5, 1.0, 2.0, 3.0)  # of speech; a clip that ends before counts with all it has
 # 99 of 100 utterances of the published corpora hold less speech; the rest are cut, so that one does not pad all.
 MAX_STEPS = 160
 
@@ -60,7 +60,7 @@ MAX_STEPS = 160
 class ClipFeatures:
     """One clip. D counts the statistics of all parts, F the values of all parts in a frame.
 
-    `vectors`: float32 [len(HEARD_SECONDS) + 1, D], statistics after so much speech, last of all of it.
+    `vectors`: float32 [len(AFTER_SECONDS) + 1, D], statistics after so much speech, last of all of it.
     `steps`: float16 [T, F], T at most MAX_STEPS. `egemaps`: float32 [88], or [0] without openSMILE.
     `recording`: sha256 of the samples. `speech_s`: seconds from the first to the last frame of speech.
     """
@@ -148,8 +148,8 @@ def compute(samples: NDArray[np.int16], *, egemaps: bool = False) -> ClipFeature
     active = _active(samples, hop)
     spoken = np.flatnonzero(active)
     first, last = (spoken[0], spoken[-1] + 1) if len(spoken) else (0, len(active))
-    heard = [round(seconds * HOPS_PER_SECOND) for seconds in HEARD_SECONDS] + [last - first]
-    vectors = [_statistics(frames, active, first, min(first + count, last)) for count in heard]
+    lengths = [round(seconds * HOPS_PER_SECOND) for seconds in AFTER_SECONDS] + [last - first]
+    vectors = [_statistics(frames, active, first, min(first + count, last)) for count in lengths]
     return ClipFeatures(
         np.stack(vectors),
         _steps(frames, first, last),

@@ -8,39 +8,39 @@ from statistics import mean, median
 from trainer.compare.bench import Bench
 from trainer.compare.cells import CellResult
 from trainer.compare.features import EGEMAPS, POPULAR, SETS, TOGETHER
-from trainer.compare.summary import Summary, advantage
+from trainer.compare.summary import CellSummary, advantage
 
 
 @dataclass(frozen=True)
 class Board:
-    """The figures of one corpus. `results` has the answers of the same cells."""
+    """The figures of one corpus. `results` has the predictions of the same cells."""
 
     bench: Bench
-    summaries: list[Summary]
+    summaries: list[CellSummary]
     results: list[CellResult]
 
     @property
-    def ranked(self) -> list[Summary]:
+    def ranked(self) -> list[CellSummary]:
         """Speaker-independent cells, best first."""
         return sorted((s for s in self.summaries if s.split == "speakers"), key=lambda s: -s.uar)
 
     @property
-    def best_of_each(self) -> list[Summary]:
+    def best_of_each(self) -> list[CellSummary]:
         """The best features of each system, best system first."""
-        first: dict[str, Summary] = {}
+        first: dict[str, CellSummary] = {}
         for summary in self.ranked:
             first.setdefault(summary.system, summary)
         return list(first.values())
 
-    def inflation(self, summary: Summary) -> float | None:
+    def inflation(self, summary: CellSummary) -> float | None:
         """What the random split adds to a speaker-independent cell; None where it was not run."""
         for other in self.summaries:
             if other.split == "random" and (other.system, other.features) == (summary.system, summary.features):
                 return other.uar - summary.uar
         return None
 
-    def result(self, summary: Summary) -> CellResult:
-        """The answers behind a cell's figures."""
+    def result(self, summary: CellSummary) -> CellResult:
+        """The predictions behind a cell's figures."""
         wanted = (summary.system, summary.features, summary.split)
         return next(r for r in self.results if (r.cell.system, r.cell.features, r.cell.split) == wanted)
 
@@ -50,7 +50,7 @@ def percent(share: float) -> str:
     return f"{100 * share:.1f}"
 
 
-def named(summary: Summary) -> str:
+def named(summary: CellSummary) -> str:
     """A cell as the page names it."""
     return f"{summary.system} on {summary.features}"
 
@@ -59,7 +59,7 @@ def who_wins(board: Board) -> list[str]:
     """The best system, and whether the next is really worse."""
     best, chance = board.best_of_each[0], 1 / len(board.bench.labels)
     found = [
-        f"The best cell is **{named(best)}** with {percent(best.uar)} UAR on speakers not heard in training"
+        f"The best cell is **{named(best)}** with {percent(best.uar)} UAR on held-out speakers"
         f"{_interval(best)}; guessing gives {percent(chance)}."
     ]
     for other in board.best_of_each[1:3]:
@@ -194,14 +194,14 @@ def what_it_costs(board: Board) -> list[str]:
     return found
 
 
-def _interval(summary: Summary) -> str:
+def _interval(summary: CellSummary) -> str:
     if summary.interval is None:
         return ""
     low, high = summary.interval
     return f" (95% interval over speakers: {percent(low)} to {percent(high)})"
 
 
-def joined(words: Iterable[str]) -> str:
+def in_words(words: Iterable[str]) -> str:
     """`a, b and c`."""
     parts: Sequence[str] = list(words)
     return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"

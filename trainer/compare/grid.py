@@ -12,7 +12,7 @@ from trainer.quiet import quiet
 
 SPLITS: tuple[SplitName, ...] = ("speakers", "random")
 NETWORK_NAMES = ("cnn-1d", "cnn-2d", "lstm", "gru")
-SHIPPED = "undertone"
+DEFAULT_NETWORK = "undertone"
 NETWORK_FEATURES = ("mfcc", "mel", TOGETHER)
 
 FULL = Protocol(trials=20, network_trials=10, inner_folds=3, repeats=3, random_splits=2)
@@ -50,15 +50,15 @@ class Grid:
                 return classic
         # TensorFlow takes seconds and 600 MB to load: a process that fits classifiers alone does without.
         with quiet():
-            from trainer.compare.default_network import Shipped  # noqa: PLC0415
+            from trainer.compare.default_network import DefaultNetwork  # noqa: PLC0415
             from trainer.compare.networks import NETWORKS  # noqa: PLC0415
-        if name == SHIPPED:
-            return Shipped(QUICK_EPOCHS if self.quick else None)
+        if name == DEFAULT_NETWORK:
+            return DefaultNetwork(QUICK_EPOCHS if self.quick else None)
         network = next(network for network in NETWORKS if network.name == name)
         return replace(network, epochs=QUICK_NETWORK_EPOCHS) if self.quick else network
 
     def _features_of(self, name: str) -> tuple[str, ...]:
-        if name == SHIPPED:
+        if name == DEFAULT_NETWORK:
             return (NETWORK_INPUT,)
         if name in NETWORK_NAMES:
             quick = (TOGETHER,) if self.quick else NETWORK_FEATURES
@@ -67,7 +67,7 @@ class Grid:
 
     def _rank(self, cell: Cell) -> int:
         joint = cell.features in (TOGETHER, EGEMAPS)
-        if cell.system == SHIPPED:
+        if cell.system == DEFAULT_NETWORK:
             return 3
         if cell.system in NETWORK_NAMES:
             return 4 if joint else 6
@@ -78,7 +78,7 @@ class Grid:
 
 def system_names() -> tuple[str, ...]:
     """Every system, in the order of the page."""
-    return (*(system.name for system in CLASSIC), *NETWORK_NAMES, SHIPPED)
+    return (*(system.name for system in CLASSIC), *NETWORK_NAMES, DEFAULT_NETWORK)
 
 
 def choose_grid(
@@ -94,7 +94,7 @@ def choose_grid(
     _known(features, sets, "features")
     protocol = (QUICK if quick else FULL).model_copy(update=changes or {})
     return Grid(
-        tuple(systems) or ((*QUICK_SYSTEMS, SHIPPED) if quick else known),
+        tuple(systems) or ((*QUICK_SYSTEMS, DEFAULT_NETWORK) if quick else known),
         tuple(features) or (QUICK_FEATURES if quick else sets),
         protocol,
         quick,

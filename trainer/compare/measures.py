@@ -15,30 +15,30 @@ def mean_recall(truth: NDArray[np.int64], predicted: NDArray[np.int64]) -> float
     return uar(confusion_matrix(truth, predicted, int(max(truth.max(), predicted.max())) + 1))
 
 
-def confusion_of(truth: NDArray[np.int64], answers: NDArray[np.int64], classes: int) -> NDArray[np.int64]:
-    """Counts [C, C] over all runs: `answers` [runs, n], -1 where a run did not test a clip."""
-    tested = answers >= 0
-    return confusion_matrix(np.broadcast_to(truth, answers.shape)[tested], answers[tested], classes)
+def confusion_of(truth: NDArray[np.int64], predictions: NDArray[np.int64], classes: int) -> NDArray[np.int64]:
+    """Counts [C, C] over all runs: `predictions` [runs, n], -1 where a run did not test a clip."""
+    tested = predictions >= 0
+    return confusion_matrix(np.broadcast_to(truth, predictions.shape)[tested], predictions[tested], classes)
 
 
 def uar_by(
-    truth: NDArray[np.int64], answers: NDArray[np.int64], classes: int, names: Sequence[str]
+    truth: NDArray[np.int64], predictions: NDArray[np.int64], classes: int, names: Sequence[str]
 ) -> dict[str, float]:
     """UAR within each group of clips (speakers, genders, ...); clips without a name belong to none."""
     of = np.asarray(names)
     return {
-        str(name): uar(confusion_of(truth[of == name], answers[:, of == name], classes))
+        str(name): uar(confusion_of(truth[of == name], predictions[:, of == name], classes))
         for name in np.unique(of)
-        if name and (answers[:, of == name] >= 0).any()
+        if name and (predictions[:, of == name] >= 0).any()
     }
 
 
 def speaker_confusions(
-    truth: NDArray[np.int64], answers: NDArray[np.int64], classes: int, groups: NDArray[np.str_]
+    truth: NDArray[np.int64], predictions: NDArray[np.int64], classes: int, groups: NDArray[np.str_]
 ) -> NDArray[np.int64]:
     """One confusion matrix for each speaker: [speakers, C, C]."""
     return np.stack(
-        [confusion_of(truth[groups == who], answers[:, groups == who], classes) for who in np.unique(groups)]
+        [confusion_of(truth[groups == who], predictions[:, groups == who], classes) for who in np.unique(groups)]
     )
 
 

@@ -56,11 +56,11 @@ class FittedNetwork:
 
     def predict(self, inputs: Sequences, rows: Rows) -> Labels:
         """Class numbers of the clips at `rows`."""
-        answers = [
+        logits = [
             np.asarray(self.model([_scaled(*inputs.batch(part), self.mean, self.scale), inputs.batch(part)[1]]))
             for part in np.array_split(rows, max(1, len(rows) // 256))
         ]
-        return np.asarray(np.concatenate(answers).argmax(axis=1), np.int64)
+        return np.asarray(np.concatenate(logits).argmax(axis=1), np.int64)
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,8 +158,8 @@ def _statistics(
     steps: NDArray[np.float32], mask: NDArray[np.float32]
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Mean and 1 / deviation of each column [d] over the steps of speech."""
-    heard = steps[mask > 0]
-    return heard.mean(axis=0), 1 / np.maximum(heard.std(axis=0), 1e-3)
+    speech = steps[mask > 0]
+    return speech.mean(axis=0), 1 / np.maximum(speech.std(axis=0), 1e-3)
 
 
 def _scaled(

@@ -14,7 +14,7 @@ from trainer.compare import error_analysis, findings, plots
 from trainer.compare.bench import describe
 from trainer.compare.findings import Board, percent
 from trainer.compare.grid import Grid
-from trainer.compare.summary import Summary
+from trainer.compare.summary import CellSummary
 
 JSON, PAGE, IMAGES = "compare.json", "compare.md", "images"
 CHAPTERS = {
@@ -130,15 +130,15 @@ def _preface(figures: dict[str, Any]) -> str:
         f"Written by `undertone compare` on {run['made']}; every number and sentence below comes from that run, and "
         f"`{JSON}` holds all of it.\n\n"
         "The figure is UAR, the mean of the emotions' recalls in per cent, so that a frequent emotion counts no more "
-        "than a rare one. Every speaker is tested by models that have not heard them: nothing of a test speaker is in "
-        "training, in normalisation, in the search of settings or in the choice of an epoch. Settings are searched by "
-        f"Optuna on inner speakers of the training part ({protocol['trials']} trials on {protocol['inner_folds']} "
-        f"inner folds for clip-level systems, {protocol['network_trials']} on one inner fold for networks; the first "
-        "trial is the defaults; with one training speaker the defaults stand). Systems whose result depends on a seed "
-        f"are trained {protocol['repeats']} times with the same settings. The random 80/20 split "
-        f"({protocol['random_splits']} of them) is there to show what it hides, and for nothing else; its search runs "
-        "on inner speakers too. `undertone` is the network that ships, by its own recipe, from random weights and on "
-        "this corpus alone: without the other corpora that the shipped bundle has heard.\n\n"
+        "than a rare one. Every speaker is tested by models that were not trained on them: nothing of a test speaker "
+        "is in training, in normalisation, in the search of settings or in the choice of an epoch. Settings are "
+        f"searched by Optuna on inner speakers of the training part ({protocol['trials']} trials on "
+        f"{protocol['inner_folds']} inner folds for clip-level systems, {protocol['network_trials']} on one inner fold "
+        "for networks; the first trial is the defaults; with one training speaker the defaults stand). Systems whose "
+        f"result depends on a seed are trained {protocol['repeats']} times with the same settings. The random 80/20 "
+        f"split ({protocol['random_splits']} of them) is there to show what it hides, and for nothing else; its search "
+        "runs on inner speakers too. `undertone` is the network that ships, by its own recipe, from random weights and "
+        "on this corpus alone: without the other corpora that the shipped bundle was trained on.\n\n"
         f"This was the {run['grid']} grid: {len(run['systems'])} systems, {len(run['features'])} sets of clip-level "
         f"features, {run['cells']['finished']} of {run['cells']['of']} cells finished, "
         f"{run['cell_hours']} hours of cells in {run['jobs']} process"
@@ -163,7 +163,7 @@ def _table(board: Board) -> str:
     return "\n".join([head, "|---|---" + "|--:" * 9 + "|", *(_row(board, summary) for summary in board.ranked)])
 
 
-def _row(board: Board, s: Summary) -> str:
+def _row(board: Board, s: CellSummary) -> str:
     gap = board.inflation(s)
     cells = (
         s.system,

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MultipleLocator, PercentFormatter
 
 from trainer.compare.findings import Board
-from trainer.compare.summary import Summary
+from trainer.compare.summary import CellSummary
 
 # Okabe and Ito's colours, which colour-blind people can tell apart.
 COLOURS = {
@@ -35,7 +35,7 @@ def write_all(board: Board, folder: Path) -> dict[str, str]:
         "features": features,
         "confusion": confusion,
         "speakers": speakers,
-        "heard": heard,
+        "heard": after_seconds,
         "cost": cost,
     }
     written = {}
@@ -62,7 +62,7 @@ def systems(board: Board) -> Figure:
             axes.plot((summary.uar, summary.uar + gap), (y, y), color="#777777", linewidth=1, linestyle=":")
             axes.plot(summary.uar + gap, y, "o", markerfacecolor="white", markeredgecolor=colour, markersize=7)
         axes.plot(summary.uar, y, "o", color=colour, markersize=8)
-    axes.plot([], [], "o", color="#444444", label="speakers not heard in training (bar: 95% over speakers)")
+    axes.plot([], [], "o", color="#444444", label="held-out speakers (bar: 95% over speakers)")
     axes.plot([], [], "o", markerfacecolor="white", markeredgecolor="#444444", label="random 80/20 split")
     axes.axvline(1 / len(board.bench.labels), color="#999999", linestyle="--", linewidth=1, label="guessing")
     axes.set_yticks(range(len(rows)), [f"{s.system}  ({s.features})" for s in rows])
@@ -78,7 +78,7 @@ def systems(board: Board) -> Figure:
 
 
 def features(board: Board) -> Figure | None:
-    """UAR of systems by sets of features, on speakers not heard in training."""
+    """UAR of systems by sets of features, on held-out speakers."""
     cells = {(s.system, s.features): s.uar for s in board.ranked}
     rows = [s.system for s in board.best_of_each]
     columns = sorted({f for _, f in cells}, key=lambda f: -np.mean([u for (_, g), u in cells.items() if g == f]))
@@ -95,14 +95,14 @@ def features(board: Board) -> Figure | None:
             axes.text(j, i, f"{100 * table[i, j]:.0f}", ha="center", va="center", color=colour, fontsize=9)
     axes.set_xticks(range(len(columns)), columns, rotation=30, ha="right")
     axes.set_yticks(range(len(rows)), rows)
-    axes.set_title(f"{board.bench.name}: UAR in per cent on speakers not heard in training")
+    axes.set_title(f"{board.bench.name}: UAR in per cent on held-out speakers")
     figure.colorbar(image, ax=axes, format=PercentFormatter(1.0, decimals=0), shrink=0.8)
     return figure
 
 
 def confusion(board: Board) -> Figure:
     """Confusion matrices of the best system of up to four families."""
-    chosen: dict[str, Summary] = {}
+    chosen: dict[str, CellSummary] = {}
     for summary in board.best_of_each:
         chosen.setdefault(summary.family, summary)
     shown = list(chosen.values())[:4]
@@ -123,9 +123,9 @@ def confusion(board: Board) -> Figure:
         axes.set_xticks(range(len(labels)), labels, rotation=45, ha="right", fontsize=8)
         axes.set_yticks(range(len(labels)), labels, fontsize=8)
         axes.set_title(f"{summary.system} ({summary.features}), {100 * summary.uar:.1f}", fontsize=10)
-        axes.set_xlabel("heard as", fontsize=9)
-        axes.set_ylabel("meant as", fontsize=9)
-    figure.suptitle(f"{board.bench.name}: per cent of each emotion, speakers not heard in training")
+        axes.set_xlabel("predicted", fontsize=9)
+        axes.set_ylabel("labelled", fontsize=9)
+    figure.suptitle(f"{board.bench.name}: per cent of each emotion, held-out speakers")
     return figure
 
 
@@ -145,23 +145,23 @@ def speakers(board: Board) -> Figure | None:
     axes.set_xticks(range(len(order)), names, rotation=60 if len(order) > 6 else 0)
     axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
     axes.set_ylabel("UAR")
-    axes.set_title(f"{board.bench.name}: by speaker, each tested by a model that has not heard them")
+    axes.set_title(f"{board.bench.name}: by speaker, each tested by a model that was not trained on them")
     axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False)
     axes.grid(axis="y", alpha=0.3)
     _clean(axes)
     return figure
 
 
-def heard(board: Board) -> Figure | None:
+def after_seconds(board: Board) -> Figure | None:
     """UAR after so many seconds of speech."""
-    shown = [s for s in board.best_of_each if s.heard][:LINES]
+    shown = [s for s in board.best_of_each if s.after][:LINES]
     if not shown:
         return None
     figure = Figure(figsize=(7.2, 4.2))
     axes = figure.subplots()
-    seconds = [float(second) for second in shown[0].heard]
+    seconds = [float(second) for second in shown[0].after]
     for k, summary in enumerate(shown):
-        values = [*summary.heard.values(), summary.uar]
+        values = [*summary.after.values(), summary.uar]
         style: dict[str, Any] = {
             "color": COLOURS[summary.family],
             "marker": "osD^v"[k],
@@ -170,12 +170,12 @@ def heard(board: Board) -> Figure | None:
         axes.plot(range(len(values)), values, label=f"{summary.system} ({summary.features})", **style)
     axes.axhline(1 / len(board.bench.labels), color="#999999", linestyle="--", linewidth=1, label="guessing")
     axes.set_xticks(range(len(seconds) + 1), [*(f"{second:g} s" for second in seconds), "whole clip"])
-    axes.set_xlabel("speech heard")
+    axes.set_xlabel("speech so far")
     axes.set_ylabel("UAR")
     # Room above the curves for the names.
     axes.set_ylim(0, 1.45 * max(s.uar for s in shown))
     axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
-    axes.set_title(f"{board.bench.name}: after so much speech, speakers not heard in training")
+    axes.set_title(f"{board.bench.name}: after so much speech, held-out speakers")
     axes.legend(loc="upper left", frameon=False, fontsize=9)
     axes.grid(axis="y", alpha=0.3)
     _clean(axes)
@@ -197,7 +197,7 @@ def cost(board: Board) -> Figure | None:
     axes.set_ylabel("UAR")
     axes.yaxis.set_major_locator(MultipleLocator(0.05))
     axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
-    axes.set_title(f"{board.bench.name}: each system with its best features, speakers not heard in training")
+    axes.set_title(f"{board.bench.name}: each system with its best features, held-out speakers")
     axes.grid(alpha=0.3)
     _clean(axes)
     _name_points(axes, [(s.parameters, s.uar, s.system) for s in shown])

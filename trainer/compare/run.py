@@ -22,7 +22,7 @@ from schemas.errors import UserError
 from trainer.compare.bench import Bench, make_bench
 from trainer.compare.cells import Cell, CellResult, run_cell
 from trainer.compare.features import EGEMAPS, ClipFeatures, clip_features
-from trainer.compare.grid import NETWORK_NAMES, SHIPPED, Grid
+from trainer.compare.grid import DEFAULT_NETWORK, NETWORK_NAMES, Grid
 from trainer.compare.threads import one_thread
 from trainer.data.cache import cache_folder
 from trainer.data.corpora import Utterance, load
@@ -56,12 +56,12 @@ def prepare(paths: Sequence[Path], grid: Grid, jobs: int, progress: Progress) ->
     labelled = load(paths)
     notes = [f"{count} {what}" for what, count in sorted(labelled.warnings.items())]
     benches: list[Bench] = []
-    from trainer.compare.default_network import listening  # noqa: PLC0415 - loads TensorFlow
+    from trainer.compare.default_network import read_corpus  # noqa: PLC0415 - loads TensorFlow
 
     for corpus in sorted({utterance.corpus for utterance in labelled.utterances}):
         try:
-            # Reads and checks what the shipped network hears: unreadable, silent and repeated files go here.
-            utterances = listening(tuple(u for u in labelled.utterances if u.corpus == corpus)).utterances
+            # Reads and checks what the shipped network takes: unreadable, silent and repeated files go here.
+            utterances = read_corpus(tuple(u for u in labelled.utterances if u.corpus == corpus)).utterances
             # openSMILE takes four times what all the rest does.
             work = partial(clip_features, egemaps=EGEMAPS in grid.features)
             benches.append(make_bench(corpus, utterances, _features(utterances, work, jobs, partial(progress, corpus))))
@@ -149,7 +149,7 @@ def _start(bench: Bench, grid: Grid) -> None:
 
 
 def _work(cell: Cell) -> CellResult:
-    if cell.system in (*NETWORK_NAMES, SHIPPED):
+    if cell.system in (*NETWORK_NAMES, DEFAULT_NETWORK):
         _one_tensorflow_thread()
     return run_cell(_bench, _grid.system(cell.system), cell, _grid.protocol)
 
@@ -172,7 +172,7 @@ def _entry(bench: Bench, grid: Grid, cell: Cell) -> Path:
         grid.protocol.of(cell.split, system.takes),
         system.defaults,
         sorted(map(str, system.space.items())),
-        _recipe_code() if cell.system == SHIPPED else "",
+        _recipe_code() if cell.system == DEFAULT_NETWORK else "",
         version("scikit-learn"),
         version("keras"),
     )

@@ -69,9 +69,9 @@ def _attempt(
     uars: list[float] = []
     learned: list[Config] = []
     for step, (train, valid) in enumerate(splits):
-        uar, lesson = system.try_out(inputs, train, valid, y, trial.params, seed)
+        uar, found = system.try_out(inputs, train, valid, y, trial.params, seed)
         uars.append(uar)
-        learned.append(lesson)
+        learned.append(found)
         trial.report(float(np.mean(uars)), step)
         if step + 1 < len(splits) and trial.should_prune():
             return None
@@ -79,6 +79,6 @@ def _attempt(
     return float(np.mean(uars))
 
 
-def _mean_of(lessons: list[Config]) -> Config:
-    """What the inner folds taught, averaged: whole numbers (epochs)."""
-    return {name: round(float(np.mean([lesson[name] for lesson in lessons]))) for name in lessons[0]}
+def _mean_of(learned: list[Config]) -> Config:
+    """What was learned on the inner folds, averaged: whole numbers (epochs)."""
+    return {name: round(float(np.mean([one[name] for one in learned]))) for name in learned[0]}

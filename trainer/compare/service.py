@@ -17,7 +17,7 @@ from trainer.compare.summary import summarise
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
+class CompareRequest:
     """Everything that the command line says; `changes` are fields of the protocol.
 
     `so_far`: run nothing, and write the page of what is finished.
@@ -33,7 +33,7 @@ class Request:
     so_far: bool = False
 
 
-def serve(request: Request, console: Console) -> None:
+def serve(request: CompareRequest, console: Console) -> None:
     """Run the grid on every corpus and write the page.
 
     Raises:

@@ -5,11 +5,11 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from trainer.compare.bench import Bench, SplitName
 from trainer.compare.cells import CellResult, Chosen, Training
-from trainer.compare.features import HEARD_SECONDS
+from trainer.compare.features import AFTER_SECONDS
 from trainer.compare.measures import (
     confusion_of,
     hardest_pairs,
@@ -21,16 +21,16 @@ from trainer.compare.measures import (
 )
 
 
-class Summary(BaseModel):
+class CellSummary(BaseModel):
     """One cell.
 
     `uar`: mean over folds (or random splits) of the mean over repeats. `uar_std_folds` and `uar_std_repeats`: standard
     deviation over folds, and over the repeats' means; None where there was one. `interval`: the middle 95% of the UAR
-    of all answers with the test speakers drawn anew, None for a random split. `confusion`: rows are the truth, all
-    repeats added up. `heard`: UAR after so many seconds of speech.
+    of all predictions with the test speakers drawn anew, None for a random split. `confusion`: rows are the truth, all
+    repeats added up. `after`: UAR after so many seconds of speech, `heard` in compare.json.
     """
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, populate_by_name=True, serialize_by_alias=True)
 
     system: str
     family: str
@@ -52,18 +52,18 @@ class Summary(BaseModel):
     by_speaker: dict[str, float]
     by_gender: dict[str, float]
     by_intensity: dict[str, float]
-    heard: dict[str, float]
+    after: dict[str, float] = Field(alias="heard")
 
 
-def summarise(bench: Bench, result: CellResult, family: str) -> Summary:
+def summarise(bench: Bench, result: CellResult, family: str) -> CellSummary:
     """Figures of one cell."""
-    answers = np.array(result.answers)
+    predictions = np.array(result.predictions)
     classes = len(bench.labels)
-    matrix = confusion_of(bench.y, answers, classes)
+    matrix = confusion_of(bench.y, predictions, classes)
     by_fold, by_repeat = _table(result.trainings, "part"), _table(result.trainings, "seed")
     speakers = result.cell.split == "speakers"
-    counts = speaker_confusions(bench.y, answers, classes, bench.groups) if speakers else None
-    return Summary(
+    counts = speaker_confusions(bench.y, predictions, classes, bench.groups) if speakers else None
+    return CellSummary(
         system=result.cell.system,
         family=family,
         features=result.cell.features,
@@ -81,12 +81,12 @@ def summarise(bench: Bench, result: CellResult, family: str) -> Summary:
         confusion=matrix.tolist(),
         recall=_recall(matrix, bench.labels),
         hardest_pairs=[(a, b, round(share, 4)) for a, b, share in hardest_pairs(matrix, bench.labels)],
-        by_speaker=_by(bench, answers, list(bench.groups)) if speakers else {},
-        by_gender=_by(bench, answers, [u.gender for u in bench.utterances]) if speakers else {},
-        by_intensity=_by(bench, answers, [u.intensity for u in bench.utterances]) if speakers else {},
-        heard={
+        by_speaker=_by(bench, predictions, list(bench.groups)) if speakers else {},
+        by_gender=_by(bench, predictions, [u.gender for u in bench.utterances]) if speakers else {},
+        by_intensity=_by(bench, predictions, [u.intensity for u in bench.utterances]) if speakers else {},
+        after={
             f"{seconds:g}": round(mean_recall(bench.y, np.array(row)), 4)
-            for seconds, row in zip(HEARD_SECONDS, result.heard, strict=False)
+            for seconds, row in zip(AFTER_SECONDS, result.after, strict=False)
         },
     )
 
@@ -94,7 +94,7 @@ def summarise(bench: Bench, result: CellResult, family: str) -> Summary:
 def advantage(bench: Bench, one: CellResult, other: CellResult) -> tuple[float, float, float]:
     """How far `one` lies above `other` on the same speakers: the difference in UAR and the middle 95% of it."""
     first, second = (
-        resampled_uars(speaker_confusions(bench.y, np.array(cell.answers), len(bench.labels), bench.groups))
+        resampled_uars(speaker_confusions(bench.y, np.array(cell.predictions), len(bench.labels), bench.groups))
         for cell in (one, other)
     )
     return (float((first - second).mean()), *interval(first - second))
@@ -119,6 +119,6 @@ def _recall(matrix: NDArray[np.int64], labels: Sequence[str]) -> dict[str, float
     return {label: round(float(matrix[k, k] / support[k]), 4) for k, label in enumerate(labels) if support[k]}
 
 
-def _by(bench: Bench, answers: NDArray[np.int64], names: Sequence[str]) -> dict[str, Any]:
-    groups = uar_by(bench.y, answers, len(bench.labels), names)
+def _by(bench: Bench, predictions: NDArray[np.int64], names: Sequence[str]) -> dict[str, Any]:
+    groups = uar_by(bench.y, predictions, len(bench.labels), names)
     return {name: round(value, 4) for name, value in groups.items()}

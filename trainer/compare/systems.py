@@ -44,7 +44,7 @@ class Model(Protocol):
         """Numbers that prediction needs."""
 
     def predict(self, inputs: Any, rows: Rows) -> Labels:
-        """Class numbers of the clips at `rows` of `inputs` (the corpus, or what was heard of it by some time)."""
+        """Class numbers of the clips at `rows` of `inputs` (the corpus, or its first seconds)."""
 
 
 class System(Protocol):

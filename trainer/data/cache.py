@@ -36,7 +36,7 @@ _RATE = 16_000
 
 @dataclass(frozen=True, slots=True)
 class Features:
-    """What the network hears of one utterance of n frames, n a multiple of 20 (whole blocks, as in a stream).
+    """What the network is given of one utterance of n frames, n a multiple of 20 (whole blocks, as in a stream).
 
     frames: float32 [n, n_mels]. raw: bool [n], above the gate's threshold. level_db: float32 [n], dBFS of each hop.
     recording: sha256 of the samples, equal for the same recording in another file.
@@ -81,7 +81,7 @@ def cache_folder() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "undertone"
 
 
-def features_of(
+def cached_features(
     paths: Sequence[Path],
     front_end: FrontEndSpec,
     gate: GateSpec,

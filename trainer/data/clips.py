@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from schemas.card import FRAMES_PER_STEP
 from trainer.data.preprocessing import Preprocessing
-from trainer.data.speech import Segment, hang_over, segments
+from trainer.data.speech import SegmentSteps, hang_over, segments
 
 
 @dataclass(frozen=True)
@@ -25,8 +25,8 @@ class Clips:
     allowed: [N, C] float32 0/1, the classes that the clip's corpus knows; the others are masked in the loss.
     weights: [N] float32, how often a clip is drawn, relative to the others.
     preprocessing: what made the features, and what cuts the clips into utterances.
-    hints: [N, H] float32 or None, what a teacher heard in the clip; learned beside the targets (distill.py).
-    frame_hints: one [F / 4, K] float16 per clip or None, what it heard in each step; NaN where it did not listen.
+    hints: [N, H] float32 or None, a teacher's embedding of the clip; learned beside the targets (distillation/).
+    frame_hints: one [F / 4, K] float16 per clip or None, the same for each step; NaN where the teacher has none.
     """
 
     features: Sequence[NDArray[np.floating]]
@@ -48,7 +48,7 @@ class Clips:
         return [hang_over(raw, self.preprocessing.gate) for raw in self.raw]
 
     @cached_property
-    def segments(self) -> list[list[Segment]]:
+    def segments(self) -> list[list[SegmentSteps]]:
         """The utterances of each clip."""
         how = self.preprocessing
         return [segments(raw, how.gate, how.segments) for raw in self.raw]

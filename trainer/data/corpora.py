@@ -36,7 +36,7 @@ class Utterance:
 
 
 @dataclass(slots=True)
-class Labelled:
+class LabelledSpeech:
     """What was found: utterances, licences that manifests state, counted warnings, a line for each unreadable file."""
 
     utterances: list[Utterance] = field(default_factory=list)
@@ -54,10 +54,10 @@ class Labelled:
         """All speakers, sorted."""
         return tuple(sorted({utterance.speaker for utterance in self.utterances}))
 
-    def training_data(self, heard: Iterable[Utterance] | None = None) -> tuple[TrainingData, ...]:
-        """A model card's entry for each corpus: of all utterances, or of those that were `heard`."""
+    def training_data(self, used: Iterable[Utterance] | None = None) -> tuple[TrainingData, ...]:
+        """A model card's entry for each corpus: of all utterances, or of those that were `used`."""
         by_corpus: dict[str, list[Utterance]] = {}
-        for utterance in self.utterances if heard is None else heard:
+        for utterance in self.utterances if used is None else used:
             by_corpus.setdefault(utterance.corpus, []).append(utterance)
         return tuple(
             TrainingData(
@@ -72,14 +72,14 @@ class Labelled:
         )
 
 
-def load(paths: Iterable[Path]) -> Labelled:
+def load(paths: Iterable[Path]) -> LabelledSpeech:
     """Read every labelled utterance under `paths`; a file that two of them name counts once.
 
     Raises:
         UserError: a path that does not exist, a manifest that cannot be read, a folder without labelled speech, fewer
             than two emotions or fewer than two speakers.
     """
-    found = Labelled()
+    found = LabelledSpeech()
     seen: set[Path] = set()
     for path in paths:
         utterances = list(_read(path, found))
@@ -97,7 +97,7 @@ def load(paths: Iterable[Path]) -> Labelled:
     return found
 
 
-def _read(path: Path, found: Labelled) -> Iterator[Utterance]:
+def _read(path: Path, found: LabelledSpeech) -> Iterator[Utterance]:
     if path.is_file():
         if path.suffix.lower() != ".csv":
             raise UserError(f"{path}: not a CSV manifest or a folder; give a CSV with the columns {', '.join(COLUMNS)}")
@@ -107,7 +107,7 @@ def _read(path: Path, found: Labelled) -> Iterator[Utterance]:
     return _folder(path, found)
 
 
-def _folder(folder: Path, found: Labelled) -> Iterator[Utterance]:
+def _folder(folder: Path, found: LabelledSpeech) -> Iterator[Utterance]:
     """A folder's manifest if it has one, else its files by their names, then its subfolders alike."""
     manifest = folder / "manifest.csv"
     if manifest.is_file():
@@ -123,7 +123,7 @@ def _folder(folder: Path, found: Labelled) -> Iterator[Utterance]:
             yield from _published(entry, found)
 
 
-def _published(path: Path, found: Labelled) -> Iterator[Utterance]:
+def _published(path: Path, found: LabelledSpeech) -> Iterator[Utterance]:
     match recognise(path):
         case None:
             found.warnings["audio files whose names no known corpus uses, left out"] += 1
@@ -134,7 +134,7 @@ def _published(path: Path, found: Labelled) -> Iterator[Utterance]:
             yield Utterance(path, clip.emotion, speaker, layout.name, clip.gender, clip.intensity, clip.statement)
 
 
-def _manifest(manifest: Path, found: Labelled) -> Iterator[Utterance]:
+def _manifest(manifest: Path, found: LabelledSpeech) -> Iterator[Utterance]:
     # A folder's manifest is named after the folder, any other after itself.
     default = manifest.parent.resolve().name if manifest.stem == "manifest" else manifest.stem
     for line, fields in read_rows(manifest):
@@ -142,7 +142,9 @@ def _manifest(manifest: Path, found: Labelled) -> Iterator[Utterance]:
             yield utterance
 
 
-def _utterance(manifest: Path, number: int, fields: dict[str, str], default: str, found: Labelled) -> Utterance | None:
+def _utterance(
+    manifest: Path, number: int, fields: dict[str, str], default: str, found: LabelledSpeech
+) -> Utterance | None:
     if not all(fields[column] for column in COLUMNS):
         found.warnings["rows without a path, an emotion or a speaker, left out"] += 1
         return None
@@ -181,12 +183,12 @@ def _has_emotions(manifest: Path) -> bool:
         return True  # reading it will say what is wrong
 
 
-def _nothing(found: Labelled) -> str:
+def _nothing(found: LabelledSpeech) -> str:
     seen = "; ".join(f"{what}: {count}" for what, count in found.warnings.items())
     return f"no labelled speech found{f' ({seen})' if seen else ''}; see `undertone train --help`"
 
 
-def _check(found: Labelled) -> None:
+def _check(found: LabelledSpeech) -> None:
     if not found.utterances:
         raise UserError(_nothing(found))
     if len(found.labels) < 2:
@@ -194,5 +196,5 @@ def _check(found: Labelled) -> None:
     if len(found.speakers) < 2:
         raise UserError(
             f"every utterance is of one speaker ({found.speakers[0]}): at least two are needed, because a model is "
-            "tested on speakers that it has not heard"
+            "tested on speakers that it was not trained on"
         )

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from schemas.errors import UserError
-from trainer.data.cache import Features, features_of
+from trainer.data.cache import Features, cached_features
 from trainer.data.clips import Clips, one_hot
-from trainer.data.corpora import Labelled, Utterance
+from trainer.data.corpora import LabelledSpeech, Utterance
 from trainer.data.preprocessing import Preprocessing
 from trainer.data.splits import speaker_groups
 
@@ -45,7 +45,7 @@ class Dataset:
 
 
 def read(
-    labelled: Labelled,
+    labelled: LabelledSpeech,
     preprocessing: Preprocessing,
     progress: Callable[[int, int], None] | None = None,
 ) -> Dataset:
@@ -54,7 +54,7 @@ def read(
     Raises:
         UserError: nothing is left of an emotion, or of all but one speaker; the first reason is named.
     """
-    found, errors = features_of(
+    found, errors = cached_features(
         [u.path for u in labelled.utterances], preprocessing.front_end, preprocessing.gate, progress=progress
     )
     if errors:
@@ -62,7 +62,7 @@ def read(
         labelled.errors += errors
     silent = sum(1 for features in found if features is not None and not features.raw.any())
     if silent:
-        labelled.warnings["files in which the gate hears no speech, left out"] += silent
+        labelled.warnings["files in which the gate finds no speech, left out"] += silent
     pairs = [(u, f) for u, f in zip(labelled.utterances, found, strict=True) if f is not None and f.raw.any()]
     _check(labelled, pairs)
     kept = _once(labelled, pairs)
@@ -71,7 +71,7 @@ def read(
     return Dataset(utterances, features, tuple(groups), labelled.labels, preprocessing)
 
 
-def _once(labelled: Labelled, pairs: list[tuple[Utterance, Features]]) -> list[tuple[Utterance, Features]]:
+def _once(labelled: LabelledSpeech, pairs: list[tuple[Utterance, Features]]) -> list[tuple[Utterance, Features]]:
     """Without files that hold the same recording of the same speaker under the same label again."""
     seen: set[tuple[str, str, str]] = set()
     meant: dict[str, str] = {}
@@ -88,7 +88,7 @@ def _once(labelled: Labelled, pairs: list[tuple[Utterance, Features]]) -> list[t
     return kept
 
 
-def _check(labelled: Labelled, pairs: list[tuple[Utterance, Features]]) -> None:
+def _check(labelled: LabelledSpeech, pairs: list[tuple[Utterance, Features]]) -> None:
     counted = (f"{what}: {count}" for what, count in labelled.warnings.items())
     why = "; ".join((*counted, *labelled.errors[:1]))
     lost = set(labelled.labels) - {utterance.emotion for utterance, _ in pairs}

@@ -10,7 +10,7 @@ from undertone.acoustics.frames import BLOCK_FRAMES, HOPS_PER_SECOND
 
 
 @dataclass(frozen=True, slots=True)
-class Segment:
+class SegmentSteps:
     """An utterance: its first step in the clip, and the steps from there that hold speech, float32 0/1."""
 
     start: int
@@ -34,7 +34,7 @@ def step_mask(speech: NDArray[np.bool_]) -> NDArray[np.float32]:
     return np.asarray(speech.reshape(-1, FRAMES_PER_STEP).any(axis=1), np.float32)
 
 
-def segments(raw: NDArray[np.bool_], gate: GateSpec, spec: SegmentSpec) -> list[Segment]:
+def segments(raw: NDArray[np.bool_], gate: GateSpec, spec: SegmentSpec) -> list[SegmentSteps]:
     """The utterances of a clip, cut where the engine cuts them.
 
     A clip in which the engine finds none gets one all the same, so that each clip has a prediction: its first click,
@@ -46,7 +46,7 @@ def segments(raw: NDArray[np.bool_], gate: GateSpec, spec: SegmentSpec) -> list[
     spans = _spans(raw, spec)
     kept = [span for span in spans if raw[slice(*span)].sum() >= spec.min_speech_frames] or spans[:1]
     speech = hang_over(raw, gate)
-    return [_segment(speech, *span) for span in kept] or [Segment(0, np.zeros(1, np.float32))]
+    return [_segment(speech, *span) for span in kept] or [SegmentSteps(0, np.zeros(1, np.float32))]
 
 
 def _spans(raw: NDArray[np.bool_], spec: SegmentSpec) -> list[tuple[int, int]]:
@@ -74,9 +74,9 @@ def _spans(raw: NDArray[np.bool_], spec: SegmentSpec) -> list[tuple[int, int]]:
     return [*spans, (start, len(raw))] if start is not None else spans
 
 
-def _segment(speech: NDArray[np.bool_], start: int, end: int) -> Segment:
+def _segment(speech: NDArray[np.bool_], start: int, end: int) -> SegmentSteps:
     end = start + 1 + int(np.flatnonzero(speech[start:end])[-1])
     first = start // FRAMES_PER_STEP
     inside = np.zeros(FRAMES_PER_STEP * (-(-end // FRAMES_PER_STEP) - first), bool)
     inside[start - FRAMES_PER_STEP * first : end - FRAMES_PER_STEP * first] = speech[start:end]
-    return Segment(first, step_mask(inside))
+    return SegmentSteps(first, step_mask(inside))

@@ -1,4 +1,4 @@
-"""Splits by speaker: nobody is heard in training and in the test.
+"""Splits by speaker: nobody is in training and in the test.
 
 Speakers who share a recording (a file that two corpora, or two folders, both hold) count as one, so a recording never
 lies in two parts either. `random_split` exists for one purpose: to show what a split that ignores speakers hides.
@@ -144,7 +144,7 @@ def _share(utterances: Sequence[Utterance], groups: Sequence[str], among: set[st
 def _by_corpus(
     utterances: Sequence[Utterance], groups: Sequence[str], among: set[str], seed: int
 ) -> dict[str, list[str]]:
-    """Groups of each corpus, shuffled, then women and men in turn, so that each part hears both."""
+    """Groups of each corpus, shuffled, then women and men in turn, so that each part has both."""
     gender = {group: utterance.gender for group, utterance in zip(groups, utterances, strict=True)}
     corpora: dict[str, set[str]] = defaultdict(set)
     for group, utterance in zip(groups, utterances, strict=True):

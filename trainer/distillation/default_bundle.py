@@ -3,9 +3,9 @@
     python -m trainer.distillation.default_bundle --data RAVDESS TESS nEMO EmoDB --noise ESC-10/dog ...
         --unheard-noise ESC-10/rain ... --work FOLDER --out model.zip
 
-    1. for each published fold, a network that went through the course (course.py) without the fold's speakers; they
-       then test it, and give the temperature
-    2. the same course with everybody
+    1. for each published fold, a network that went through the curriculum (curriculum.py) without the fold's
+       speakers; they then test it, and give the temperature
+    2. the same curriculum with everybody
     3. the bundle; with --int8 its large products in eight bits
 
 What is trained is kept in FOLDER: a run that was broken off goes on, and `--only 1 3` trains those folds alone (0: the
@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 
 from schemas.card import CalibrationSpec
 from trainer.data.clips import Clips
-from trainer.distillation.curriculum import Course
+from trainer.distillation.curriculum import Curriculum
 from trainer.evaluation.babble import write_with_sounds
 from trainer.evaluation.cost import us_per_second
 from trainer.packaging.bundle import make_bundle, with_metrics
@@ -39,53 +39,56 @@ from undertone.analysis.metrics import ece
 from undertone.inference.bundle import bundle_bytes
 from undertone.inference.model import softmax
 
-Answers = dict[str, NDArray[np.float32]]
+Predictions = dict[str, NDArray[np.float32]]
 
 FOLDS = 4
 NOISE_DB = 10.0
 
 
-def fold_network(course: Course, parts: Sequence[NDArray[np.integer]], number: int) -> keras.Model:
-    """A network that has not heard the speakers of fold `number`, from 1 on; 0: one that has heard everybody."""
-    everybody = np.arange(len(course.target))
+def fold_network(curriculum: Curriculum, parts: Sequence[NDArray[np.integer]], number: int) -> keras.Model:
+    """A network that is not trained on the speakers of fold `number`, from 1 on; 0: on everybody."""
+    everybody = np.arange(len(curriculum.target))
     if number == 0:
-        return course.network(everybody, "everybody", course.more_noises)
-    return course.network(np.setdiff1d(everybody, parts[number - 1]), f"fold-{number}")
+        return curriculum.network(everybody, "everybody", curriculum.more_noises)
+    return curriculum.network(np.setdiff1d(everybody, parts[number - 1]), f"fold-{number}")
 
 
-def cross_validate(course: Course, parts: Sequence[NDArray[np.integer]], unheard_noise: Sequence[Path]) -> Answers:
-    """What networks that have not heard a target speaker make of that speaker's clips.
+def cross_validate(
+    curriculum: Curriculum, parts: Sequence[NDArray[np.integer]], unheard_noise: Sequence[Path]
+) -> Predictions:
+    """Predictions for each target speaker's clips by a network that is not trained on that speaker.
 
     Returns probabilities [N, C] by condition: "clean", "telephone", "after 1 s" and "after 2 s" of speech, and "noise
-    10 dB", if there is any noise that no network of a fold has heard.
+    10 dB", if there is any noise that no network of a fold was trained with.
     """
-    conditions = {"clean": course.spoken[0], "telephone": course.target_clips("telephone")}
+    conditions = {"clean": curriculum.variants[0], "telephone": curriculum.target_clips("telephone")}
     if unheard_noise:
         with tempfile.TemporaryDirectory(prefix="undertone-") as folder:
-            paths = [one.path for one in course.utterances(course.target)]
-            noisy = write_with_sounds(paths, unheard_noise, NOISE_DB, course.seed, Path(folder))
-            conditions[f"noise {NOISE_DB:g} dB"] = course.with_features(noisy)
-    shape = (len(course.target), course.spec.n_classes)
-    answers = {name: np.zeros(shape, np.float32) for name in (*conditions, "after 1 s", "after 2 s")}
+            paths = [one.path for one in curriculum.utterances(curriculum.target)]
+            noisy = write_with_sounds(paths, unheard_noise, NOISE_DB, curriculum.seed, Path(folder))
+            conditions[f"noise {NOISE_DB:g} dB"] = curriculum.with_features(noisy)
+    shape = (len(curriculum.target), curriculum.shape.n_classes)
+    predictions = {name: np.zeros(shape, np.float32) for name in (*conditions, "after 1 s", "after 2 s")}
     for number, test in enumerate(parts, start=1):
-        model = fold_network(course, parts, number)
+        model = fold_network(curriculum, parts, number)
         for name, clips in conditions.items():
-            answers[name][test], early = predict(model, clips.subset(test), (1.0, 2.0))
+            predictions[name][test], early = predict(model, clips.subset(test), (1.0, 2.0))
             if name == "clean":
-                answers["after 1 s"][test], answers["after 2 s"][test] = early
-        print(f"fold {number}: UAR {uar_of(answers['clean'][test], course.spoken[0].subset(test)):.3f}", flush=True)
-    return answers
+                predictions["after 1 s"][test], predictions["after 2 s"][test] = early
+        uar = uar_of(predictions["clean"][test], conditions["clean"].subset(test))
+        print(f"fold {number}: UAR {uar:.3f}", flush=True)
+    return predictions
 
 
-def figures(answers: Answers, truth: Clips, parts: Sequence[NDArray[np.integer]]) -> dict[str, float]:
+def figures(predictions: Predictions, truth: Clips, parts: Sequence[NDArray[np.integer]]) -> dict[str, float]:
     """Mean UAR over the folds by condition, and the ECE with a temperature from the other folds' speakers."""
     scores = {
-        _metric(name): float(np.mean([uar_of(p[t], truth.subset(t)) for t in parts])) for name, p in answers.items()
+        _metric(name): float(np.mean([uar_of(p[t], truth.subset(t)) for t in parts])) for name, p in predictions.items()
     }
-    labels, calibrated = truth.targets.argmax(1), np.zeros_like(answers["clean"])
+    labels, calibrated = truth.targets.argmax(1), np.zeros_like(predictions["clean"])
     for test in parts:
         rest = np.setdiff1d(np.arange(len(labels)), test)
-        logs = np.log(answers["clean"] + 1e-9)
+        logs = np.log(predictions["clean"] + 1e-9)
         calibrated[test] = softmax(logs[test] / calibrate(logs[rest], labels[rest]).temperature)
     return scores | {"heldout_ece": float(ece(labels, calibrated)), "heldout_files": float(len(labels))}
 
@@ -113,22 +116,22 @@ def main() -> None:
     options = parser.parse_args()
     options.work.mkdir(parents=True, exist_ok=True)
     unheard = expand(options.unheard_noise)
-    course = Course(options.data, options.target, options.noise, unheard, options.work, options.seed)
-    parts = course.folds(FOLDS)
+    curriculum = Curriculum(options.data, options.target, options.noise, unheard, options.work, options.seed)
+    parts = curriculum.folds(FOLDS)
     if options.only is not None:
         for number in options.only:
-            fold_network(course, parts, number)
+            fold_network(curriculum, parts, number)
         return
-    answers = cross_validate(course, parts, unheard)
-    truth = course.spoken[0]
-    found = figures(answers, truth, parts)
+    predictions = cross_validate(curriculum, parts, unheard)
+    truth = curriculum.variants[0]
+    found = figures(predictions, truth, parts)
     print(json.dumps(found, indent=1))
-    calibration = calibrate(np.log(answers["clean"] + 1e-9), truth.targets.argmax(1))
-    write(course, fold_network(course, parts, 0), calibration, found, options.out, int8=options.int8)
+    calibration = calibrate(np.log(predictions["clean"] + 1e-9), truth.targets.argmax(1))
+    write(curriculum, fold_network(curriculum, parts, 0), calibration, found, options.out, int8=options.int8)
 
 
 def write(
-    course: Course,
+    curriculum: Curriculum,
     model: keras.Model,
     calibration: CalibrationSpec,
     found: dict[str, float],
@@ -139,16 +142,16 @@ def write(
     """The bundle, and the weights beside it for those who train on from here."""
     bundle = make_bundle(
         model,
-        course.spoken[0].subset(np.arange(8)),
+        curriculum.variants[0].subset(np.arange(8)),
         name=out.stem,
-        labels=course.dataset.labels,
+        labels=curriculum.dataset.labels,
         calibration=calibration,
-        training_data=course.labelled.training_data(course.dataset.utterances),
+        training_data=curriculum.labelled.training_data(curriculum.dataset.utterances),
         int8=int8,
     )
     bundle = with_metrics(bundle, found | {"us_per_s": us_per_second(bundle)})
     out.write_bytes(bundle_bytes(bundle))
-    save_weights(out, network_weights(model), model.undertone_spec, bundle.card.version)
+    save_weights(out, network_weights(model), model.undertone_shape, bundle.card.version)
 
 
 if __name__ == "__main__":

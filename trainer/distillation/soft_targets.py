@@ -1,7 +1,7 @@
-"""Distillation: what a teacher heard in each clip becomes soft targets and hints for the student.
+"""Distillation: a teacher's embeddings of each clip become soft targets and hints for the student.
 
-The teacher is a linear probe on embeddings (teacher.py). Its answers for a clip come from a probe that has not
-seen the clip's speaker; a probe's answers on its own training clips are labels over again and teach nothing.
+The teacher is a linear probe on embeddings (teacher.py). Its predictions for a clip come from a probe that has not
+seen the clip's speaker; a probe's predictions on its own training clips are labels over again and teach nothing.
 Hints are the embeddings themselves, reduced to their main axes: far more per clip than one label in eight, and
 known for speech of any corpus, labels or none. Frame hints are the same for every step of a clip: forty times as
 many, and nothing that a network could learn by heart.
@@ -22,7 +22,7 @@ from sklearn.preprocessing import StandardScaler
 
 HINTS = 128  # axes kept of 3072
 FRAME_HINTS = 96  # axes kept of 1152; they hold 55% of the variance
-PROBE_C = 1e-3  # 3e-4 gave 0.732 where this gave 0.749, on actors not heard
+PROBE_C = 1e-3  # 3e-4 gave 0.732 where this gave 0.749, on held-out actors
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ def fit_hints(embeddings: NDArray[np.floating], seed: int = 0) -> HintMap:
 class FrameMap:
     """The teacher's frames [T, D] -> frame hints [T, FRAME_HINTS] of about unit variance.
 
-    `expected` [P, D] is the mean by position in the clip, which the encoder adds to what it hears; its last row
+    `expected` [P, D] is the mean by position in the clip, which the encoder adds to its input; its last row
     stands for all later ones.
     """
 
@@ -95,16 +95,16 @@ def soft_targets(
     n_classes: int,
     splits: int = 5,
 ) -> NDArray[np.float32]:
-    """Probabilities [N, n_classes] for each clip, from probes that have not heard its speaker."""
-    answers = np.zeros((len(labels), n_classes), np.float32)
+    """Probabilities [N, n_classes] for each clip, from probes that were not trained on its speaker."""
+    predictions = np.zeros((len(labels), n_classes), np.float32)
     splits = min(splits, len(np.unique(speakers)))
     for train, rest in GroupKFold(splits).split(embeddings, labels, speakers):
         probe = make_pipeline(StandardScaler(), LogisticRegression(C=PROBE_C, max_iter=200))
         probe.fit(embeddings[train], labels[train])
-        answers[np.ix_(rest, probe.classes_)] = probe.predict_proba(embeddings[rest])
-    return answers
+        predictions[np.ix_(rest, probe.classes_)] = probe.predict_proba(embeddings[rest])
+    return predictions
 
 
 def blend(targets: NDArray[np.float32], soft: NDArray[np.float32], share: float = 0.5) -> NDArray[np.float32]:
-    """Labels and the teacher's answers, mixed: [N, n_classes], rows add up to 1."""
+    """Labels and the teacher's predictions, mixed: [N, n_classes], rows add up to 1."""
     return np.asarray((1.0 - share) * targets + share * soft, np.float32)

@@ -1,4 +1,4 @@
-"""A teacher that has heard far more speech: the encoder of Whisper tiny.en, as features for distillation.
+"""A teacher that was trained on far more speech: the encoder of Whisper tiny.en, as features for distillation.
 
 Whisper (Radford et al. 2022, MIT licence) learned speech recognition from 680,000 hours of the web; it knows no
 emotion label of ours. A linear probe on its layers tells RAVDESS's emotions apart better than any network trained
@@ -37,10 +37,10 @@ class WhisperEncoder:
         self.weights = _read_encoder(path or _packaged_model())
         self.filters = librosa.filters.mel(sr=RATE, n_fft=400, n_mels=80)
 
-    def listen(self, samples: NDArray[np.float32]) -> NDArray[np.float32]:
+    def encode(self, samples: NDArray[np.float32]) -> NDArray[np.float32]:
         """Speech [n] at 16 kHz, in [-1, 1] and without its outer silence -> [LAYERS, n / 320, WIDTH], 20 ms a frame.
 
-        Level is taken out first: it is a microphone's as much as a voice's, and the student hears it anyway. A
+        Level is taken out first: it is a microphone's as much as a voice's, and the student is given it anyway. A
         second of silence follows the speech, for the encoder was trained on thirty-second windows that end in it.
         """
         samples = samples * (0.5 / max(float(np.abs(samples).max(initial=0.0)), 1e-4))
@@ -87,7 +87,7 @@ class WhisperEncoder:
 
 
 def embedding(layers: NDArray[np.float32]) -> NDArray[np.float32]:
-    """What the encoder heard [LAYERS, T, WIDTH] -> [EMBEDDING]: mean and standard deviation of each layer over time."""
+    """The encoder's output [LAYERS, T, WIDTH] -> [EMBEDDING]: mean and standard deviation of each layer over time."""
     return np.concatenate([layers.mean(1), layers.std(1, ddof=1)], axis=1).reshape(-1)
 
 

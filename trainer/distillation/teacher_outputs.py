@@ -1,4 +1,4 @@
-"""What the teacher heard in each file, computed once and kept in a folder: embeddings, and hints for each step."""
+"""The teacher's outputs for each file, computed once and kept in a folder: embeddings, and hints for each step."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ MAP_CLIPS = 400
 
 
 @dataclass(frozen=True)
-class Heard:
+class TeacherOutputs:
     """Embeddings float32 [N, EMBEDDING]; steps: one [F / 4, FRAME_HINTS] float16 per file, NaN outside its speech."""
 
     embeddings: NDArray[np.float32]
     steps: list[NDArray[np.float16]]
 
 
-class Listener:
-    """The teacher and a folder of what it has heard; `rows` of another corpus make it listen again."""
+class Teacher:
+    """The teacher and a folder of its outputs; other files of a corpus make it encode them again."""
 
     def __init__(self, folder: Path) -> None:
         self.folder, self.encoder = folder, WhisperEncoder()
@@ -41,40 +41,40 @@ class Listener:
             with np.load(kept, allow_pickle=False) as found:
                 return FrameMap(*(found[name] for name in ("expected", "scale", "mean", "axes")))
         some = np.random.default_rng(0).permutation(len(utterances))[:MAP_CLIPS]
-        frames = [_stacked(layers) for layers, _ in self._listen([utterances[i] for i in some], "clean")]
+        frames = [_stacked(layers) for layers, _ in self._encode([utterances[i] for i in some], "clean")]
         found = fit_frame_map(frames)
         np.savez(kept, allow_pickle=False, **vars(found))
         return found
 
-    def hear(self, utterances: Sequence[Utterance], variant: str, frame_map: FrameMap) -> Heard:
-        """What it heard in these files of one corpus, played as the variant says."""
+    def outputs(self, utterances: Sequence[Utterance], variant: str, frame_map: FrameMap) -> TeacherOutputs:
+        """Its outputs for these files of one corpus, played as the variant says."""
         kept = self.folder / f"{utterances[0].corpus}-{variant}.npz"
         names = np.array([utterance.path.name for utterance in utterances])
         if kept.is_file():
             with np.load(kept, allow_pickle=False) as found:
                 if np.array_equal(found["names"], names):
                     steps = np.split(found["steps"], np.cumsum(found["lengths"])[:-1])
-                    return Heard(np.asarray(found["embeddings"], np.float32), steps)
+                    return TeacherOutputs(np.asarray(found["embeddings"], np.float32), steps)
         embeddings, steps = [], []
-        for layers, start in self._listen(utterances, variant):
+        for layers, start in self._encode(utterances, variant):
             embeddings.append(embedding(layers))
             steps.append(_by_step(frame_map(_stacked(layers)), start))
-        heard = Heard(np.array(embeddings, np.float16).astype(np.float32), steps)
+        made = TeacherOutputs(np.array(embeddings, np.float16).astype(np.float32), steps)
         np.savez(
             kept,
             allow_pickle=False,
             names=names,
-            embeddings=heard.embeddings.astype(np.float16),
+            embeddings=made.embeddings.astype(np.float16),
             steps=np.concatenate(steps),
             lengths=np.array([len(part) for part in steps]),
         )
-        return heard
+        return made
 
-    def _listen(self, utterances: Sequence[Utterance], variant: str) -> Iterator[tuple[NDArray[np.float32], float]]:
+    def _encode(self, utterances: Sequence[Utterance], variant: str) -> Iterator[tuple[NDArray[np.float32], float]]:
         for number, utterance in enumerate(utterances, start=1):
             samples = np.rint(load(utterance.path, RATE)[0].mean(axis=1)).astype(np.int16)
             speech, start = spoken(VARIANTS[variant](samples)[0])
-            yield self.encoder.listen(speech), start
+            yield self.encoder.encode(speech), start
             if number % 200 == 0:
                 print(f"teacher: {utterance.corpus}, {variant}: {number} of {len(utterances)}", flush=True)
 

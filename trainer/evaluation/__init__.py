@@ -1,1 +1,1 @@
-"""What an exported bundle makes of speakers that it has not met."""
+"""The exported bundle on held-out speakers."""

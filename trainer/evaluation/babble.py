@@ -66,8 +66,8 @@ def _babble(talkers: Sequence[Path]) -> NDArray[np.float32]:
     """20 s of six voices at equal level, RMS 1."""
     total = np.zeros(_SECONDS * _RATE, np.float32)
     for voice in range(min(_TALKERS, len(talkers))):
-        said = np.concatenate([_mono(path) for path in talkers[voice::_TALKERS]])
-        total += np.resize(said / max(_speech_rms(said), 1e-6), len(total))
+        voices = np.concatenate([_mono(path) for path in talkers[voice::_TALKERS]])
+        total += np.resize(voices / max(_speech_rms(voices), 1e-6), len(total))
     return total / max(float(np.sqrt(np.mean(total**2))), 1e-6)
 
 

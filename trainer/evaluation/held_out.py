@@ -1,4 +1,4 @@
-"""What the exported bundle makes of speakers it has not heard: through the worker's own engine, under conditions."""
+"""The exported bundle on held-out speakers: through the worker's own engine, under several conditions."""
 
 import tempfile
 from collections.abc import Callable, Sequence
@@ -17,15 +17,15 @@ from undertone.analysis.prediction import AFTER_S, Band, Prediction, predict_fil
 from undertone.inference.model import Model
 
 NOISE_DB = (20, 10, 0)
-# Noise is one question of several; more clips would answer it no better and double the time.
+# Noise is one question of several; more clips would tell no more and double the time.
 _MOST_NOISY = 300
 
 Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
-class Trial:
-    """Answers to n files under one condition.
+class HeldOutResult:
+    """Predictions for n files under one condition.
 
     truth: [n] class numbers. probabilities: [n, C] at the end of each file, over the classes of the file's corpus.
     after: the same after so many seconds of speech.
@@ -36,14 +36,14 @@ class Trial:
     after: dict[float, Floats]
 
     @property
-    def answers(self) -> NDArray[np.int64]:
+    def predictions(self) -> NDArray[np.int64]:
         """The most probable class of each file [n]."""
         return self.probabilities.argmax(axis=1)
 
     @property
     def matrix(self) -> NDArray[np.int64]:
         """Confusion matrix [C, C], rows are the truth."""
-        return metrics.confusion_matrix(self.truth, self.answers, self.probabilities.shape[1])
+        return metrics.confusion_matrix(self.truth, self.predictions, self.probabilities.shape[1])
 
     @property
     def uar(self) -> float:
@@ -51,9 +51,9 @@ class Trial:
         return metrics.uar(self.matrix)
 
     def uar_after(self, seconds: float) -> float:
-        """UAR of the answers after so much speech."""
-        answers = self.after[seconds].argmax(axis=1)
-        return metrics.uar(metrics.confusion_matrix(self.truth, answers, self.probabilities.shape[1]))
+        """UAR after so much speech."""
+        predictions = self.after[seconds].argmax(axis=1)
+        return metrics.uar(metrics.confusion_matrix(self.truth, predictions, self.probabilities.shape[1]))
 
     def to_json(self, labels: Sequence[str]) -> dict[str, Any]:
         """The figures that `undertone evaluate --json` gives, under the same names."""
@@ -79,9 +79,9 @@ class Trial:
         }
 
 
-def hear(
+def evaluate_files(
     paths: Sequence[Path], truth: NDArray[np.int64], allowed: NDArray[np.floating], model: Model, band: Band
-) -> Trial:
+) -> HeldOutResult:
     """Run files through the engine.
 
     Args:
@@ -96,14 +96,14 @@ def hear(
             raise prediction
         predictions[index] = prediction
     rows = [predictions[index] for index in range(len(paths))]
-    return Trial(
+    return HeldOutResult(
         truth,
         _known([row.final for row in rows], allowed),
         {seconds: _known([row.after[k] for row in rows], allowed) for k, seconds in enumerate(AFTER_S)},
     )
 
 
-def trials(
+def evaluate_conditions(
     paths: Sequence[Path],
     truth: NDArray[np.int64],
     allowed: NDArray[np.floating],
@@ -111,37 +111,37 @@ def trials(
     talkers: Sequence[Path],
     seed: int,
     on_condition: Callable[[str], None] | None = None,
-) -> dict[str, Trial]:
+) -> dict[str, HeldOutResult]:
     """The same files clean, by telephone, and under the babble of `talkers` at 20, 10 and 0 dB."""
-    done: dict[str, Trial] = {}
+    done: dict[str, HeldOutResult] = {}
     say = on_condition or (lambda _: None)
     for band in Band:
         say(band.value)
-        done[band.value] = hear(paths, truth, allowed, model, band)
+        done[band.value] = evaluate_files(paths, truth, allowed, model, band)
     some = np.sort(np.random.default_rng(seed).permutation(len(paths))[:_MOST_NOISY])
     for snr_db in NOISE_DB:
         say(f"noise {snr_db} dB")
         with tempfile.TemporaryDirectory(prefix="undertone-") as folder:
             noisy = write_with_babble([paths[k] for k in some], talkers, snr_db, seed, Path(folder))
-            done[f"noise {snr_db} dB"] = hear(noisy, truth[some], allowed[some], model, Band.CLEAN)
+            done[f"noise {snr_db} dB"] = evaluate_files(noisy, truth[some], allowed[some], model, Band.CLEAN)
     return done
 
 
-def joined(parts: Sequence[Trial]) -> Trial:
-    """Trials of several networks, each asked about speakers of its own, as one."""
-    return Trial(
+def join_results(parts: Sequence[HeldOutResult]) -> HeldOutResult:
+    """Results of several networks, each tested on speakers of its own, as one."""
+    return HeldOutResult(
         np.concatenate([part.truth for part in parts]),
         np.concatenate([part.probabilities for part in parts]),
         {seconds: np.concatenate([part.after[seconds] for part in parts]) for seconds in AFTER_S},
     )
 
 
-def _known(answers: Sequence[Floats | None], allowed: NDArray[np.floating]) -> Floats:
+def _known(predictions: Sequence[Floats | None], allowed: NDArray[np.floating]) -> Floats:
     """Probabilities with those of unknown classes given to the others; uniform where no speech was found."""
     rows = []
-    for answer, known in zip(answers, allowed, strict=True):
+    for prediction, known in zip(predictions, allowed, strict=True):
         row = np.zeros(len(known))
         columns = np.flatnonzero(known)
-        row[columns] = masked([answer], columns)[0]
+        row[columns] = masked([prediction], columns)[0]
         rows.append(row)
     return np.array(rows)

@@ -73,7 +73,7 @@ def make_bundle(
             sha256=digest,
             size=len(flatbuffer),
             batch_sizes=BATCH_SIZES,
-            state_size=model.undertone_spec.state_size,
+            state_size=model.undertone_shape.state_size,
             parameters=model.count_params(),
             arithmetic="dynamic-range-int8" if int8 else "float32",
         ),
@@ -98,19 +98,19 @@ def with_metrics(bundle: Bundle, metrics: dict[str, float]) -> Bundle:
 
 
 def parity(model: keras.Model, runtime: Runtime, clips: Clips) -> float:
-    """Greatest difference between Keras and the runtime over clips heard block by block.
+    """Greatest difference between Keras and the runtime over clips, block by block.
 
     Of logits absolute, each side going on from its own state for two seconds of speech. Of the state relative to its
     largest number: it holds running sums of thousands, the terms of which cancel, so that a small sum has the rounding
     of large ones (float32 gives 2e-3 in 5,800 where the logits agree to 5e-6).
     """
-    spec = model.undertone_spec
+    shape = model.undertone_shape
     count = min(_PROBED_CLIPS, len(clips))
     block = build_block_model(model, count)
-    kept = kept_lite = np.zeros((count, spec.state_size), np.float32)
+    kept = kept_lite = np.zeros((count, shape.state_size), np.float32)
     worst = 0.0
-    for turn in range(_PROBED_BLOCKS):
-        features, speech = _block_of(clips, count, turn * STEPS_PER_BLOCK)
+    for number in range(_PROBED_BLOCKS):
+        features, speech = _block_of(clips, count, number * STEPS_PER_BLOCK)
         expected = block.predict_on_batch([features, speech, kept])
         logits, kept_lite = runtime.run(features, speech, kept_lite)
         kept = np.asarray(expected["state"])

@@ -11,7 +11,7 @@ import tensorflow as tf
 from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
 from schemas.card import STEPS_PER_BLOCK
-from trainer.training.network import FRAMES_PER_BLOCK, NetworkSpec, build_block_model
+from trainer.training.network import FRAMES_PER_BLOCK, NetworkShape, build_block_model
 
 BATCH_SIZES = (1, 8, 32)
 
@@ -40,15 +40,15 @@ def to_tflite(model: keras.Model, batches: Sequence[int] = BATCH_SIZES, *, int8:
 def _frozen(model: keras.Model, batch: int) -> Any:
     """The block model at one batch size, its variables turned into constants.
 
-    A Keras 3 model's variables stay outside a flatbuffer with several signatures (it then answers NaN). As
+    A Keras 3 model's variables stay outside a flatbuffer with several signatures (its outputs are then NaN). As
     constants they are written once, whatever the number of signatures: 738 KB for three, 680 KB for one.
     """
-    spec: NetworkSpec = model.undertone_spec
+    shape: NetworkShape = model.undertone_shape
     block = build_block_model(model, batch)
     signature = [
-        tf.TensorSpec((batch, spec.context_frames + FRAMES_PER_BLOCK, spec.n_mels), name="features"),
+        tf.TensorSpec((batch, shape.context_frames + FRAMES_PER_BLOCK, shape.n_mels), name="features"),
         tf.TensorSpec((batch, STEPS_PER_BLOCK), name="speech"),
-        tf.TensorSpec((batch, spec.state_size), name="state"),
+        tf.TensorSpec((batch, shape.state_size), name="state"),
     ]
 
     def step(features: Any, speech: Any, state: Any) -> Any:

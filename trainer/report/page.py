@@ -8,7 +8,7 @@ from typing import Any
 import jinja2
 
 from schemas.errors import UserError
-from trainer.report import answer_charts, data_charts
+from trainer.report import data_charts, prediction_charts
 from trainer.report.groups import interval_over_speakers, score_groups
 from trainer.report.style import png, style, svg
 from trainer.train import Outcome
@@ -40,10 +40,10 @@ def write(outcome: Outcome, folder: Path) -> dict[str, Any]:
         folder.mkdir(parents=True, exist_ok=True)
         (folder / BUNDLE).write_bytes(bundle_bytes(bundle))
         model = outcome.final.model
-        save_weights(folder / BUNDLE, network_weights(model), model.undertone_spec, card.version)
+        save_weights(folder / BUNDLE, network_weights(model), model.undertone_shape, card.version)
         (folder / METRICS).write_text(json.dumps(figures, indent=2) + "\n")
         with style():
-            (folder / CONFUSION).write_bytes(png(answer_charts.confusion(outcome.trials["clean"], card.labels)))
+            (folder / CONFUSION).write_bytes(png(prediction_charts.confusion(outcome.results["clean"], card.labels)))
             (folder / PAGE).write_text(_page(outcome, figures), encoding="utf-8")
     except OSError as error:
         raise UserError(f"{folder}: cannot write the results there ({error.strerror})") from None
@@ -51,13 +51,15 @@ def write(outcome: Outcome, folder: Path) -> dict[str, Any]:
 
 
 def _figures(outcome: Outcome) -> dict[str, Any]:
-    card, clean = outcome.final.bundle.card, outcome.trials["clean"]
+    card, clean = outcome.final.bundle.card, outcome.results["clean"]
     who = _speakers(outcome)
     low, high = interval_over_speakers(clean, who)
     return {
         "model_version": card.version,
         "test": clean.to_json(card.labels) | {"uar_interval_over_speakers": [low, high]},
-        "conditions": {name: trial.to_json(card.labels) for name, trial in outcome.trials.items() if name != "clean"},
+        "conditions": {
+            name: result.to_json(card.labels) for name, result in outcome.results.items() if name != "clean"
+        },
         "uar_by_speaker": {score.name: score.uar for score in score_groups(clean, who)},
         "uar_by_gender": {score.name: score.uar for score in score_groups(clean, _genders(outcome))},
         "test_speakers": sorted(set(who)),
@@ -91,36 +93,42 @@ def _page(outcome: Outcome, figures: dict[str, Any]) -> str:
 
 
 def _charts(outcome: Outcome, figures: dict[str, Any]) -> dict[str, Chart]:
-    clean, card, dataset = outcome.trials["clean"], outcome.final.bundle.card, outcome.dataset
+    clean, card, dataset = outcome.results["clean"], outcome.final.bundle.card, outcome.dataset
     split = outcome.networks[0].split if len(outcome.networks) == 1 else None
     people, genders = (score_groups(clean, names) for names in (_speakers(outcome), _genders(outcome)))
     made = {
         "counts": (data_charts.counts(dataset), "Files by emotion and corpus; hours by corpus."),
         "speakers": (data_charts.speakers(dataset, split), "Files of each speaker, by part of the split."),
         "examples": (data_charts.examples(dataset), "A waveform and a spectrogram of each emotion."),
-        "curves": (answer_charts.curves([n.history for n in outcome.networks]), "Loss and validation UAR by epoch."),
+        "curves": (
+            prediction_charts.curves([n.history for n in outcome.networks]),
+            "Loss and validation UAR by epoch.",
+        ),
         "confusion": (
-            answer_charts.confusion(clean, card.labels),
+            prediction_charts.confusion(clean, card.labels),
             "Confusion matrix; its numbers are in the table.",
         ),
-        "by_class": (answer_charts.by_class(clean, card.labels), "Precision, recall and F1 of each emotion."),
-        "roc": (answer_charts.roc_and_pr(clean, card.labels), "ROC and precision-recall curves of each emotion."),
+        "by_class": (prediction_charts.by_class(clean, card.labels), "Precision, recall and F1 of each emotion."),
+        "roc": (prediction_charts.roc_and_pr(clean, card.labels), "ROC and precision-recall curves of each emotion."),
         "calibration": (
-            answer_charts.calibration(clean, figures["test"]["ece"]),
-            "Right answers by probability.",
+            prediction_charts.calibration(clean, figures["test"]["ece"]),
+            "Right predictions by probability.",
         ),
         "coverage": (
-            answer_charts.coverage(clean, card.calibration.uncertain_below),
-            "Accuracy against the share of files answered.",
+            prediction_charts.coverage(clean, card.calibration.uncertain_below),
+            "Accuracy against the share of files with a prediction.",
         ),
-        "conditions": (answer_charts.conditions(outcome.trials, len(card.labels)), "UAR by condition and by time."),
-        "fairness": (answer_charts.fairness(people, genders), "UAR by speaker and by gender."),
+        "conditions": (
+            prediction_charts.conditions(outcome.results, len(card.labels)),
+            "UAR by condition and by time.",
+        ),
+        "fairness": (prediction_charts.fairness(people, genders), "UAR by speaker and by gender."),
     }
     return {name: Chart(svg(picture), text) for name, (picture, text) in made.items()}
 
 
 def _speakers(outcome: Outcome) -> list[str]:
-    """The speaker of each row of the trials."""
+    """The speaker of each row of the results."""
     return [outcome.dataset.utterances[k].speaker for network in outcome.networks for k in network.split.test]
 
 

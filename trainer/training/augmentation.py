@@ -1,6 +1,6 @@
 """Augmentation of log-mel clips: what calls do to speech, applied where it is cheap.
 
-Everything works on log-mel frames, not on samples, so that each epoch hears each clip anew at a few
+Everything works on log-mel frames, not on samples, so that each epoch varies each clip anew at a few
 milliseconds a batch: speed, pitch, gain, channel, added noise (mel powers add) and SpecAugment. The gate's mask
 follows: where noise covers the quiet parts of speech, the gate would not have opened there.
 """

@@ -11,13 +11,13 @@ from schemas.card import FRAMES_PER_STEP, STEPS_PER_SECOND
 from trainer.data.clips import Clips, pad_batch
 from trainer.data.speech import step_mask
 from trainer.training.augmentation import Augmenter, Noises
-from trainer.training.network import NetworkSpec
+from trainer.training.network import NetworkShape
 from trainer.training.recipe import Recipe
 
 # Some batches keep up to 0.9 s of what surrounds the speech: under noise the gate is open there as well.
 MARGIN_SHARE = 0.2
 MARGIN_FRAMES = 72
-HINT_DELAY = 1  # steps: the student answers for what ended 50 ms ago, since its teacher heard what followed
+HINT_DELAY = 1  # steps: the student guesses the hint of what ended 50 ms ago, since its teacher saw what followed
 
 
 class Batches:
@@ -28,10 +28,10 @@ class Batches:
     [B, 1, 2 C + H], and frame hints [B, S, K]; weights [B, S] that add up to 1.
     """
 
-    def __init__(self, clips: Clips, spec: NetworkSpec, recipe: Recipe, noises: Noises, seed: int) -> None:
-        self.clips, self.spec, self.recipe = clips, spec, recipe
+    def __init__(self, clips: Clips, shape: NetworkShape, recipe: Recipe, noises: Noises, seed: int) -> None:
+        self.clips, self.shape, self.recipe = clips, shape, recipe
         self.rng = np.random.default_rng(seed)
-        self.augment = Augmenter(recipe.augmentation, noises, spec.n_mels, seed + 1, clips.preprocessing.gate)
+        self.augment = Augmenter(recipe.augmentation, noises, shape.n_mels, seed + 1, clips.preprocessing.gate)
         self.lengths = np.array([speech.sum() for speech in clips.speech])
         self.draws = recipe.clips_per_epoch or len(clips)
         self.frame_hints = clips.frame_hints if recipe.frame_hint_share else None
@@ -57,7 +57,7 @@ class Batches:
         cuts = [self._clip(row, margin) for row in rows]
         steps = max(len(mask) for _, mask, _ in cuts)
         steps += -steps % 4  # fewer shapes for the framework to plan for
-        features, speech = pad_batch([w for w, _, _ in cuts], [m for _, m, _ in cuts], self.spec.context_frames, steps)
+        features, speech = pad_batch([w for w, _, _ in cuts], [m for _, m, _ in cuts], self.shape.context_frames, steps)
         allowed = self.clips.allowed[rows]
         smoothing = self.recipe.label_smoothing
         targets = (1 - smoothing) * self.clips.targets[rows] + smoothing * allowed / allowed.sum(1, keepdims=True)
@@ -66,11 +66,11 @@ class Batches:
         truth = np.concatenate([targets, allowed, hints], axis=1)[:, None, :]
         if self.frame_hints is None:
             return (features, speech), [truth], [self._step_weights(speech)]
-        frames, listened = _by_step([self.frame_hints[row] for row in rows], [source for _, _, source in cuts], speech)
-        return (features, speech), [truth, frames], [self._step_weights(speech), listened]
+        frames, hinted = _by_step([self.frame_hints[row] for row in rows], [source for _, _, source in cuts], speech)
+        return (features, speech), [truth, frames], [self._step_weights(speech), hinted]
 
     def _clip(self, row: int, margin: int) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.int64]]:
-        clips, context = self.clips, self.spec.context_frames
+        clips, context = self.clips, self.shape.context_frames
         spoken = np.flatnonzero(clips.speech[row])
         first, last = (spoken[0], spoken[-1] + 1) if len(spoken) else (0, FRAMES_PER_STEP)
         # No segment of a live stream is longer than the card's bound either.
@@ -105,24 +105,24 @@ class Batches:
         return features, targets, np.where(share[:, None] > 0, np.maximum(allowed, allowed[partner]), allowed), hints
 
     def _step_weights(self, speech: NDArray[np.float32]) -> NDArray[np.float32]:
-        heard = np.cumsum(speech, axis=1)
-        prefix = speech * (heard >= self.recipe.prefix_from_s * STEPS_PER_SECOND)
+        so_far = np.cumsum(speech, axis=1)
+        prefix = speech * (so_far >= self.recipe.prefix_from_s * STEPS_PER_SECOND)
         weights = self.recipe.prefix_share * prefix / np.maximum(prefix.sum(1, keepdims=True), 1.0)
         weights[:, -1] += 1.0 - weights.sum(axis=1)
         return (weights / len(speech)).astype(np.float32)
 
 
 def _by_step(
-    heard: list[NDArray[np.floating]], sources: list[NDArray[np.int64]], speech: NDArray[np.float32]
+    of_clips: list[NDArray[np.floating]], sources: list[NDArray[np.int64]], speech: NDArray[np.float32]
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """What the teacher heard in each step [B, S, K], and weights [B, S] that add up to 1, 0 where it did not listen.
+    """The frame hints of each step [B, S, K], and weights [B, S] that add up to 1, 0 where there are none.
 
     sources: for each clip, the frame of the recording that each step begins with.
     """
-    hints = np.full((*speech.shape, heard[0].shape[1]), np.nan, np.float32)
+    hints = np.full((*speech.shape, of_clips[0].shape[1]), np.nan, np.float32)
     for row, source in enumerate(sources):
         step = source // FRAMES_PER_STEP - HINT_DELAY
-        known = (step >= 0) & (step < len(heard[row]))
-        hints[row, : len(step)][known] = heard[row][step[known]]
-    listened = speech * np.isfinite(hints[..., 0])
-    return np.nan_to_num(hints), np.asarray(listened / max(float(listened.sum()), 1.0), np.float32)
+        known = (step >= 0) & (step < len(of_clips[row]))
+        hints[row, : len(step)][known] = of_clips[row][step[known]]
+    hinted = speech * np.isfinite(hints[..., 0])
+    return np.nan_to_num(hints), np.asarray(hinted / max(float(hinted.sum()), 1.0), np.float32)

@@ -1,4 +1,4 @@
-"""Calibration on validation speakers: the softmax temperature, and below which probability an answer is `uncertain`."""
+"""Calibration on validation speakers: the softmax temperature, and below which probability a label is `uncertain`."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,7 +21,7 @@ def calibrate(log_probabilities: NDArray[np.floating], truth: NDArray[np.integer
     """The temperature of least negative log-likelihood (Guo et al. 2017, section 4.2) and the `uncertain` threshold.
 
     Args:
-        log_probabilities: [n, C] of whole files at temperature 1. A stream's answer is a mean of its segments'
+        log_probabilities: [n, C] of whole files at temperature 1. A stream's prediction is a mean of its segments'
             log-probabilities, which a temperature divides just as it divides one segment's logits.
         truth: class numbers [n].
 

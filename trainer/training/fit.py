@@ -1,6 +1,6 @@
 """Training: clips in, a trained sequence model out. The same call pretrains, fine-tunes and distils.
 
-    result = fit(train, valid, spec, Recipe(epochs=30), seed=1, init=pretrained_weights, noises=noises)
+    result = fit(train, valid, shape, Recipe(epochs=30), seed=1, init=pretrained_weights, noises=noises)
 
 What differs between those is only the clips, the recipe and the weights to start from. Same clips, recipe and
 seed give the same weights on the same machine and TensorFlow build; other processors round differently, and
@@ -20,11 +20,11 @@ from numpy.typing import NDArray
 
 from schemas.card import STEPS_PER_SECOND
 from trainer.data.clips import Clips, pad_batch, window
-from trainer.data.speech import Segment
+from trainer.data.speech import SegmentSteps
 from trainer.training.augmentation import Noises
 from trainer.training.batches import Batches
 from trainer.training.network import (
-    NetworkSpec,
+    NetworkShape,
     build_sequence_model,
     restore_weights,
     set_normalisation,
@@ -97,7 +97,7 @@ def band_statistics(clips: Clips) -> tuple[NDArray[np.float32], NDArray[np.float
 def fit(
     train: Clips,
     valid: Clips | None,
-    spec: NetworkSpec,
+    shape: NetworkShape,
     recipe: Recipe,
     *,
     seed: int,
@@ -110,16 +110,16 @@ def fit(
 
     valid is for reporting, unless patience is given: then training ends after that many epochs without a better
     validation UAR, with the weights of the best epoch. With init, all weights that
-    it has for this spec are taken over, the normalisation among them; a head for other classes starts anew.
+    it has for this shape are taken over, the normalisation among them; a head for other classes starts anew.
     """
     keras.utils.set_random_seed(seed)
-    model = build_sequence_model(spec)
+    model = build_sequence_model(shape)
     if init is None:
         set_normalisation(model, *band_statistics(train))
     else:
-        same_head = init["head/bias"].shape == (spec.n_classes,)
+        same_head = init["head/bias"].shape == (shape.n_classes,)
         restore_weights(model, init, skip=() if same_head else ("head",))
-    batches = Batches(train, spec, recipe, noises, seed)
+    batches = Batches(train, shape, recipe, noises, seed)
     student, losses_of = _student(model, batches)
     student.compile(optimizer=_optimizer(recipe, len(batches)), loss=losses_of, jit_compile=False)
     history: list[Epoch] = []
@@ -143,18 +143,18 @@ def fit(
 
 
 def _student(model: keras.Model, batches: Batches) -> tuple[keras.Model, list[keras.losses.Loss]]:
-    """The model with heads that guess what the teacher heard, in the clip and in each step; not shipped."""
+    """The model with heads that guess the teacher's hints, of the clip and of each step; not shipped."""
     hints, recipe = batches.clips.hints, batches.recipe
-    answers = [model.output]
-    losses: list[keras.losses.Loss] = [_PrefixLoss(batches.spec.n_classes, recipe.hint_share)]
+    outputs = [model.output]
+    losses: list[keras.losses.Loss] = [_PrefixLoss(batches.shape.n_classes, recipe.hint_share)]
     if hints is not None:
         guess = keras.layers.Dense(hints.shape[1], name="hints")(model.get_layer("pool").output)
-        answers = [ops.concatenate([model.output, guess], axis=-1)]
+        outputs = [ops.concatenate([model.output, guess], axis=-1)]
     if batches.frame_hints is not None:
         width = batches.frame_hints[0].shape[1]
-        answers.append(keras.layers.Dense(width, name="frame_hints")(model.get_layer("residual_norm").output))
+        outputs.append(keras.layers.Dense(width, name="frame_hints")(model.get_layer("residual_norm").output))
         losses.append(_FrameLoss(recipe.frame_hint_share))
-    return keras.Model(model.inputs, answers, name="student"), losses
+    return keras.Model(model.inputs, outputs, name="student"), losses
 
 
 def _optimizer(recipe: Recipe, steps_per_epoch: int) -> keras.optimizers.Optimizer:
@@ -182,15 +182,15 @@ def predict(
 ) -> tuple[NDArray[np.float32], list[NDArray[np.float32]]]:
     """Probabilities of whole, untrimmed clips behind the gate, as the engine's summary gives them.
 
-    Returns [N, C] and, for each of `seconds` of speech heard, [N, C] after that much of the first segment.
-    Segments start from a zero state; a clip's answer is the mean of their log-probabilities, weighted by steps.
+    Returns [N, C] and, for each of `seconds` of speech, [N, C] after that much of the first segment.
+    Segments start from a zero state; a clip's prediction is the mean of their log-probabilities, weighted by steps.
     """
-    n_classes = model.undertone_spec.n_classes
+    n_classes = model.undertone_shape.n_classes
     rows = [(clip, segment) for clip, found in enumerate(clips.segments) for segment in found]
     rows.sort(key=lambda row: len(row[1].mask))
     mean = np.zeros((len(clips), n_classes))
     mass = np.zeros((len(clips), 1))
-    heard = [np.zeros((len(clips), n_classes), np.float32) for _ in seconds]
+    early = [np.zeros((len(clips), n_classes), np.float32) for _ in seconds]
     started = np.full(len(clips), np.iinfo(np.int64).max)
     for part, features, speech in _segment_batches(clips, rows, batch):
         log_p = np.asarray(ops.log_softmax(model([features, speech], training=False), axis=-1))
@@ -202,14 +202,14 @@ def predict(
                 started[clip] = segment.start
                 for k, second in enumerate(seconds):
                     at = int(np.searchsorted(counts[row], second * STEPS_PER_SECOND))
-                    heard[k][clip] = np.exp(log_p[row, min(at, len(counts[row]) - 1)])
+                    early[k][clip] = np.exp(log_p[row, min(at, len(counts[row]) - 1)])
     mean = np.exp(mean / mass)
-    return (mean / mean.sum(1, keepdims=True)).astype(np.float32), heard
+    return (mean / mean.sum(1, keepdims=True)).astype(np.float32), early
 
 
 def _segment_batches(
-    clips: Clips, rows: list[tuple[int, Segment]], batch: int
-) -> Iterator[tuple[list[tuple[int, Segment]], NDArray[np.float32], NDArray[np.float32]]]:
+    clips: Clips, rows: list[tuple[int, SegmentSteps]], batch: int
+) -> Iterator[tuple[list[tuple[int, SegmentSteps]], NDArray[np.float32], NDArray[np.float32]]]:
     how = clips.preprocessing
     for begin in range(0, len(rows), batch):
         part = rows[begin : begin + batch]
@@ -221,5 +221,5 @@ def _segment_batches(
 def uar_of(probabilities: NDArray[np.float32], clips: Clips) -> float:
     """Unweighted average recall over the classes that occur; classes unknown to a clip's corpus are masked."""
     truth = clips.targets.argmax(1)
-    answer = (probabilities * clips.allowed).argmax(1)
-    return float(np.mean([np.mean(answer[truth == label] == label) for label in np.unique(truth)]))
+    predicted = (probabilities * clips.allowed).argmax(1)
+    return float(np.mean([np.mean(predicted[truth == label] == label) for label in np.unique(truth)]))

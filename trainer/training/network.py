@@ -1,4 +1,4 @@
-"""The network that hears: causal convolutions, a GRU and running attention pooling, as a Keras 3 model.
+"""The network: causal convolutions, a GRU and running attention pooling, as a Keras 3 model.
 
 A network is one such chain or the mean of several, its members: two small ones that were trained apart err in
 different places. It has two faces. The sequence model sees whole clips and is what training uses; the block model
@@ -29,7 +29,7 @@ CONTEXT_FRAMES = 1 + int(np.dot(np.subtract(TIME_KERNELS, 1), np.cumprod((1, *TI
 SCORE_BOUND = 5.0  # attention weights stay within exp(-5)..exp(5), so that running sums keep float32's digits
 
 
-class NetworkSpec(BaseModel):
+class NetworkShape(BaseModel):
     """Everything that shapes the network, as JSON beside its weights."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -119,25 +119,25 @@ class PooledStatistics(keras.layers.Layer):
 class _Layers:
     """One member's layers, which both faces share; made once per sequence model."""
 
-    def __init__(self, spec: NetworkSpec, prefix: str) -> None:
-        self.spec, self.prefix = spec, prefix
+    def __init__(self, shape: NetworkShape, prefix: str) -> None:
+        self.shape, self.prefix = shape, prefix
         self.standardise = Standardise(name=prefix + "standardise")
         self.convolutions, self.norms = [], []
-        for i, channels in enumerate(spec.channels):
+        for i, channels in enumerate(shape.channels):
             kernel = TIME_KERNELS[i] if i < len(TIME_KERNELS) else 1
             stride = TIME_STRIDES[i] if i < len(TIME_STRIDES) else 1
             self.convolutions.append(
                 keras.layers.Conv2D(channels, (kernel, 3), (stride, 2), use_bias=False, name=f"{prefix}conv{i}")
             )
             self.norms.append(keras.layers.BatchNormalization(momentum=0.95, epsilon=1e-3, name=f"{prefix}norm{i}"))
-        self.drop_encoder = keras.layers.Dropout(spec.dropout, name=prefix + "drop_encoder")
-        self.project = keras.layers.Dense(spec.dense, activation="relu", name=prefix + "project")
-        self.gru = keras.layers.GRU(spec.dense, return_sequences=True, name=prefix + "gru")
+        self.drop_encoder = keras.layers.Dropout(shape.dropout, name=prefix + "drop_encoder")
+        self.project = keras.layers.Dense(shape.dense, activation="relu", name=prefix + "project")
+        self.gru = keras.layers.GRU(shape.dense, return_sequences=True, name=prefix + "gru")
         self.residual_norm = keras.layers.LayerNormalization(epsilon=1e-3, name=prefix + "residual_norm")
-        self.attend = AttentionSums(spec.heads, name=prefix + "attend")
-        self.pool = PooledStatistics(spec.heads, name=prefix + "pool")
-        self.drop_head = keras.layers.Dropout(spec.dropout, name=prefix + "drop_head")
-        self.head = keras.layers.Dense(spec.n_classes, name=prefix + "head")
+        self.attend = AttentionSums(shape.heads, name=prefix + "attend")
+        self.pool = PooledStatistics(shape.heads, name=prefix + "pool")
+        self.drop_head = keras.layers.Dropout(shape.dropout, name=prefix + "drop_head")
+        self.head = keras.layers.Dense(shape.n_classes, name=prefix + "head")
 
     def encode(self, features: Any) -> Any:
         """[B, context + 4 S, n_mels] -> [B, S, dense]."""
@@ -161,7 +161,7 @@ class _Layers:
     def over_block(self, features: Any, speech: Any, state: Any) -> tuple[Any, Any]:
         """Logits [B, n_classes] and state [B, member_state] after one block, the recurrence unrolled."""
         encoded = self.encode(features)
-        hidden, sums = state[:, : self.spec.dense], state[:, self.spec.dense :]
+        hidden, sums = state[:, : self.shape.dense], state[:, self.shape.dense :]
         recalled = []
         # Here the cell is a layer of the model, and two members' cells must not share a name. The names of its
         # weights were fixed when it was built.
@@ -172,12 +172,12 @@ class _Layers:
             # Not hidden + mask * (update - hidden): that rounds, and this keeps a masked state to the bit.
             hidden = mask * update + (1.0 - mask) * hidden
             recalled.append(hidden)
-        heard = self.attend(self.residual_norm(encoded + ops.stack(recalled, axis=1)), speech)
-        sums = sums + ops.sum(heard, axis=1)
+        added = self.attend(self.residual_norm(encoded + ops.stack(recalled, axis=1)), speech)
+        sums = sums + ops.sum(added, axis=1)
         return self.classify(sums), ops.concatenate([hidden, sums], axis=-1)
 
 
-def build_sequence_model(spec: NetworkSpec) -> keras.Model:
+def build_sequence_model(shape: NetworkShape) -> keras.Model:
     """The training face: whole clips, any length.
 
     Inputs: features [B, context_frames + 4 S, n_mels] float32 raw log-mel, whose first context_frames frames
@@ -185,13 +185,13 @@ def build_sequence_model(spec: NetworkSpec) -> keras.Model:
     of the members'. Where a step is masked, and in the padding behind a clip, the logits repeat; the last step's
     are the clip's.
     """
-    members = [_Layers(spec, _prefix(number)) for number in range(spec.members)]
-    features = keras.Input((None, spec.n_mels), name="features")
+    members = [_Layers(shape, _prefix(number)) for number in range(shape.members)]
+    features = keras.Input((None, shape.n_mels), name="features")
     speech = keras.Input((None,), name="speech")
     logits = _mean([member.over_clip(features, speech) for member in members])
     model = keras.Model([features, speech], logits, name="sequence")
     model.undertone_members = members
-    model.undertone_spec = spec
+    model.undertone_shape = shape
     return model
 
 
@@ -202,17 +202,17 @@ def build_block_model(sequence_model: keras.Model, batch: int) -> keras.Model:
     at the start of a segment). Outputs: logits [batch, n_classes], state. A masked step leaves every float of
     the state as it was, so a block without speech returns the state it was given.
     """
-    spec: NetworkSpec = sequence_model.undertone_spec
-    features = keras.Input((spec.context_frames + FRAMES_PER_BLOCK, spec.n_mels), batch_size=batch, name="features")
+    shape: NetworkShape = sequence_model.undertone_shape
+    features = keras.Input((shape.context_frames + FRAMES_PER_BLOCK, shape.n_mels), batch_size=batch, name="features")
     speech = keras.Input((STEPS_PER_BLOCK,), batch_size=batch, name="speech")
-    state = keras.Input((spec.state_size,), batch_size=batch, name="state")
-    size = spec.member_state
-    answers = [
+    state = keras.Input((shape.state_size,), batch_size=batch, name="state")
+    size = shape.member_state
+    outputs = [
         member.over_block(features, speech, state[:, number * size : (number + 1) * size])
         for number, member in enumerate(sequence_model.undertone_members)
     ]
-    logits = keras.layers.Identity(name="logits")(_mean([logits for logits, _ in answers]))
-    new_state = answers[0][1] if len(answers) == 1 else ops.concatenate([new for _, new in answers], axis=-1)
+    logits = keras.layers.Identity(name="logits")(_mean([logits for logits, _ in outputs]))
+    new_state = outputs[0][1] if len(outputs) == 1 else ops.concatenate([new for _, new in outputs], axis=-1)
     new_state = keras.layers.Identity(name="new_state")(new_state)
     return keras.Model([features, speech, state], {"logits": logits, "state": new_state}, name="block")
 
@@ -226,7 +226,7 @@ def _mean(logits: list[Any]) -> Any:
     return sum(logits[1:], logits[0]) / len(logits) if len(logits) > 1 else logits[0]
 
 
-def joined(members: list[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
+def join_members(members: list[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
     """Weights of networks of one member each, trained apart, as those of one network with that many members."""
     return {_prefix(n) + name: weight for n, weights in enumerate(members) for name, weight in weights.items()}
 

@@ -23,7 +23,7 @@ class Recipe(BaseModel):
     hint_share: float = Field(default=0.5, description="Weight of the teacher's hints, where the clips have them.")
     frame_hint_share: float = Field(default=1.0, description="Weight of its hints for each step, where there are any.")
     mixup: float = Field(default=0.0, description="Share of clips that are mixed with another.")
-    prefix_share: float = Field(default=0.3, description="Share of the loss on what was heard before the end.")
+    prefix_share: float = Field(default=0.3, description="Share of the loss on predictions before the end.")
     prefix_from_s: float = Field(default=0.4, description="Seconds of speech from which prefixes count.")
     longest_s: float = Field(default=3.0, description="Longer clips are cut to a random stretch of this length.")
     augmentation: Augmentation = Augmentation()

@@ -14,7 +14,7 @@ from pydantic import ValidationError
 
 from schemas.card import ModelCard
 from schemas.errors import UserError
-from trainer.training.network import NetworkSpec
+from trainer.training.network import NetworkShape
 from undertone.inference.bundle import DEFAULT_BUNDLE, read_bundle
 
 MAX_BYTES = 16 * 1024 * 1024  # 300,000 parameters are 1.2 MB
@@ -26,10 +26,10 @@ class Start:
     """What a training run starts from: the weights by name, the network's shape, and the card they belong to."""
 
     weights: dict[str, NDArray[np.float32]]
-    spec: NetworkSpec
+    shape: NetworkShape
     card: ModelCard
 
-    def for_labels(self, labels: Sequence[str]) -> tuple[dict[str, NDArray[np.float32]], NetworkSpec]:
+    def for_labels(self, labels: Sequence[str]) -> tuple[dict[str, NDArray[np.float32]], NetworkShape]:
         """The weights for a network with other labels: of the head, those labels that both have are kept.
 
         New labels start from zero, which for the last layer is as good as chance.
@@ -42,7 +42,7 @@ class Start:
                 if label in self.card.labels:
                     new[..., k] = old[..., self.card.labels.index(label)]
             weights[name] = new
-        return weights, self.spec.model_copy(update={"n_classes": len(labels)})
+        return weights, self.shape.model_copy(update={"n_classes": len(labels)})
 
 
 def weights_path(bundle: Path) -> Path:
@@ -50,10 +50,10 @@ def weights_path(bundle: Path) -> Path:
     return bundle.with_name(f"{bundle.stem}.weights.npz")
 
 
-def save_weights(bundle: Path, weights: dict[str, NDArray[np.float32]], spec: NetworkSpec, version: str) -> Path:
+def save_weights(bundle: Path, weights: dict[str, NDArray[np.float32]], shape: NetworkShape, version: str) -> Path:
     """Write the weights beside their bundle and name its version in them."""
     path = weights_path(bundle)
-    extra = {_SPEC: np.array(spec.model_dump_json()), _VERSION: np.array(version)}
+    extra = {_SPEC: np.array(shape.model_dump_json()), _VERSION: np.array(version)}
     np.savez_compressed(path, allow_pickle=False, **weights, **extra)
     return path
 
@@ -75,10 +75,10 @@ def load_start(bundle: Path = DEFAULT_BUNDLE) -> Start:
             raise UserError(f"{path}: {size} bytes of weights, more than {MAX_BYTES}")
         with np.load(path, allow_pickle=False) as arrays:
             found = {name: arrays[name] for name in arrays.files}
-        spec = NetworkSpec.model_validate_json(str(found.pop(_SPEC)))
+        shape = NetworkShape.model_validate_json(str(found.pop(_SPEC)))
         version = str(found.pop(_VERSION))
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, ValidationError) as error:
         raise UserError(f"{path}: not a file of weights ({type(error).__name__})") from None
     if version != card.version:
         raise UserError(f"{path}: holds the weights of {version}, but the bundle is {card.version}")
-    return Start(found, spec, card)
+    return Start(found, shape, card)

@@ -68,10 +68,10 @@ def compare(
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     from rich.console import Console
 
-    from trainer.compare.service import Request, serve
+    from trainer.compare.service import CompareRequest, serve
 
     asked = {"trials": trials, "network_trials": network_trials, "repeats": repeats, "seed": seed}
-    request = Request(
+    request = CompareRequest(
         tuple(data),
         out,
         quick,

@@ -98,9 +98,9 @@ def train(
     from trainer.quiet import quiet
 
     with quiet():
-        from trainer.options import Options
-        from trainer.service import Request, serve
+        from trainer.options import TrainingOptions
+        from trainer.service import TrainRequest, serve
 
     speakers = tuple(part.strip() for part in (test_speakers or "").split(",") if part.strip())
-    options = Options((*data, *(more or ())), name, seed, epochs, start, speakers, folds, tuple(noise or ()))
-    serve(Request(options, out, publish, force, metrics_port, bootstrap_servers), Console())
+    options = TrainingOptions((*data, *(more or ())), name, seed, epochs, start, speakers, folds, tuple(noise or ()))
+    serve(TrainRequest(options, out, publish, force, metrics_port, bootstrap_servers), Console())

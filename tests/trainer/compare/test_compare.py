@@ -18,9 +18,9 @@ from tests.support.voices import RATE, utterance, write_corpus
 from trainer.compare import run
 from trainer.compare.bench import Bench, fold_count, make_bench
 from trainer.compare.cells import Cell, CellResult, Protocol, run_cell
-from trainer.compare.default_network import Shipped
+from trainer.compare.default_network import DefaultNetwork
 from trainer.compare.features import (
-    HEARD_SECONDS,
+    AFTER_SECONDS,
     POPULAR,
     SETS,
     TOGETHER,
@@ -33,7 +33,8 @@ from trainer.compare.grid import Grid, choose_grid, system_names
 from trainer.compare.measures import hardest_pairs, interval, mean_recall, resampled_uars, speaker_confusions
 from trainer.compare.networks import NETWORKS, Network
 from trainer.compare.search import choose, inner_splits
-from trainer.compare.service import Request, serve
+from trainer.compare.service import CompareRequest, serve
+from trainer.compare.summary import summarise
 from trainer.compare.systems import CLASSIC, System
 from trainer.data.corpora import Utterance, load
 
@@ -67,7 +68,7 @@ def _bench(utterances: list[Utterance]) -> Bench:
 
 def _compare(corpus: Path, out: Path) -> str:
     printed = io.StringIO()
-    request = Request(
+    request = CompareRequest(
         (corpus,),
         out,
         quick=True,
@@ -167,7 +168,17 @@ def test_half_a_kept_cell_is_made_anew(bench: Bench, tmp_path: Path, monkeypatch
     for entry in tmp_path.rglob("*.json"):
         entry.write_bytes(entry.read_bytes()[:100])
     after = list(run.run(bench, grid, 1, lambda *_: None))
-    assert [r.answers for r in before] == [r.answers for r in after]
+    assert [r.predictions for r in before] == [r.predictions for r in after]
+
+
+def test_kept_cells_and_compare_json_keep_their_names(bench: Bench) -> None:
+    """What an earlier version kept is read, and what reads compare.json goes on reading it."""
+    cell = Cell(corpus="calls", system="naive-bayes", features="pitch", split="speakers")
+    result = run_cell(bench, next(s for s in CLASSIC if s.name == cell.system), cell, TINY)
+    kept = json.loads(result.model_dump_json())
+    assert set(kept) == {"cell", "trainings", "chosen", "answers", "heard", "seconds"}
+    assert CellResult.model_validate(kept) == result
+    assert set(summarise(bench, result, "Bayes").model_dump()["heard"]) == {"0.5", "1", "2", "3"}
 
 
 def test_folds_never_share_speakers_and_test_everybody_once(bench: Bench) -> None:
@@ -238,16 +249,16 @@ def test_networks_learn_and_answer_after_any_time_heard(bench: Bench, network: N
     assert fitted.parameters > 1000
     # Voices that it was trained on, in moods that differ plainly: what cannot learn these is broken.
     assert mean_recall(bench.y[train], fitted.predict(inputs, train)) > 0.6
-    assert len(fitted.predict(bench.inputs("sequences", "mfcc", heard=0), test)) == len(test)
+    assert len(fitted.predict(bench.inputs("sequences", "mfcc", after=0), test)) == len(test)
 
 
 def test_the_shipped_network_takes_its_place(corpus: Path) -> None:
     (found,), _ = run.prepare([corpus], choose_grid(quick=True), 1, lambda *_: None)
     cell = Cell(corpus="calls", system="undertone", features="log-mel", split="random")
-    result = run_cell(found, Shipped(epochs=1), cell, TINY)
+    result = run_cell(found, DefaultNetwork(epochs=1), cell, TINY)
     assert result.chosen[0].config == {"epochs": 1}
     assert result.trainings[0].parameters < 300_000
-    assert sum(answer >= 0 for answer in result.answers[0]) == 7
+    assert sum(answer >= 0 for answer in result.predictions[0]) == 7
 
 
 def test_the_shipped_networks_kept_figures_depend_on_all_that_trains_it(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -291,7 +302,7 @@ def test_features_are_of_speech_alone() -> None:
     quiet = np.zeros(RATE, np.int16)
     one, other = compute(sound), compute(np.concatenate([sound, quiet]))
     assert other.speech_s == pytest.approx(one.speech_s, abs=0.3)
-    assert one.vectors.shape[0] == len(HEARD_SECONDS) + 1
+    assert one.vectors.shape[0] == len(AFTER_SECONDS) + 1
     # What is heard after half a second does not depend on what follows.
     np.testing.assert_allclose(one.vectors[0], other.vectors[0], rtol=1e-5, atol=1e-4)
 

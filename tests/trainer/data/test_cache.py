@@ -10,7 +10,7 @@ from schemas.card import FrontEndSpec, GateSpec
 from schemas.errors import UserError
 from tests.support.voices import RATE, utterance
 from trainer.data import cache
-from trainer.data.cache import Features, features_of
+from trainer.data.cache import Features, cached_features
 
 FRONT_END, GATE = FrontEndSpec(context_frames=7), GateSpec()
 
@@ -32,7 +32,7 @@ def entries(tmp_path: Path) -> list[Path]:
 
 
 def one(path: Path, front_end: FrontEndSpec = FRONT_END, gate: GateSpec = GATE, variant: str = "clean") -> Features:
-    found, errors = features_of([path], front_end, gate, variant=variant)
+    found, errors = cached_features([path], front_end, gate, variant=variant)
     assert not errors
     assert found[0] is not None
     return found[0]
@@ -89,7 +89,7 @@ def test_shapes_are_whole_blocks(wav: Path) -> None:
 
 def test_bad_files_are_named_and_the_others_go_on(tmp_path: Path, wav: Path) -> None:
     (tmp_path / "bad.wav").write_bytes(b"no audio")
-    found, errors = features_of([tmp_path / "gone.wav", wav, tmp_path / "bad.wav"], FRONT_END, GATE)
+    found, errors = cached_features([tmp_path / "gone.wav", wav, tmp_path / "bad.wav"], FRONT_END, GATE)
     assert [features is None for features in found] == [True, False, True]
     assert "gone.wav" in errors[0]
     assert "bad.wav" in errors[1]

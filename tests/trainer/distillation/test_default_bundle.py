@@ -12,7 +12,7 @@ from trainer.data.clips import Clips
 from trainer.distillation import curriculum, default_bundle, teacher_outputs
 from trainer.distillation.teacher import LAYERS, WIDTH
 from trainer.training.augmentation import Augmentation
-from trainer.training.network import NetworkSpec
+from trainer.training.network import NetworkShape
 from trainer.training.recipe import Recipe
 from trainer.training.weights import load_start
 from undertone.inference.model import Model
@@ -26,7 +26,7 @@ QUICK = Recipe(epochs=1, clips_per_epoch=32, ema=0.0, augmentation=Augmentation(
 class Stranger:
     """In place of Whisper's encoder: fixed random directions of the magnitudes of 20 ms."""
 
-    def listen(self, samples: np.ndarray) -> np.ndarray:
+    def encode(self, samples: np.ndarray) -> np.ndarray:
         frames = samples[: len(samples) // 320 * 320].reshape(-1, 320)
         magnitudes = np.abs(np.fft.rfft(frames, axis=1))[:, :64]
         directions = np.random.default_rng(0).normal(size=(LAYERS, 64, WIDTH))
@@ -59,9 +59,9 @@ def test_folds_then_everybody_then_a_bundle(
 ) -> None:
     heard: list[tuple[int, bool]] = []
 
-    def fit(clips: Clips, valid: None, spec: NetworkSpec, recipe: Recipe, **rest: Any) -> object:
+    def fit(clips: Clips, valid: None, shape: NetworkShape, recipe: Recipe, **rest: Any) -> object:
         heard.append((len(clips), "init" in rest))
-        return real(clips, valid, spec, recipe, **rest)
+        return real(clips, valid, shape, recipe, **rest)
 
     real = curriculum.fit
     monkeypatch.setattr(curriculum, "fit", fit)
@@ -77,4 +77,4 @@ def test_folds_then_everybody_then_a_bundle(
     assert card.labels == MOODS
     assert {"heldout_uar", "heldout_uar_telephone", "heldout_uar_after_1_s", "heldout_ece"} <= set(card.metrics)
     assert {part.corpus for part in card.training_data} == {"target", "other"}
-    assert load_start(tmp_path / "moods.zip").spec.members == curriculum.MEMBERS
+    assert load_start(tmp_path / "moods.zip").shape.members == curriculum.MEMBERS

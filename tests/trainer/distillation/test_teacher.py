@@ -60,13 +60,13 @@ def test_embeds_speech_whatever_its_level(model_file: Path) -> None:
     encoder = WhisperEncoder(model_file)
     assert set(encoder.weights) == set(SHAPES)
     tone = np.sin(np.arange(12_000) * 0.1).astype(np.float32)
-    layers = encoder.listen(tone * 0.1)
+    layers = encoder.encode(tone * 0.1)
     assert layers.shape == (LAYERS, 37, WIDTH)
     heard = embedding(layers)
     assert heard.shape == (EMBEDDING,)
     assert np.isfinite(heard).all()
-    np.testing.assert_allclose(embedding(encoder.listen(tone * 0.01)), heard, atol=1e-3)
-    assert np.isfinite(embedding(encoder.listen(np.zeros(500, np.float32)))).all()
+    np.testing.assert_allclose(embedding(encoder.encode(tone * 0.01)), heard, atol=1e-3)
+    assert np.isfinite(embedding(encoder.encode(np.zeros(500, np.float32)))).all()
 
 
 def test_outer_silence_is_cut_and_silence_alone_is_not() -> None:

@@ -12,10 +12,10 @@ from trainer.distillation.soft_targets import FRAME_HINTS, blend, fit_frame_map,
 from trainer.training.augmentation import Augmentation, Augmenter
 from trainer.training.batches import Batches
 from trainer.training.fit import fit, predict, uar_of
-from trainer.training.network import CONTEXT_FRAMES, NetworkSpec, network_weights
+from trainer.training.network import CONTEXT_FRAMES, NetworkShape, network_weights
 from trainer.training.recipe import Recipe
 
-SPEC = NetworkSpec(n_classes=2, channels=(8, 8, 8), dense=16, heads=2, dropout=0.0)
+SHAPE = NetworkShape(n_classes=2, channels=(8, 8, 8), dense=16, heads=2, dropout=0.0)
 CALM = Augmentation(speed=0.02, gain_db=3, tilt_db=1, telephone=0, noise=0.2, frequency_mask=2, time_mask=4)
 HOW = Preprocessing.default(CONTEXT_FRAMES)
 RECIPE = Recipe(epochs=6, batch=8, learning_rate=5e-3, mixup=0.0, ema=0.9, augmentation=CALM)
@@ -46,7 +46,7 @@ def train() -> Clips:
 
 def test_learns_and_repeats_itself_to_the_bit(train: Clips) -> None:
     heard: list[int] = []
-    results = [fit(train, train, SPEC, RECIPE, seed=3, on_epoch=lambda e: heard.append(e.epoch)) for _ in range(2)]
+    results = [fit(train, train, SHAPE, RECIPE, seed=3, on_epoch=lambda e: heard.append(e.epoch)) for _ in range(2)]
     assert heard == [1, 2, 3, 4, 5, 6] * 2
     probabilities, _ = predict(results[0].model, make_clips(20, seed=9))
     np.testing.assert_allclose(probabilities.sum(1), 1, atol=1e-5)
@@ -58,7 +58,7 @@ def test_learns_and_repeats_itself_to_the_bit(train: Clips) -> None:
 
 def test_new_labels_start_from_earlier_weights(train: Clips) -> None:
     short = RECIPE.model_copy(update={"epochs": 1})
-    trunk = network_weights(fit(train, None, SPEC, short, seed=1).model)
+    trunk = network_weights(fit(train, None, SHAPE, short, seed=1).model)
     three = Clips(
         train.features,
         train.level_db,
@@ -68,9 +68,9 @@ def test_new_labels_start_from_earlier_weights(train: Clips) -> None:
         train.weights,
         HOW,
     )
-    spec = SPEC.model_copy(update={"n_classes": 3})
+    shape = SHAPE.model_copy(update={"n_classes": 3})
     still = short.model_copy(update={"learning_rate": 0.0, "ema": 0.0})
-    after = network_weights(fit(three, None, spec, still, seed=1, init=trunk).model)
+    after = network_weights(fit(three, None, shape, still, seed=1, init=trunk).model)
     assert after["head/bias"].shape == (3,)
     for name in trunk:
         if not name.startswith("head/") and "moving" not in name:
@@ -78,7 +78,7 @@ def test_new_labels_start_from_earlier_weights(train: Clips) -> None:
 
 
 def test_classes_that_a_corpus_does_not_know_are_not_taught(train: Clips) -> None:
-    spec = SPEC.model_copy(update={"n_classes": 3})
+    shape = SHAPE.model_copy(update={"n_classes": 3})
     allowed = np.tile(np.array([1, 1, 0], np.float32), (32, 1))
     clips = Clips(
         train.features,
@@ -89,7 +89,7 @@ def test_classes_that_a_corpus_does_not_know_are_not_taught(train: Clips) -> Non
         train.weights,
         HOW,
     )
-    result = fit(clips, None, spec, RECIPE.model_copy(update={"epochs": 1}), seed=1)
+    result = fit(clips, None, shape, RECIPE.model_copy(update={"epochs": 1}), seed=1)
     assert np.isfinite(result.history[0].loss)
     assert np.abs(network_weights(result.model)["head/bias"][2]) < 1e-6
 
@@ -99,7 +99,7 @@ def test_hints_are_learned_and_not_shipped(train: Clips) -> None:
     embeddings = rng.normal(size=(160, 200)).astype(np.float32)
     hints = fit_hints(embeddings)(embeddings[:32])
     clips = dataclasses.replace(train, hints=hints)
-    model = fit(clips, None, SPEC, RECIPE.model_copy(update={"epochs": 1}), seed=1).model
+    model = fit(clips, None, SHAPE, RECIPE.model_copy(update={"epochs": 1}), seed=1).model
     assert not [name for name in network_weights(model) if name.startswith("hints")]
     assert concatenate([clips, clips.subset(np.arange(4))]).hints.shape == (36, 128)  # type: ignore[union-attr]
     assert concatenate([clips, train]).hints is None
@@ -115,12 +115,12 @@ def test_frame_hints_follow_the_frames_that_they_belong_to(train: Clips) -> None
         frame_hints=numbered,
     )
     still = Augmentation(speed=0.0, gain_db=0, tilt_db=0, telephone=0, noise=0, frequency_mask=0, time_mask=0)
-    batches = Batches(clips, SPEC, RECIPE.model_copy(update={"augmentation": still}), (), seed=3)
+    batches = Batches(clips, SHAPE, RECIPE.model_copy(update={"augmentation": still}), (), seed=3)
     for index in range(len(batches)):
         (features, speech), (_, hints), (_, listened) = batches[index]
         assert listened.sum() == pytest.approx(1.0)
         assert not listened[speech == 0].any()
-        frame = features[:, SPEC.context_frames :: 4, 0][:, : speech.shape[1]]
+        frame = features[:, SHAPE.context_frames :: 4, 0][:, : speech.shape[1]]
         heard = listened > 0
         assert (np.abs(frame[heard] / 4 - 1 - hints[..., 0][heard]) <= 1).all()
 
@@ -134,9 +134,9 @@ def test_frame_hints_are_learned_and_not_shipped(train: Clips) -> None:
     assert np.abs(np.concatenate(hints).mean()) < 0.1
     short = RECIPE.model_copy(update={"epochs": 4, "ema": 0.0})
     taught = dataclasses.replace(train, frame_hints=hints)
-    losses = [one.loss for one in fit(taught, None, SPEC, short, seed=1).history]
+    losses = [one.loss for one in fit(taught, None, SHAPE, short, seed=1).history]
     assert losses[-1] < losses[0]
-    assert not [name for name in network_weights(fit(taught, None, SPEC, short, seed=1).model) if "frame" in name]
+    assert not [name for name in network_weights(fit(taught, None, SHAPE, short, seed=1).model) if "frame" in name]
     assert concatenate([taught, train]).frame_hints is None
     assert len(concatenate([taught, taught]).frame_hints or ()) == 64
 

@@ -1,4 +1,4 @@
-"""Charts of what a model makes of speakers that it has not heard."""
+"""Charts of a model's predictions for held-out speakers."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from sklearn.metrics import auc, average_precision_score, precision_recall_curve, roc_curve
 
-from trainer.evaluation.held_out import Trial
+from trainer.evaluation.held_out import HeldOutResult
 from trainer.report.groups import GroupScore
 from trainer.report.style import ACCENT, INK, SOFT, figure, share_axis
 from trainer.training.fit import Epoch
@@ -29,9 +29,9 @@ def curves(histories: Sequence[Sequence[Epoch]]) -> Figure:
             "alpha": 1.0 if len(histories) == 1 else 0.35 + 0.65 * number / len(histories),
         }
         loss.plot(epochs, [epoch.loss for epoch in history], **shade)
-        heard = [(epoch.epoch, epoch.valid_uar) for epoch in history if epoch.valid_uar is not None]
-        if heard:
-            uar.plot(*zip(*heard, strict=True), label=f"fold {number}", **shade)
+        validated = [(epoch.epoch, epoch.valid_uar) for epoch in history if epoch.valid_uar is not None]
+        if validated:
+            uar.plot(*zip(*validated, strict=True), label=f"fold {number}", **shade)
     loss.set(title="Training loss, on augmented clips", xlabel="epoch")
     loss.set_ylim(bottom=0)
     for axes in (loss, uar):
@@ -45,11 +45,11 @@ def curves(histories: Sequence[Sequence[Epoch]]) -> Figure:
     return made
 
 
-def confusion(trial: Trial, labels: Sequence[str]) -> Figure:
+def confusion(result: HeldOutResult, labels: Sequence[str]) -> Figure:
     """Share of each true emotion that was called each emotion, and the counts."""
     size = len(labels)
     made, (axes,) = figure(2.6 + 0.72 * size, 1.6 + 0.58 * size)
-    counts = trial.matrix
+    counts = result.matrix
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     axes.imshow(shares, cmap="Blues", vmin=0, vmax=1, aspect="auto")
     for row in range(size):
@@ -63,16 +63,16 @@ def confusion(trial: Trial, labels: Sequence[str]) -> Figure:
     axes.set_yticks(
         range(size), [f"{label} ({total})" for label, total in zip(labels, counts.sum(axis=1), strict=True)]
     )
-    axes.set(xlabel="heard as", ylabel="labelled", title="Confusion matrix: share of the row, and files")
+    axes.set(xlabel="predicted", ylabel="labelled", title="Confusion matrix: share of the row, and files")
     axes.grid(visible=False)
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
     return made
 
 
-def by_class(trial: Trial, labels: Sequence[str]) -> Figure:
+def by_class(result: HeldOutResult, labels: Sequence[str]) -> Figure:
     """Precision, recall and F1 of each emotion."""
-    scores = class_scores(trial.matrix)
+    scores = class_scores(result.matrix)
     made, (axes,) = figure(10.5, 3.0)
     places = np.arange(len(labels))
     for k, (name, values, colour) in enumerate(
@@ -87,11 +87,11 @@ def by_class(trial: Trial, labels: Sequence[str]) -> Figure:
     return made
 
 
-def roc_and_pr(trial: Trial, labels: Sequence[str]) -> Figure:
+def roc_and_pr(result: HeldOutResult, labels: Sequence[str]) -> Figure:
     """Each emotion against the rest: ROC and precision-recall, with their areas."""
     made, (roc, pr) = figure(10.5, 4.4, 1, 2)
     for k, label in enumerate(labels):
-        truth, scores = trial.truth == k, trial.probabilities[:, k]
+        truth, scores = result.truth == k, result.probabilities[:, k]
         if not truth.any() or truth.all():
             continue
         colour = colour_of(label, labels)
@@ -111,72 +111,72 @@ def roc_and_pr(trial: Trial, labels: Sequence[str]) -> Figure:
     return made
 
 
-def calibration(trial: Trial, ece: float) -> Figure:
-    """Accuracy by confidence, and how many answers have that confidence."""
-    bins = calibration_bins(trial.truth, trial.probabilities, 10)
+def calibration(result: HeldOutResult, ece: float) -> Figure:
+    """Accuracy by confidence, and how many predictions have that confidence."""
+    bins = calibration_bins(result.truth, result.probabilities, 10)
     made, (diagram, counts) = figure(10.5, 3.6, 1, 2)
     used = bins.count > 0
     diagram.plot([0, 1], [0, 1], **_DASHED)
     diagram.plot(bins.confidence[used], bins.accuracy[used], color=ACCENT, marker="o", markersize=5)
-    share_axis(diagram, "share of right answers")
-    share_axis(diagram, "probability of the answer", vertical=False)
+    share_axis(diagram, "share of right predictions")
+    share_axis(diagram, "probability of the prediction", vertical=False)
     diagram.set_title(f"Calibration: ECE {ece:.3f} (on the dashes: exact; below: too sure)")
     edges = np.arange(10) / 10
     counts.bar(edges + 0.05, bins.count, width=0.092, color=ACCENT)
-    share_axis(counts, "probability of the answer", vertical=False)
-    counts.set(title="How sure the answers are", ylabel="files")
+    share_axis(counts, "probability of the prediction", vertical=False)
+    counts.set(title="How sure the predictions are", ylabel="files")
     return made
 
 
-def coverage(trial: Trial, threshold: float) -> Figure:
-    """What answering only when sure buys: accuracy of the answers against the share of files answered."""
-    confidence = trial.probabilities.max(axis=1)
+def coverage(result: HeldOutResult, threshold: float) -> Figure:
+    """What predicting only when sure buys: accuracy against the share of files that get a prediction."""
+    confidence = result.probabilities.max(axis=1)
     order = np.argsort(-confidence, kind="stable")
-    right = (trial.answers == trial.truth)[order]
-    answered = np.arange(1, len(right) + 1) / len(right)
+    right = (result.predictions == result.truth)[order]
+    covered = np.arange(1, len(right) + 1) / len(right)
     accuracy = np.cumsum(right) / np.arange(1, len(right) + 1)
     made, (axes,) = figure(10.5, 3.0)
-    axes.plot(answered, accuracy, color=ACCENT)
+    axes.plot(covered, accuracy, color=ACCENT)
     share = float((confidence >= threshold).mean())
     if share > 0:
         there = accuracy[max(round(share * len(right)) - 1, 0)]
         axes.plot([share], [there], "o", color="#d1343c")
         axes.annotate(
-            f"uncertain below {threshold:.2f}: answers {share:.0%}, {there:.0%} of them right",
+            f"uncertain below {threshold:.2f}: predicts {share:.0%}, {there:.0%} of them right",
             (share, there), xytext=(-4, -34 if there > 0.55 else 28), textcoords="offset points", ha="right", color=INK,
             bbox={"facecolor": "white", "edgecolor": "none", "pad": 2},
         )  # fmt: skip
-    share_axis(axes, "share of right answers")
-    share_axis(axes, "share of files answered, the surest first", vertical=False)
+    share_axis(axes, "share of right predictions")
+    share_axis(axes, "share of files with a prediction, the surest first", vertical=False)
     axes.set_title("Coverage and accuracy")
     return made
 
 
-def conditions(trials: Mapping[str, Trial], labels: int) -> Figure:
+def conditions(results: Mapping[str, HeldOutResult], labels: int) -> Figure:
     """UAR clean, by telephone and in noise; and after so many seconds of speech."""
-    made, (bars, heard) = figure(10.5, 3.2, 1, 2)
-    values = [trial.uar for trial in trials.values()]
+    made, (bars, lines) = figure(10.5, 3.2, 1, 2)
+    values = [result.uar for result in results.values()]
     drawn = bars.bar(range(len(values)), values, color=[ACCENT, ACCENT, *["#8fa9cc"] * (len(values) - 2)], width=0.62)
     bars.bar_label(drawn, [f"{value:.2f}" for value in values], padding=2, color=INK)
     bars.axhline(1 / labels, **_DASHED)
-    bars.set_xticks(range(len(values)), [name.replace("noise", "babble") for name in trials], fontsize=9)
+    bars.set_xticks(range(len(values)), [name.replace("noise", "babble") for name in results], fontsize=9)
     share_axis(bars, "UAR")
     bars.set_title("By condition (dashed: chance)")
     bars.grid(axis="x", visible=False)
     for name in ("clean", "telephone"):
-        trial = trials[name]
-        seconds = sorted(trial.after)
-        values = [*(trial.uar_after(second) for second in seconds), trial.uar]
+        result = results[name]
+        seconds = sorted(result.after)
+        values = [*(result.uar_after(second) for second in seconds), result.uar]
         colour = ACCENT if name == "clean" else "#e8a317"
-        heard.plot(range(len(values)), values, marker="o", markersize=5, label=name, color=colour)
+        lines.plot(range(len(values)), values, marker="o", markersize=5, label=name, color=colour)
         if name == "clean":
-            heard.set_xticks(range(len(values)), [*(f"{second:g} s" for second in seconds), "all"])
+            lines.set_xticks(range(len(values)), [*(f"{second:g} s" for second in seconds), "all"])
             for place, value in enumerate(values):
-                heard.annotate(f"{value:.2f}", (place, value), xytext=(0, 7), textcoords="offset points", ha="center")
-    heard.axhline(1 / labels, **_DASHED)
-    share_axis(heard, "UAR")
-    heard.set_title("After so much speech")
-    heard.legend(loc="upper left", ncols=2)
+                lines.annotate(f"{value:.2f}", (place, value), xytext=(0, 7), textcoords="offset points", ha="center")
+    lines.axhline(1 / labels, **_DASHED)
+    share_axis(lines, "UAR")
+    lines.set_title("After so much speech")
+    lines.legend(loc="upper left", ncols=2)
     return made
 
 
