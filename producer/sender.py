@@ -14,6 +14,7 @@ from producer.clock import ClockCheck
 from producer.metrics import ProducerMetrics
 from schemas.audio import AudioChunk
 from schemas.errors import UserError
+from undertone.messaging.workarounds import close_at_once
 
 # kafka-python has no buffer_memory: without a bound a slow broker would fill our memory. 16 MiB is four minutes of
 # L16 at 16 kHz for a hundred calls; 2,000 records keep the client's threads busy with small chunks.
@@ -101,9 +102,7 @@ class Sender:
 
     def close(self) -> None:
         """Let go of the client. What is still in flight has failed; `delivered` and `failed` are final now."""
-        # Where something is left, kafka-python's close() raises and lets its thread run on; this fails it first.
-        self._producer._sender.force_close()
-        self._producer.close(timeout=_CLOSE_S)
+        close_at_once(self._producer, _CLOSE_S)
         with self._changed:
             # The last batch's callbacks may still be running in the client's thread.
             self._changed.wait_for(lambda: not self._records, _CLOSE_S)

@@ -3,8 +3,10 @@
 A test named `test_kafka_python_still_...` that fails says that kafka-python has changed: its workaround can go.
 """
 
+import os
+import signal
 import time
-from contextlib import closing
+from contextlib import ExitStack, closing
 
 import pytest
 from kafka import KafkaConsumer, TopicPartition
@@ -12,15 +14,22 @@ from kafka.consumer import group
 from kafka.consumer.fetcher import Fetcher
 from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssignor
 from kafka.coordinator.consumer import ConsumerCoordinator
-from kafka.errors import CorruptRecordError
+from kafka.errors import CorruptRecordError, KafkaTimeoutError
 from kafka.record import MemoryRecords, memory_records
 from kafka.record.default_records import DefaultRecordBatch, DefaultRecordBatchBuilder
 from kafka.structs import MemberState
 
 from schemas.topics import Topics
-from undertone.messaging.clients import admin, group_consumer, reader
+from undertone.devbroker.broker import local_broker
+from undertone.messaging.clients import admin, group_consumer, idempotent_producer, reader
 from undertone.messaging.settings import KafkaSettings
-from undertone.messaging.workarounds import LenientBatch, LocatedRecords, SteadyCoordinator, UnreadableRecordsError
+from undertone.messaging.workarounds import (
+    LenientBatch,
+    LocatedRecords,
+    SteadyCoordinator,
+    UnreadableRecordsError,
+    close_at_once,
+)
 
 
 class ForeignName(str):
@@ -196,6 +205,28 @@ def test_every_consumer_of_ours_is_mended(kafka_settings: KafkaSettings, topics:
         assert group.ConsumerCoordinator is SteadyCoordinator
         assert memory_records.DefaultRecordBatch is LenientBatch
         assert Fetcher.PartitionRecords is LocatedRecords
+
+
+@pytest.mark.slow
+def test_a_producer_is_closed_with_what_it_cannot_deliver() -> None:
+    with local_broker() as kafka, ExitStack() as stack:
+        settings = KafkaSettings(bootstrap_servers=kafka.bootstrap_servers)
+        with admin(settings) as client:
+            client.create_topics({"log": {"num_partitions": 1, "replication_factor": 1}}, wait_for_metadata=True)
+        theirs, ours = idempotent_producer(settings), idempotent_producer(settings)
+        for producer in (theirs, ours):
+            producer.send("log", b"delivered").get(timeout=60)
+        os.killpg(kafka.process.pid, signal.SIGSTOP)
+        stack.callback(os.killpg, kafka.process.pid, signal.SIGCONT)
+        waiting = [producer.send("log", b"not delivered") for producer in (theirs, ours)]
+        close_at_once(ours, 60)
+        assert not ours._sender.is_alive()
+        assert waiting[1].failed()
+        # Kafka-python by itself: where this does not raise any more, close_at_once can go.
+        with pytest.raises(KafkaTimeoutError):
+            theirs.close(timeout=0.5)
+        assert theirs._sender.is_alive()
+        close_at_once(theirs, 60)
 
 
 @pytest.mark.slow

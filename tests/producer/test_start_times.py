@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from kafka.consumer.fetcher import ConsumerRecord
+from kafka.errors import TopicAuthorizationFailedError
 from rich.console import Console
 
 from producer.service import produce
@@ -17,6 +18,7 @@ from schemas.topics import Topics
 from tests.producer.test_produce import PHONE, request, sent
 from tests.support.installation import Installation
 from tests.support.streams import customer, cut
+from undertone.messaging.reading import UnfinishedRead
 from undertone.messaging.settings import KafkaSettings
 
 NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
@@ -76,6 +78,27 @@ def test_a_start_that_cannot_be_is_refused_in_one_line() -> None:
 def test_what_is_no_chunk_began_nothing() -> None:
     later = NOW + 60 * SECOND
     assert begins(record(later, NOW, headers=[]), record(later, NOW, key=None)).begin(["call"]) == NOW
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (TopicAuthorizationFailedError("call-audio"), "call-audio may not be read: "),
+        (UnfinishedRead(), "call-audio was not read within 10 s: "),
+    ],
+)
+def test_where_nothing_can_be_seen_the_call_begins_now_and_that_is_said(
+    monkeypatch: pytest.MonkeyPatch, error: Exception, told: str
+) -> None:
+    def unreadable(*_: object) -> Iterator[ConsumerRecord]:
+        raise error
+        yield
+
+    monkeypatch.setattr("producer.start_times._newest", unreadable)
+    said: list[str] = []
+    times = StartTimes.of(KafkaSettings(), "call-audio", ["call"], said.append)
+    assert times.begin(["call"]) <= datetime.now(UTC)
+    assert [line.startswith(told) for line in said] == [True]
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterator
 from typing import Any, SupportsIndex
 
-from kafka import KafkaConsumer, TopicPartition
+from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.consumer import group
 from kafka.consumer.fetcher import Fetcher
 from kafka.coordinator.assignors.sticky.sticky_assignor import StickyPartitionAssignor
@@ -45,6 +45,18 @@ def ask_at_once(consumer: KafkaConsumer) -> None:
     that does. Later ones keep their distance.
     """
     consumer._manager.cluster._last_refresh_ms = 0
+
+
+def close_at_once(producer: KafkaProducer, timeout_s: float) -> None:
+    """Let go of a producer, of what it still holds, too: that has failed then.
+
+    Symptom: where a record cannot be delivered `close` raises KafkaTimeoutError, and the producer's thread runs on with
+    its connections as long as the process. A worker makes a new producer after every failure.
+
+    Cause: `close` flushes first, and where that takes too long it raises before it has told the thread to end.
+    """
+    producer._sender.force_close()
+    producer.close(timeout=timeout_s)
 
 
 class SteadyCoordinator(ConsumerCoordinator):

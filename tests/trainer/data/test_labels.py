@@ -216,3 +216,14 @@ def test_no_dead_letter_tells_of_a_call_that_is_to_be_forgotten(
     with closing(reader(kafka_settings)) as client:
         letters = list(read_to_end(kafka_settings, client, partitions_of(client, topics.dead_letters.name)))
     assert [letter.key for letter in letters] == [b"c3/agent"]
+
+
+def test_a_dead_letter_keeps_no_value_where_none_is_to_be_kept(
+    kafka_settings: KafkaSettings, topics: Topics, send: Send, tmp_path: Path
+) -> None:
+    send(topics.emotion_labels.name, [("c1/customer", b"no label")])
+    collect(kafka_settings.model_copy(update={"dead_letter_values": False}), tmp_path)
+    with closing(reader(kafka_settings)) as client:
+        (letter,) = read_to_end(kafka_settings, client, partitions_of(client, topics.dead_letters.name))
+    assert (letter.key, letter.value) == (b"c1/customer", b"")
+    assert b"(not kept: 8 bytes)" in dict(letter.headers)["undertone_detail"]
