@@ -30,14 +30,6 @@ from undertone.inference.runs import Buffer, Run, Samples
 from undertone.inference.streams import StreamTable
 
 Rows = NDArray[np.intp]
-# What a closed segment adds to its stream's totals.
-_TOTALS = {
-    "speech_frames": "total_frames",
-    "steps": "total_steps",
-    "energy": "total_energy",
-    "log_pitch": "total_log_pitch",
-    "voiced": "total_voiced",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -264,9 +256,7 @@ class Engine:
             result.events.append(self._events.segment(row, model, ended_by))
             probabilities = model.probabilities(self._table.logits[row : row + 1, : len(model.card.labels)])[0]
             self._table.totals[row, : probabilities.size] += fields["steps"] * np.log(np.maximum(probabilities, 1e-9))
-            fields["segments"] += 1
-            for name, total in _TOTALS.items():
-                fields[total] += fields[name]
+            segments.add_to_totals(fields)
 
     def _end(self, run: Run, result: FeedResult, now_ms: int | None) -> None:
         """End a stream: its open segment, its summary, and a marker that knows late chunks."""

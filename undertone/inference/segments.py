@@ -14,6 +14,15 @@ from undertone.acoustics.frames import BLOCK_FRAMES, hop_samples
 _FRAMES_PER_STEP = BLOCK_FRAMES // STEPS_PER_BLOCK
 _SEGMENT_FIELDS = ("silent_frames", "speech_frames", "steps", "energy", "log_pitch", "voiced")
 
+# What a closed segment adds to its stream's totals.
+_TOTALS = {
+    "speech_frames": "total_frames",
+    "steps": "total_steps",
+    "energy": "total_energy",
+    "log_pitch": "total_log_pitch",
+    "voiced": "total_voiced",
+}
+
 
 class Cut(NamedTuple):
     """What the next block changes: which segments end before its speech, which begin in it."""
@@ -82,3 +91,10 @@ def update_due(rows: NDArray[np.void], rate: int, spec: SegmentSpec) -> NDArray[
 def click(rows: np.void, spec: SegmentSpec) -> bool:
     """Whether a segment has too little speech to say anything of it."""
     return bool(rows["speech_frames"] < spec.min_speech_frames or rows["steps"] == 0)
+
+
+def add_to_totals(row: np.void) -> None:
+    """Count a segment that has ended into its stream's totals, in place."""
+    row["segments"] += 1
+    for name, total in _TOTALS.items():
+        row[total] += row[name]
