@@ -1,4 +1,4 @@
-"""Labelled speech to a model bundle: corpora, features, the network, training, evaluation, report. Needs TensorFlow."""
+"""Labelled speech to a published model bundle: options, the run, and its rooms. Needs TensorFlow."""
 
 import os
 
