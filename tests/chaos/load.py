@@ -66,7 +66,8 @@ class Load:
         return {chunks[0].stream: chunks for chunks in sent if chunks}
 
     def _chunk(self, number: int, turn: int) -> AudioChunk:
-        return self._pieces[turn % len(self._pieces)].model_copy(
+        # Each begins elsewhere in the call, so that at any time some of them speak.
+        return self._pieces[(turn + number) % len(self._pieces)].model_copy(
             update={
                 "call_id": f"call-{number:05d}",
                 "sequence": turn,
