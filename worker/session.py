@@ -20,6 +20,7 @@ from undertone.inference.engine import Engine
 from undertone.messaging.clients import admin, group_consumer, transactional_producer
 from undertone.messaging.dead_letters import DeadLetterPolicy
 from undertone.messaging.settings import KafkaSettings
+from undertone.messaging.workarounds import close_at_once
 from worker.assignment import Assignment
 from worker.checkpoint import Checkpoint
 from worker.loop import Loop
@@ -139,7 +140,8 @@ class Session:
         """
         member = self._consumer.group_metadata()
         self._restorer.close()
-        for close in (partial(self._producer.close, timeout=_CLOSE_S), self._close_consumer):
+        # Whatever the producer still holds is of a transaction that was given up.
+        for close in (partial(close_at_once, self._producer, _CLOSE_S), self._close_consumer):
             try:
                 close()
             except KafkaError as error:
