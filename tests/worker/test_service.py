@@ -162,3 +162,20 @@ def test_offsets_that_are_held_back_are_told(
             assert not ready.is_set()
             producer.abort_transaction()
             assert ready.wait(30)
+
+
+def test_a_worker_whose_producer_is_fenced_begins_anew_from_what_is_committed(installation: Installation) -> None:
+    samples, rate = customer()
+    chunks = cut(samples, rate, rate // 2)
+    expected = lines(hear(Engine(Model.load()), chunks))
+    with working(installation) as worker:
+        installation.send(chunks[:20])
+        wait_for(lambda: value(worker, "undertone_chunks_total") == 20, "the first chunks")
+        name = f"{installation.settings.topic_prefix}undertone-worker-here"
+        with closing(transactional_producer(installation.settings, name)) as newer:
+            newer.init_transactions()
+        installation.send(chunks[20:])
+        assert lines(installation.events(len(expected))) == expected
+        # It may not write with the state that it had: it has joined again, and restored.
+        assert value(worker, "undertone_sessions_total") == 2
+        assert value(worker, "undertone_restored_streams_total") == 1
