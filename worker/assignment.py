@@ -51,15 +51,20 @@ class Assignment(ConsumerRebalanceListener):
         restorer: Restorer,
         find_model: Callable[[str], Model | None],
         metrics: WorkerMetrics,
+        can_write: Callable[[int], bool] = lambda partition: True,
     ) -> None:
         self._consumer = consumer
         self._engine = engine
         self._restorer = restorer
         self._find_model = find_model
         self._metrics = metrics
+        # Whether state can be written for a partition: the producer learns of a new one later than the consumer.
+        self._can_write = can_write
+        self._finished: list[Restore] = []
         self._assigned: dict[TopicPartition, _Assigned] = {}
         self._revoked: set[TopicPartition] = set()
         self._dead_letters: DeadLetters = []
+        self._partitions = 0  # of call-audio, when it was last looked at
 
     def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
         """Take no record of a new partition before its state is here."""
@@ -114,14 +119,35 @@ class Assignment(ConsumerRebalanceListener):
             if not assigned.restore and self._learn_offset(partition, assigned):
                 assigned.restore = self._restorer.request(partition.partition)
         self._tell_held_back()
-        finished = self._restorer.finished()
-        resumed = {partition: it for partition, it in self._assigned.items() if it.restore in finished}
+        self._finished += self._restorer.finished()
+        resumed = {
+            partition: it
+            for partition, it in self._assigned.items()
+            if it.restore in self._finished and self._can_write(partition.partition)
+        }
         for partition, assigned in resumed.items():
             self._resume(partition, assigned)
         if resumed:
-            streams = sum(len(restore.states) for restore in finished)
-            seconds = max(time.monotonic() - restore.began for restore in finished)
+            self.look_for_new_partitions()
+            restores = [it.restore for it in resumed.values() if it.restore]
+            streams = sum(len(restore.states) for restore in restores)
+            seconds = max(time.monotonic() - restore.began for restore in restores)
+            self._finished = [it for it in self._finished if it not in restores and not it.cancelled]
             log.info("partitions %s: %d streams restored in %.2f s", _numbers(resumed), streams, seconds)
+
+    def look_for_new_partitions(self) -> None:
+        """Say it where the topic has got more partitions: the calls of then are cut in two."""
+        for topic in {partition.topic for partition in self._consumer.assignment()}:
+            before, now = self._partitions, len(self._consumer.partitions_for_topic(topic))
+            self._partitions = now
+            if before and now > before:
+                log.warning(
+                    "%s has %d partitions now, and had %d: a call that goes on in another one is a new stream there,"
+                    " and what it was before is closed for being idle",
+                    topic,
+                    now,
+                    before,
+                )
 
     def _forget_revoked(self) -> None:
         revoked, self._revoked = self._revoked, set()

@@ -1,5 +1,6 @@
 """Reads the changelog, `worker-state`: the newest state of every stream of some partitions."""
 
+import logging
 import time
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -15,6 +16,8 @@ from undertone.messaging.reading import end_reader
 from undertone.messaging.settings import KafkaSettings
 from undertone.messaging.workarounds import UnreadableRecordsError
 from worker.batch import DeadLetters, unreadable
+
+log = logging.getLogger(__name__)
 
 # The changelog mostly ends in a transaction's marker and no record: there is nothing that a fetch should wait for.
 _POLL_MS = 20
@@ -39,6 +42,8 @@ class Restore:
     """The offsets that `call-audio` holds."""
     cancelled: bool = False
     """Set where the partition is revoked before the restore is finished."""
+    homeless: bool = False
+    """Whether `worker-state` has no such partition: it has fewer than `call-audio`."""
     began: float = field(default_factory=time.monotonic)
 
     def take(self, record: ConsumerRecord) -> None:
@@ -95,6 +100,15 @@ class ChangelogReader:
         audio = TopicPartition(self._topics.call_audio.name, restore.partition)
         # Asks for both topics in one request: between two of them kafka-python lets 100 ms pass.
         self._ends.assign([state, audio])
+        if restore.partition not in self._ends.partitions_for_topic(state.topic):
+            if not restore.homeless:
+                log.error(
+                    "%s has no partition %d: its calls wait until `undertone topics --raise` has given it one",
+                    state.topic,
+                    restore.partition,
+                )
+            restore.homeless = True
+            return False
         try:
             restore.end = self._ends.end_offsets([state], timeout_ms=_ANSWER_MS)[state]
             first = self._ends.beginning_offsets([audio], timeout_ms=_ANSWER_MS)[audio]

@@ -136,6 +136,7 @@ class Loop:
 
     def _do_chores(self, batch: Batch) -> None:
         batch.rejected += self._models.poll()
+        self._assignment.look_for_new_partitions()
         if self._models.current is not self._engine.model:
             self._engine.switch_model(self._models.current)
         self._metrics.model_in_use(self._models.current.card)

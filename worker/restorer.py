@@ -81,7 +81,8 @@ class Restorer:
         new, retry = list(waiting), Timer(_RETRY_S)
         while not self._closed.is_set():
             for restore in new:
-                changelog.begin(restore)
+                if not changelog.begin(restore) and restore.homeless:
+                    self._progressed()  # it waits for people; joining the group again would not help
             if not changelog.busy:
                 return
             left = changelog.records_left

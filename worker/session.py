@@ -37,6 +37,8 @@ _CLOSE_S = 5
 # The client's own 30 s would keep a worker away for half a minute from a broker that is back.
 _RECONNECT_MS = 2000
 # A poll that joins lasts as long as it may, though the group may have answered after 10 ms.
+# How soon new partitions are known; the client's own is five minutes.
+_METADATA_MS = 60_000
 _POLL_MS = 20
 
 
@@ -69,7 +71,14 @@ class Session:
             max_streams=settings.max_streams,
             idle_seconds=settings.idle_seconds,
         )
-        self._assignment = Assignment(self._consumer, engine, self._restorer, models.find, metrics)
+        self._assignment = Assignment(
+            self._consumer,
+            engine,
+            self._restorer,
+            models.find,
+            metrics,
+            lambda partition: partition in self._producer.partitions_for(topics.worker_state.name),
+        )
         self._consumer.subscribe([topics.call_audio.name], listener=self._assignment)
         checkpoint = Checkpoint(
             self._producer,
@@ -182,6 +191,7 @@ def _consumer(kafka: KafkaSettings, settings: WorkerSettings) -> KafkaConsumer:
         fetch_max_wait_ms=settings.batch_ms,
         max_poll_records=settings.batch_records,
         reconnect_backoff_max_ms=_RECONNECT_MS,
+        metadata_max_age_ms=_METADATA_MS,
         auto_offset_reset="none",  # `start_offset` decides, and says what is lost or read again
     )
 
@@ -196,4 +206,5 @@ def _producer(kafka: KafkaSettings, settings: WorkerSettings) -> KafkaProducer:
         linger_ms=60_000,
         batch_size=512 * 1024,
         reconnect_backoff_max_ms=_RECONNECT_MS,
+        metadata_max_age_ms=_METADATA_MS,
     )

@@ -284,3 +284,21 @@ def test_an_agents_state_is_given_up_where_agents_are_not_analysed(model: Model)
     assert [(change.stream, change.partition, change.value) for change in after.take_changes()] == [
         (record.stream, 3, None)
     ]
+
+
+def test_a_call_that_goes_on_in_another_partition_is_a_stream_of_its_own_there(model: Model) -> None:
+    samples, rate = customer()
+    before = cut(samples, rate, 4000, partition=1)[:30]
+    after = cut(samples, rate, 4000, partition=5)[30:]
+    apart = lines(hear(Engine(model), before)), lines(hear(Engine(model), after))
+    engine = Engine(model)
+    assert (lines(hear(engine, before)), lines(hear(engine, after))) == apart  # as if two workers had them
+    assert sorted((record.partition, record.value is None) for record in engine.take_changes()) == [
+        (1, False),
+        (5, False),
+    ]
+    (summary,) = engine.close_idle(1, 10**9).events[-1:]
+    assert summary.data.type == "summary" and summary.data.ended_by == "idle"
+    assert summary.data.audio is not None and summary.data.audio.partition == 1
+    engine.drop(5)
+    assert engine.open_streams == 0

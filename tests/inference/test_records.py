@@ -35,7 +35,7 @@ def test_a_call_goes_on_from_a_record_of_the_first_format(model: Model) -> None:
 def test_an_end_of_the_first_format_is_remembered(model: Model) -> None:
     engine = Engine(model)
     engine.restore("call/customer", 3, (RECORDS / "ended-format-1.bin").read_bytes())
-    last = cut(*customer(), 4000)[-1]
+    last = cut(*customer(), 4000, partition=3)[-1]
     assert engine.feed([last]).repeats == 1
     assert engine.event_time(3) == 50_000
 

@@ -6,13 +6,15 @@ from collections.abc import Iterator
 import pytest
 from kafka import KafkaAdminClient, TopicPartition
 from kafka.admin import ConfigResource, ConfigResourceType
+from kafka.errors import PolicyViolationError
 
 from schemas.errors import UserError
 from schemas.topics import Topics
+from tests.support.installation import wait_for
 from undertone.messaging.clients import admin, group_consumer, reader, transactional_producer
 from undertone.messaging.reading import read_to_end
 from undertone.messaging.settings import KafkaSettings
-from undertone.messaging.topics import check_copartitioned, ensure_topics
+from undertone.messaging.topics import check_copartitioned, ensure_topics, raise_partitions, require_topics
 
 
 @pytest.fixture
@@ -121,3 +123,35 @@ def test_a_static_member_that_comes_back_keeps_its_partitions(kafka_settings: Ka
             return consumer.assignment()
 
     assert join() == join() == {TopicPartition(audio, number) for number in range(4)}
+
+
+def test_partitions_are_raised_together(client: KafkaAdminClient, names: Topics) -> None:
+    ensure_topics(client, names, partitions=2)
+    assert raise_partitions(client, names, 3) == 3
+    assert check_copartitioned(client, names) == 3
+    client.create_partitions({names.call_audio.name: 5})
+    wait_for(lambda: require_topics(client, names.call_audio) == [5], "the broker to know of them")
+    with pytest.raises(UserError, match="undertone topics --raise"):
+        check_copartitioned(client, names)
+    assert raise_partitions(client, names) == 5
+    assert check_copartitioned(client, names) == 5
+    with pytest.raises(UserError, match="takes no partition away"):
+        raise_partitions(client, names, 4)
+
+
+def test_where_one_cannot_be_raised_the_other_is_not(
+    client: KafkaAdminClient, names: Topics, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ensure_topics(client, names, partitions=2)
+    create = client.create_partitions
+
+    def state_is_refused(growing: dict[str, int], **options: object) -> object:
+        # The broker gives those of a request that it may, and refuses the others.
+        answer = create({names.call_audio.name: growing[names.call_audio.name]}, **options)
+        raise PolicyViolationError(str(answer))
+
+    monkeypatch.setattr(client, "create_partitions", state_is_refused)
+    with pytest.raises(UserError, match="did not raise"):
+        raise_partitions(client, names, 3)
+    time.sleep(1)
+    assert check_copartitioned(client, names) == 2

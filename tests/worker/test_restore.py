@@ -17,6 +17,7 @@ from tests.support.streams import customer, cut, hear, lines
 from undertone.inference.engine import Engine
 from undertone.inference.model import Model
 from undertone.messaging.clients import admin, transactional_producer
+from undertone.messaging.topics import raise_partitions
 from worker import restorer, session
 from worker.changelog import ChangelogReader
 from worker.metrics import WorkerMetrics
@@ -29,12 +30,12 @@ from worker.start_offset import start_offset
 PARTITIONS = 4
 
 
-def call_in(partition: int) -> list[AudioChunk]:
+def call_in(partition: int, partitions: int = PARTITIONS) -> list[AudioChunk]:
     """A call whose stream goes to `partition`, as the producer chooses it."""
     samples, rate = customer()
     for number in range(100):
         chunks = cut(samples, rate, rate // 2, call_id=f"call-{number}")
-        if (murmur2(chunks[0].stream.encode()) & 0x7FFFFFFF) % PARTITIONS == partition:
+        if (murmur2(chunks[0].stream.encode()) & 0x7FFFFFFF) % partitions == partition:
             return chunks
     raise AssertionError("no such name")
 
@@ -226,3 +227,22 @@ def test_where_a_partition_is_read_from(
         for kind in ("lost", "read_again", "truncated")
     }
     assert counted == {"lost": None, "read_again": None, "truncated": None} | ({kind: records} if kind else {})
+
+
+@pytest.mark.slow
+def test_a_partition_that_has_no_place_for_its_state_waits_alone(
+    installation: Installation, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(session, "_METADATA_MS", 500)
+    old, new = call_in(1, PARTITIONS + 1), call_in(PARTITIONS, PARTITIONS + 1)
+    with working(installation) as worker, admin(installation.settings) as client:
+        client.create_partitions({installation.topics.call_audio.name: PARTITIONS + 1})
+        wait_for(lambda: f"has no partition {PARTITIONS}: its calls wait" in caplog.text, "the worker to say so")
+        grown = f"has {PARTITIONS + 1} partitions now, and had {PARTITIONS}"
+        wait_for(lambda: grown in caplog.text, "the worker to say what becomes of running calls")
+        installation.send(new)
+        installation.send(old)
+        assert heard_of(installation, old) == alone(old)
+        assert raise_partitions(client, installation.topics) == PARTITIONS + 1
+        assert heard_of(installation, old, new) == alone(old, new)
+        assert value(worker, "undertone_sessions_total") == 1

@@ -20,11 +20,18 @@ def topics(
     replication_factor: Annotated[
         int, typer.Option(min=1, max=100, help="Copies of each new topic: 3 is usual on a cluster.")
     ] = 1,
+    raise_: Annotated[
+        bool,
+        typer.Option(
+            "--raise",
+            help="Raise call-audio and worker-state to --partitions, both or neither; without a number to the larger.",
+        ),
+    ] = False,
     bootstrap_servers: BootstrapServers = None,
 ) -> None:
     """Create the topics that are missing and say which differ from what Undertone expects.
 
-    Existing topics are never changed. Safe to run at every deployment.
+    Existing topics are changed by --raise only. Without it this is safe to run at every deployment.
     """
     from rich.console import Console
     from rich.table import Table
@@ -32,12 +39,14 @@ def topics(
     from schemas.topics import Topics
     from undertone.messaging.clients import admin
     from undertone.messaging.settings import KafkaSettings
-    from undertone.messaging.topics import check_copartitioned, ensure_topics
+    from undertone.messaging.topics import check_copartitioned, ensure_topics, raise_partitions
 
     settings = KafkaSettings.load(bootstrap_servers=bootstrap_servers)
     names = Topics(settings.topic_prefix)
     table = Table("topic", "partitions", "copies", "policy", "state")
     with admin(settings) as client:
+        if raise_:
+            partitions = raise_partitions(client, names, partitions)
         for state in ensure_topics(client, names, partitions, replication_factor):
             differences = "\n".join(f"differs: {line}" for line in state.differences)
             table.add_row(

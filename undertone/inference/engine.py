@@ -25,7 +25,7 @@ from undertone.inference.events import EventWriter
 from undertone.inference.intake import FeedResult, Intake
 from undertone.inference.model import Model
 from undertone.inference.model_slots import ModelSlots
-from undertone.inference.records import Ended, lookback, read_record
+from undertone.inference.records import Ended, StreamKey, lookback, read_record
 from undertone.inference.runs import Buffer, Run, Samples
 from undertone.inference.streams import StreamTable
 
@@ -54,7 +54,7 @@ class Engine:
     ) -> None:
         self._models = ModelSlots(model)
         self._table = StreamTable(model.card.network.state_size, len(model.card.labels))
-        self._dirty: dict[str, int] = {}  # stream -> partition
+        self._dirty: set[StreamKey] = set()  # whose state is to be saved
         self._idle_ms = int(idle_seconds * 1000)
         self._ended = EndedStreams(max_streams, self._idle_ms, self._dirty)
         self._intake = Intake(self._table, self._ended, self._models, max_streams)
@@ -82,23 +82,24 @@ class Engine:
         Chunks that cannot be used are in the result's `rejected`; nothing is raised for any valid `AudioChunk`.
         """
         result = FeedResult()
-        waiting: dict[str, deque[AudioChunk]] = {}
+        waiting: dict[StreamKey, deque[AudioChunk]] = {}
         for chunk in chunks:
             if chunk.role is Role.AGENT and not self._analyze_agent:
                 result.skipped += 1
             else:
-                waiting.setdefault(chunk.stream, deque()).append(chunk)
+                partition = chunk.place.partition if chunk.place else 0
+                waiting.setdefault((partition, chunk.stream), deque()).append(chunk)
         while waiting:
-            runs = [run for stream, queue in waiting.items() if (run := self._take(stream, queue, result))]
+            runs = [run for key, queue in waiting.items() if (run := self._take(key, queue, result))]
             self._process(runs, result)
-            waiting = {stream: queue for stream, queue in waiting.items() if queue}
+            waiting = {key: queue for key, queue in waiting.items() if queue}
         return result
 
     def close_idle(self, partition: int, now_ms: int) -> FeedResult:
         """End the streams of `partition` whose last chunk is older than the idle time, at its event time `now_ms`."""
         result = FeedResult()
         runs = [Run(row, ended_by="idle") for row in self._table.idle(partition, now_ms - self._idle_ms).tolist()]
-        self._dirty.update((self._table.names[run.row], partition) for run in runs)
+        self._dirty.update(self._table.key(run.row) for run in runs)
         self._process(runs, result, now_ms)
         self._ended.expire(partition, now_ms)
         self._table.shrink()
@@ -122,7 +123,7 @@ class Engine:
 
     def take_changes(self) -> list[StateRecord]:
         """State records of the streams that changed since the last call, one each."""
-        records = [StateRecord(stream, partition, self._record(stream)) for stream, partition in self._dirty.items()]
+        records = [StateRecord(key[1], key[0], self._record(key)) for key in sorted(self._dirty)]
         self._dirty.clear()
         return records
 
@@ -135,33 +136,32 @@ class Engine:
         Raises:
             ValueError: the record is damaged or of another format.
         """
-        self._forget(stream)
+        self._forget((partition, stream))
         record = read_record(value)
         going_on = record.idle if isinstance(record, Ended) else record
         if going_on and going_on.row["agent"] and not self._analyze_agent:
             self.delete(stream, partition)
         elif isinstance(record, Ended):
-            self._ended.restore(stream, partition, record)
+            self._ended.restore((partition, stream), record)
         else:
             self._intake.put_back(stream, partition, topic, record)
 
     def delete(self, stream: str, partition: int) -> None:
         """Forget a stream and have its state record deleted."""
-        self._forget(stream)
-        self._dirty[stream] = partition
+        self._forget((partition, stream))
+        self._dirty.add((partition, stream))
 
     def drop(self, partition: int) -> None:
         """Forget a partition's streams: it belongs to another worker now."""
         for row in self._table.rows_of(partition).tolist():
-            self._forget(self._table.names[row])
+            self._forget(self._table.key(row))
         self._ended.drop(partition)
-        for stream in [stream for stream, where in self._dirty.items() if where == partition]:
-            del self._dirty[stream]
+        self._dirty.difference_update([key for key in self._dirty if key[0] == partition])
 
-    def _take(self, stream: str, queue: deque[AudioChunk], result: FeedResult) -> Run | None:
-        run = self._intake.take(stream, queue, result)
+    def _take(self, key: StreamKey, queue: deque[AudioChunk], result: FeedResult) -> Run | None:
+        run = self._intake.take(key, queue, result)
         if run:
-            self._dirty[stream] = int(self._table.partition[run.row])
+            self._dirty.add(key)
         return run
 
     def _process(self, runs: Sequence[Run], result: FeedResult, now_ms: int | None = None) -> None:
@@ -268,22 +268,22 @@ class Engine:
         if run.ended_by == "idle":
             idle = self._table.idle_record(row, model.card.version, len(model.card.labels))
         ended = Ended(int(fields["start_us"]), int(fields["sequence"]), now_ms or int(fields["seen_ms"]), idle)
-        self._ended.add(self._table.names[row], int(self._table.partition[row]), ended)
+        self._ended.add(self._table.key(row), ended)
         self._table.remove(row)
 
-    def _record(self, stream: str) -> bytes | None:
-        row, ended = self._table.row(stream), self._ended.get(stream)
+    def _record(self, key: StreamKey) -> bytes | None:
+        row, ended = self._table.row(key), self._ended.get(key)
         if row is not None:
             card = self._model_of(row).card
             return self._table.record(row, card.version, card.network.state_size, len(card.labels)).pack()
         return ended.pack() if ended else None
 
-    def _forget(self, stream: str) -> None:
-        row = self._table.row(stream)
+    def _forget(self, key: StreamKey) -> None:
+        row = self._table.row(key)
         if row is not None:
             self._table.remove(row)
-        self._ended.forget(stream)
-        self._dirty.pop(stream, None)
+        self._ended.forget(key)
+        self._dirty.discard(key)
 
     def _make_room(self, model: Model) -> None:
         labels = len(model.card.labels)

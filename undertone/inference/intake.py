@@ -23,7 +23,7 @@ from undertone.acoustics.codecs import decode
 from undertone.acoustics.frames import block_samples, hop_samples
 from undertone.inference.ended import EndedStreams
 from undertone.inference.model_slots import ModelSlots
-from undertone.inference.records import NO_END, NO_OFFSET, OpenRecord
+from undertone.inference.records import NO_END, NO_OFFSET, OpenRecord, StreamKey
 from undertone.inference.runs import Run
 from undertone.inference.streams import EPOCH, StreamTable
 
@@ -49,16 +49,16 @@ class Intake:
         self._models = models
         self._max_streams = max_streams
 
-    def take(self, stream: str, waiting: deque[AudioChunk], result: FeedResult) -> Run | None:
+    def take(self, key: StreamKey, waiting: deque[AudioChunk], result: FeedResult) -> Run | None:
         """Take chunks from `waiting` until they are all taken, the stream ends, or silence must be processed first."""
         run: Run | None = None
         while waiting:
             chunk = waiting[0]
-            if self._repeats_ended(stream, chunk, result):
+            if self._repeats_ended(key, chunk, result):
                 waiting.popleft()
                 continue
             try:
-                row = self._row_for(stream, chunk)
+                row = self._row_for(key, chunk)
             except Rejected as rejected:
                 result.rejected.append((waiting.popleft(), rejected))
                 continue
@@ -88,8 +88,8 @@ class Intake:
                 return run
         return run
 
-    def _row_for(self, stream: str, chunk: AudioChunk) -> int:
-        row, start_us = self._table.row(stream), _start_us(chunk)
+    def _row_for(self, key: StreamKey, chunk: AudioChunk) -> int:
+        row, start_us = self._table.row(key), _start_us(chunk)
         if row is not None:
             fields = self._table.rows[row]
             if start_us < fields["start_us"]:
@@ -97,7 +97,7 @@ class Intake:
             if start_us == fields["start_us"] and chunk.sample_rate != fields["rate"]:
                 raise Rejected(Reason.RATE_CHANGED, f"{chunk.sample_rate} Hz in a stream of {fields['rate']} Hz")
             return row
-        ended = self._ended.get(stream)
+        ended = self._ended.get(key)
         if ended and start_us == ended.start_us and not ended.idle:
             raise Rejected(Reason.AFTER_END, f"sequence {chunk.sequence} of a stream that has ended")
         if ended and start_us < ended.start_us:
@@ -105,12 +105,12 @@ class Intake:
         if len(self._table) >= self._max_streams:
             raise Rejected(Reason.TOO_MANY_STREAMS, f"{self._max_streams} streams are open, the most that is allowed")
         if ended and ended.idle and start_us == ended.start_us:
-            return self._reopen(stream, chunk, ended.idle)
-        return self._open(stream, chunk, start_us)
+            return self._reopen(key, chunk, ended.idle)
+        return self._open(key, chunk, start_us)
 
-    def _repeats_ended(self, stream: str, chunk: AudioChunk, result: FeedResult) -> bool:
+    def _repeats_ended(self, key: StreamKey, chunk: AudioChunk, result: FeedResult) -> bool:
         """Whether a stream that has ended knows all that `chunk` says, or does so now."""
-        ended = self._ended.get(stream)
+        ended = self._ended.get(key)
         if not ended or _start_us(chunk) != ended.start_us:
             return False
         if chunk.sequence < ended.sequence:
@@ -118,7 +118,7 @@ class Intake:
             return True
         if ended.idle and chunk.end_of_stream and chunk.first_sample + chunk.samples <= ended.idle.row["last_sample"]:
             # The summary that the idle end has brought holds it all: there is to be no second one of the same.
-            self._ended.finish(stream, chunk.sequence + 1)
+            self._ended.finish(key, chunk.sequence + 1)
             return True
         return False
 
@@ -128,22 +128,22 @@ class Intake:
         slot = self._models.current_slot if known is None else known
         return self._table.unpack(stream, partition, topic, record, slot, same_model=known is not None)
 
-    def _reopen(self, stream: str, chunk: AudioChunk, record: OpenRecord) -> int:
+    def _reopen(self, key: StreamKey, chunk: AudioChunk, record: OpenRecord) -> int:
         """Go on with a stream that was closed for being idle, from its end."""
         if chunk.sample_rate != record.row["rate"]:
             raise Rejected(Reason.RATE_CHANGED, f"{chunk.sample_rate} Hz in a stream of {record.row['rate']} Hz")
-        partition, topic = _place_of(chunk)
-        row = self.put_back(stream, partition, topic, record)
+        partition, stream = key
+        row = self.put_back(stream, partition, _topic_of(chunk), record)
         self._skip_to(row, int(record.row["last_sample"]))
         self._table.rows[row]["last_sample"] = NO_END
-        self._ended.forget(stream)
+        self._ended.forget(key)
         return row
 
-    def _open(self, stream: str, chunk: AudioChunk, start_us: int) -> int:
-        self._ended.forget(stream)
-        partition, topic = _place_of(chunk)
+    def _open(self, key: StreamKey, chunk: AudioChunk, start_us: int) -> int:
+        self._ended.forget(key)
+        partition, stream = key
         gate, slot = self._models.current.gate.initial_state(1), self._models.current_slot
-        row = self._table.add(stream, partition, topic, chunk.sample_rate, slot, gate)
+        row = self._table.add(stream, partition, _topic_of(chunk), chunk.sample_rate, slot, gate)
         fields = self._table.rows[row]
         fields["start_us"], fields["agent"] = start_us, chunk.role == "agent"
         fields["first_sample"] = chunk.first_sample
@@ -189,8 +189,8 @@ class Intake:
         return int(fields["clock"]) + int(fields["held"]) + run.length
 
 
-def _place_of(chunk: AudioChunk) -> tuple[int, str | None]:
-    return (chunk.place.partition, chunk.place.topic) if chunk.place else (0, None)
+def _topic_of(chunk: AudioChunk) -> str | None:
+    return chunk.place.topic if chunk.place else None
 
 
 def _start_us(chunk: AudioChunk) -> int:

@@ -10,6 +10,9 @@ from numpy.typing import NDArray
 from undertone.acoustics.frames import RATES, block_samples, fft_samples, hop_samples
 
 MAX_CONTEXT_FRAMES = 8
+# A partition and a stream's name. Where a topic gets more partitions, a call may go on in another one, which another
+# worker may have: what it was in the first one is then a stream of its own.
+StreamKey = tuple[int, str]
 NO_OFFSET = -1
 NO_END = np.iinfo(np.int64).max
 

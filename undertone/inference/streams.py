@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from undertone.acoustics.frames import block_samples
 from undertone.acoustics.gate import GateState
-from undertone.inference.records import NO_END, NO_OFFSET, ROW, OpenRecord, lookback
+from undertone.inference.records import NO_END, NO_OFFSET, ROW, OpenRecord, StreamKey, lookback
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 # The fewest rows, and how many are made for one that is used when the table shrinks.
@@ -16,7 +16,7 @@ _NOBODY = -1
 
 
 class StreamTable:
-    """Rows by stream name. `state`, `logits` and `totals` grow with the largest model in use."""
+    """Rows by partition and stream name. `state`, `logits` and `totals` grow with the largest model in use."""
 
     def __init__(self, state_size: int, labels: int) -> None:
         capacity = _SMALLEST
@@ -29,18 +29,22 @@ class StreamTable:
         self.partition = np.full(capacity, _NOBODY, np.int32)  # of free rows it is -1
         self.names: list[str] = [""] * capacity
         self.topics: list[str | None] = [None] * capacity  # where the audio comes from, None without Kafka
-        self._row_of: dict[str, int] = {}
+        self._row_of: dict[StreamKey, int] = {}
         self._free = list(range(capacity - 1, -1, -1))
 
     def __len__(self) -> int:
         return len(self._row_of)
 
-    def __contains__(self, stream: str) -> bool:
-        return stream in self._row_of
+    def __contains__(self, key: StreamKey) -> bool:
+        return key in self._row_of
 
-    def row(self, stream: str) -> int | None:
+    def row(self, key: StreamKey) -> int | None:
         """The stream's row, or None."""
-        return self._row_of.get(stream)
+        return self._row_of.get(key)
+
+    def key(self, row: int) -> StreamKey:
+        """Whose row it is."""
+        return int(self.partition[row]), self.names[row]
 
     def rows_of(self, partition: int) -> NDArray[np.intp]:
         """The rows of a partition's streams."""
@@ -73,13 +77,13 @@ class StreamTable:
         self.rows[row]["floor"], self.rows[row]["since_speech"] = gate.floor[0], gate.since_speech[0]
         for name in ("stream_offset", "segment_offset", "held_offset", "last_offset"):
             self.rows[row][name] = NO_OFFSET
-        self.names[row], self.topics[row], self._row_of[stream] = stream, topic, row
+        self.names[row], self.topics[row], self._row_of[partition, stream] = stream, topic, row
         self.partition[row], self.model[row] = partition, slot
         return row
 
     def remove(self, row: int) -> None:
         """Give a row back."""
-        del self._row_of[self.names[row]]
+        del self._row_of[self.key(row)]
         self.names[row], self.topics[row], self.partition[row] = "", None, _NOBODY
         self._free.append(row)
 
@@ -143,7 +147,7 @@ class StreamTable:
         spare = capacity - kept.size
         self.names = [self.names[row] for row in kept] + [""] * spare
         self.topics = [self.topics[row] for row in kept] + [None] * spare
-        self._row_of = {name: row for row, name in enumerate(self.names) if name}
+        self._row_of = {self.key(row): row for row, name in enumerate(self.names) if name}
         self._free = np.flatnonzero(self.partition == _NOBODY)[::-1].tolist()
 
 

@@ -1,5 +1,9 @@
-"""Creates the topics that are missing and says which existing ones differ. Never alters or deletes a topic."""
+"""Creates the topics that are missing and says which existing ones differ.
 
+It alters a topic only where it is asked to raise the partitions, and deletes none.
+"""
+
+import time
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 
@@ -12,6 +16,7 @@ from schemas.topics import Topic, Topics
 
 # Enough for eight workers; more partitions than workers cost little, fewer leave workers idle.
 DEFAULT_PARTITIONS = 8
+_KNOWN_S = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,9 +76,35 @@ def check_copartitioned(client: KafkaAdminClient, topics: Topics) -> int:
     if audio != state:
         raise UserError(
             f"{topics.call_audio.name} has {audio} partitions and {topics.worker_state.name} {state}: they must have"
-            " the same number; stop the workers and raise the smaller with Kafka's own kafka-topics.sh --alter"
+            " the same number; `undertone topics --raise` gives the smaller what it lacks"
         )
     return audio
+
+
+def raise_partitions(client: KafkaAdminClient, topics: Topics, partitions: int | None = None) -> int:
+    """Give `call-audio` and `worker-state` the same, larger number of partitions: both, or neither.
+
+    Without a number the smaller gets that of the larger.
+
+    Raises:
+        UserError: one of them is missing, has more already, or Kafka refuses.
+    """
+    twins = (topics.call_audio, topics.worker_state)
+    sizes = require_topics(client, *twins)
+    wanted = partitions or max(sizes)
+    if wanted < max(sizes):
+        raise UserError(f"--partitions {wanted}: there are {max(sizes)}, and Kafka takes no partition away")
+    growing = {topic.name: wanted for topic, size in zip(twins, sizes, strict=True) if size < wanted}
+    # First a trial: what one of them would be refused, the other is not given either.
+    for trial in (True, False) if growing else ():
+        try:
+            client.create_partitions(growing, validate_only=trial)
+        except KafkaError as exc:
+            raise UserError(f"Kafka did not raise {' and '.join(growing)} to {wanted} partitions: {exc}") from exc
+    end = time.monotonic() + _KNOWN_S  # the controller has them; the broker that is asked may not know it yet
+    while set(require_topics(client, *twins)) != {wanted} and time.monotonic() < end:
+        time.sleep(0.05)
+    return wanted
 
 
 def require_topics(client: KafkaAdminClient, *topics: Topic) -> list[int]:
