@@ -110,9 +110,14 @@ def test_kafka_python_still_forgets_a_join_whose_reason_goes_away(
         "group_id": f"{kafka_settings.topic_prefix}members",
         "partition_assignment_strategy": [CooperativeStickyAssignor()],
     }
-    with closing(KafkaConsumer(**kafka_settings.client_options() | options)) as consumer:
-        # Where it is mended this is true after some milliseconds.
-        assert not ends_a_join_whose_reason_went(consumer, topics.call_audio.name, 3)
+
+    def ends_it() -> bool:
+        with closing(KafkaConsumer(**kafka_settings.client_options() | options)) as consumer:
+            # Where it is mended this is true after some milliseconds.
+            return ends_a_join_whose_reason_went(consumer, topics.call_audio.name, 3)
+
+    # In a process that is held up the group's answer may be here before the reason goes; then no join is forgotten.
+    assert not all(ends_it() for _ in range(5))
 
 
 def poll_until(consumers: list[KafkaConsumer], shares: list[int], patience_s: float) -> bool:
