@@ -26,7 +26,7 @@ class Progress:
         self._answered = self._restored = clock()
 
     def reached(self, assigned: Collection[int], positions: Mapping[int, int]) -> None:
-        """A turn of the loop is over, and all before `positions` is committed."""
+        """A pass of the loop is over, and all before `positions` is committed."""
         now = self._clock()
         with self._lock:
             for gone in self._positions.keys() - set(assigned):
@@ -46,7 +46,7 @@ class Progress:
             self._moved |= {number: now for number, position in self._positions.items() if position is None}
 
     def partitions(self) -> list[int]:
-        """The partitions that are ours, as of the loop's last turn."""
+        """The partitions that are ours, as of the loop's last pass."""
         with self._lock:
             return sorted(self._positions)
 

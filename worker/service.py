@@ -28,7 +28,7 @@ log = logging.getLogger(__name__)
 
 # An attempt may itself take a connect timeout, so that a worker is back some 20 s after its Kafka.
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.5, 10.0
-# A turn may hold this many calls that each last as long as a transaction may: flush, offsets, commit, abort.
+# A pass may hold this many calls that each last as long as a transaction may: flush, offsets, commit, abort.
 _ALIVE_S, _TRANSACTIONS = 90.0, 4
 
 
