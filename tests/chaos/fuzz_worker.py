@@ -17,7 +17,7 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from kafka import KafkaProducer, TopicPartition
+from kafka import KafkaProducer
 from kafka.consumer.fetcher import ConsumerRecord
 from kafka.producer.future import FutureRecordMetadata
 
@@ -36,6 +36,7 @@ from undertone.devbroker.broker import local_broker
 from undertone.inference.engine import Engine
 from undertone.inference.model import Model
 from undertone.messaging.clients import admin, audio_producer, reader
+from undertone.messaging.reading import partitions_of, read_to_end
 from undertone.messaging.settings import KafkaSettings
 from undertone.messaging.topics import ensure_topics
 
@@ -182,14 +183,8 @@ def _check_letters(settings: KafkaSettings, topics: Topics, expected: Expected, 
 
 
 def _all(settings: KafkaSettings, topic: str) -> Iterator[ConsumerRecord]:
-    with closing(reader(settings, auto_offset_reset="earliest")) as consumer:
-        partitions = [TopicPartition(topic, number) for number in consumer.partitions_for_topic(topic)]
-        consumer.assign(partitions)
-        consumer.seek_to_beginning()
-        ends = consumer.end_offsets(partitions)
-        while any((consumer.position(at) or 0) < end for at, end in ends.items()):
-            for records in consumer.poll(timeout_ms=300).values():
-                yield from records
+    with closing(reader(settings)) as consumer:
+        yield from read_to_end(settings, consumer, partitions_of(consumer, topic))
 
 
 def main() -> int:

@@ -21,13 +21,14 @@ from tests.chaos.cluster import running_cluster
 from tests.chaos.load import CHUNK_S, Load, lag
 from tests.chaos.network import Network
 from tests.chaos.verdict import by_stream, judge
-from tests.chaos.watcher import Seen, assign_all, envelopes
+from tests.chaos.watcher import Seen, envelopes
 from tests.chaos.workers import Worker
 from tests.support.installation import wait_for
 from tests.support.streams import hear
 from undertone.inference.engine import Engine
 from undertone.inference.model import Model
 from undertone.messaging.clients import admin, reader
+from undertone.messaging.reading import partitions_of, read_to_end
 from undertone.messaging.settings import KafkaSettings
 from undertone.messaging.topics import ensure_topics
 
@@ -133,12 +134,10 @@ def _slow_model(flag: Path) -> Iterator[None]:
 
 
 def _events(settings: KafkaSettings) -> Iterator[Seen]:
-    with closing(reader(settings, auto_offset_reset="earliest")) as consumer:
-        partitions = assign_all(consumer, Topics(settings.topic_prefix).emotion_events.name)
-        ends = consumer.end_offsets(partitions)
-        while any((consumer.position(partition) or 0) < end for partition, end in ends.items()):
-            for records in consumer.poll(timeout_ms=300).values():
-                yield from (Seen(record.partition, record.offset, record.value) for record in records)
+    with closing(reader(settings)) as consumer:
+        partitions = partitions_of(consumer, Topics(settings.topic_prefix).emotion_events.name)
+        for record in read_to_end(settings, consumer, partitions):
+            yield Seen(record.partition, record.offset, record.value)
 
 
 def main() -> int:
