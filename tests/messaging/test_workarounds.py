@@ -120,6 +120,26 @@ def test_kafka_python_still_forgets_a_join_whose_reason_goes_away(
     assert not all(ends_it() for _ in range(5))
 
 
+def rest_while_a_heartbeat_is_late(consumer: KafkaConsumer, monkeypatch: pytest.MonkeyPatch) -> float:
+    """For how many seconds a poll waits then at most."""
+    monkeypatch.setattr(consumer._coordinator, "time_to_next_heartbeat", lambda: 0)
+    return float(consumer._coordinator.time_to_next_poll())
+
+
+def test_a_poll_rests_while_a_heartbeat_is_late(kafka_settings: KafkaSettings, monkeypatch: pytest.MonkeyPatch) -> None:
+    with closing(group_consumer(kafka_settings, f"{kafka_settings.topic_prefix}members")) as consumer:
+        assert rest_while_a_heartbeat_is_late(consumer, monkeypatch) >= 0.01
+
+
+def test_kafka_python_still_polls_in_a_circle_while_a_heartbeat_is_late(
+    kafka_settings: KafkaSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(group, "ConsumerCoordinator", ConsumerCoordinator)
+    options = kafka_settings.client_options() | {"group_id": "members", "enable_auto_commit": False}
+    with closing(KafkaConsumer(**options)) as consumer:
+        assert rest_while_a_heartbeat_is_late(consumer, monkeypatch) == 0
+
+
 def poll_until(consumers: list[KafkaConsumer], shares: list[int], patience_s: float) -> bool:
     """Poll in turn until the members have as many partitions each."""
     end = time.monotonic() + patience_s
