@@ -12,7 +12,7 @@ from functools import partial
 from kafka import KafkaConsumer, KafkaProducer
 from kafka.admin import MemberToRemove
 from kafka.errors import FencedInstanceIdError, KafkaError, NoError
-from kafka.structs import ConsumerGroupMetadata, MemberState, OffsetAndMetadata
+from kafka.structs import ConsumerGroupMetadata, OffsetAndMetadata
 
 from schemas.errors import UserError
 from schemas.topics import Topics
@@ -20,7 +20,7 @@ from undertone.inference.engine import Engine
 from undertone.messaging.clients import admin, group_consumer, transactional_producer
 from undertone.messaging.dead_letters import DeadLetterPolicy
 from undertone.messaging.settings import KafkaSettings
-from undertone.messaging.workarounds import close_at_once
+from undertone.messaging.workarounds import close_at_once, has_joined
 from worker.assignment import Assignment
 from worker.checkpoint import Checkpoint
 from worker.loop import Loop
@@ -106,7 +106,7 @@ class Session:
 
         In this order: whoever finds its producer fenced by ours can learn from the group that we have its name.
         """
-        while not self._stopping() and self._consumer.group_metadata().state is not MemberState.STABLE:
+        while not self._stopping() and not has_joined(self._consumer):
             self._consumer.poll(timeout_ms=_POLL_MS)
         if not self._stopping():
             self._producer.init_transactions()

@@ -120,6 +120,16 @@ def test_kafka_python_still_forgets_a_join_whose_reason_goes_away(
     assert not all(ends_it() for _ in range(5))
 
 
+def test_who_has_joined_has_been_told_its_partitions(kafka_settings: KafkaSettings, topics: Topics) -> None:
+    with closing(group_consumer(kafka_settings, f"{kafka_settings.topic_prefix}members")) as consumer:
+        consumer.subscribe([topics.call_audio.name])
+        end = time.monotonic() + 60
+        while not has_joined(consumer):
+            assert time.monotonic() < end
+            consumer.poll(timeout_ms=1)
+        assert len(consumer.assignment()) == 4
+
+
 def rest_while_a_heartbeat_is_late(consumer: KafkaConsumer, monkeypatch: pytest.MonkeyPatch) -> float:
     """For how many seconds a poll waits then at most."""
     monkeypatch.setattr(consumer._coordinator, "time_to_next_heartbeat", lambda: 0)

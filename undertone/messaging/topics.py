@@ -54,6 +54,10 @@ def ensure_topics(
     if missing:
         client.wait_for_topics([topic.name for topic in missing])
         existing = _sizes(client, defined)
+        end = time.monotonic() + _KNOWN_S  # the broker that was asked knows them; the next may not yet
+        while any(topic.name not in existing for topic in defined) and time.monotonic() < end:
+            time.sleep(0.05)
+            existing = _sizes(client, defined)
     configs = _configs(client, defined)
     return [
         TopicState(

@@ -19,6 +19,7 @@ from kafka.protocol.admin import DescribeGroupsRequest
 from kafka.protocol.consumer.metadata import ConsumerProtocolAssignment
 from kafka.record import memory_records
 from kafka.record.default_records import DefaultRecordBatch
+from kafka.structs import MemberState
 
 log = logging.getLogger(__name__)
 
@@ -59,6 +60,16 @@ def close_at_once(producer: KafkaProducer, timeout_s: float) -> None:
     """
     producer._sender.force_close()
     producer.close(timeout=timeout_s)
+
+
+def has_joined(consumer: KafkaConsumer) -> bool:
+    """Whether a consumer is a member of its group and has been told its partitions.
+
+    Symptom: `group_metadata` says STABLE, and nothing is assigned yet; the next poll is a whole one.
+
+    Cause: the state changes before the listener is called, by another thread.
+    """
+    return consumer.group_metadata().state is MemberState.STABLE and consumer._coordinator._join_task is None
 
 
 class SteadyCoordinator(ConsumerCoordinator):
