@@ -29,6 +29,7 @@ from undertone.messaging.workarounds import (
     SteadyCoordinator,
     UnreadableRecordsError,
     close_at_once,
+    has_joined,
 )
 
 
@@ -221,18 +222,6 @@ def test_partitions_whose_owner_restarts_between_two_rounds_are_joined_for(
         with closing(quick(kafka_settings, "a")) as first:
             first.subscribe([topic])
             assert poll_until([first, second], [2, 2], 60)
-
-
-def test_kafka_python_still_leaves_partitions_to_nobody(
-    kafka_settings: KafkaSettings, topics: Topics, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(group, "ConsumerCoordinator", ConsumerCoordinator)
-    options = kafka_settings.client_options() | {"group_id": f"{kafka_settings.topic_prefix}members"}
-    with (
-        closing(KafkaConsumer(**options, partition_assignment_strategy=[CooperativeStickyAssignor()])) as first,
-        closing(KafkaConsumer(**options, partition_assignment_strategy=[CooperativeStickyAssignor()])) as second,
-    ):
-        assert not share_after_a_false_claim(first, second, topics.call_audio.name, 8)
 
 
 def test_every_consumer_of_ours_is_mended(kafka_settings: KafkaSettings, topics: Topics) -> None:

@@ -1,7 +1,8 @@
 """Faults of kafka-python that would stop a worker, mended from outside. Written for kafka-python 3.0.12.
 
 Each mend stands here with what is seen without it. `tests/messaging/test_workarounds.py` has two tests for each: that
-it helps, and that kafka-python still needs it. The second fails once that has changed: then the mend can go.
+it helps, and that kafka-python still needs it. The second fails once that has changed: then the mend can go. What a
+client does without the looks for partitions that have no owner shows in some runs only, so they have the first alone.
 """
 
 import logging
