@@ -2,14 +2,16 @@
 
 import os
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import cast
 
 import pytest
 
 from schemas.errors import UserError
 from schemas.topics import Topics
+from tests.support.installation import Installation
 from undertone.devbroker.broker import free_port, local_broker, node_properties
 from undertone.devbroker.runtime import IMAGE, container_environment
 from undertone.messaging.clients import admin
@@ -83,3 +85,13 @@ def topics(kafka_settings: KafkaSettings) -> Topics:
     with admin(kafka_settings) as client:
         ensure_topics(client, names, partitions=4)
     return names
+
+
+@pytest.fixture
+def installation(
+    kafka_settings: KafkaSettings, kafka_environment: Mapping[str, str], topics: Topics, tmp_path: Path
+) -> Iterator[Installation]:
+    """Workers of the test's own, and readers of what they wrote."""
+    it = Installation(kafka_settings, kafka_environment, topics, tmp_path)
+    yield it
+    it.close()

@@ -3,7 +3,7 @@
 import re
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from contextlib import closing
 from pathlib import Path
 
@@ -20,15 +20,6 @@ from undertone.messaging.clients import idempotent_producer
 from undertone.messaging.settings import KafkaSettings
 
 pytestmark = pytest.mark.slow
-
-
-@pytest.fixture
-def installation(
-    kafka_settings: KafkaSettings, kafka_environment: Mapping[str, str], topics: Topics, tmp_path: Path
-) -> Iterator[Installation]:
-    it = Installation(kafka_settings, kafka_environment, topics, tmp_path)
-    yield it
-    it.close()
 
 
 def run(environment: Mapping[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:

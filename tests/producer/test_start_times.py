@@ -1,8 +1,7 @@
 """Calls begin after the earlier calls of their name, whatever became of the clock in between."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -99,15 +98,6 @@ def test_where_nothing_can_be_seen_the_call_begins_now_and_that_is_said(
     times = StartTimes.of(KafkaSettings(), "call-audio", ["call"], said.append)
     assert times.begin(["call"]) <= datetime.now(UTC)
     assert [line.startswith(told) for line in said] == [True]
-
-
-@pytest.fixture
-def installation(
-    kafka_settings: KafkaSettings, kafka_environment: Mapping[str, str], topics: Topics, tmp_path: Path
-) -> Iterator[Installation]:
-    it = Installation(kafka_settings, kafka_environment, topics, tmp_path)
-    yield it
-    it.close()
 
 
 @pytest.mark.slow
