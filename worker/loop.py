@@ -21,6 +21,8 @@ from worker.timer import Timer
 _POLL_MS = 500
 # While partitions are being restored: the sooner they are looked at, the sooner their calls go on.
 _RESTORING_POLL_MS = 20
+# Without a partition: one that is assigned now is looked at as soon, however long a poll for records may last.
+_UNASSIGNED_POLL_MS = 100
 # A worker without work learns from a transaction without records whether it still is a member of its group: its
 # heartbeats would not tell that another one has taken its name.
 _CHECK_IN_S = 10.0
@@ -76,6 +78,8 @@ class Loop:
             wait_ms = _RESTORING_POLL_MS
         elif not complete:  # the pass that restores ends at once, for only then does the worker say that it is ready
             wait_ms = 0
+        elif not self._consumer.assignment():
+            wait_ms = _UNASSIGNED_POLL_MS
         with self._metrics.stage("poll"):
             records = 1 if self._poison_pills.one_by_one(self._consumer.assignment()) else self._batch_records
             polled = self._poll(wait_ms, records)

@@ -20,7 +20,7 @@ from undertone.inference.engine import Engine
 from undertone.messaging.clients import admin, group_consumer, transactional_producer
 from undertone.messaging.dead_letters import DeadLetterPolicy
 from undertone.messaging.settings import KafkaSettings
-from undertone.messaging.workarounds import close_at_once, has_joined
+from undertone.messaging.workarounds import close_at_once, has_joined, learn_partitions
 from worker.assignment import Assignment
 from worker.checkpoint import Checkpoint
 from worker.loop import Loop
@@ -79,7 +79,8 @@ class Session:
             metrics,
             lambda partition: partition in self._producer.partitions_for(topics.worker_state.name),
         )
-        self._consumer.subscribe([topics.call_audio.name], listener=self._assignment)
+        self._topic = topics.call_audio.name
+        self._consumer.subscribe([self._topic], listener=self._assignment)
         checkpoint = Checkpoint(
             self._producer,
             self._consumer.group_metadata,
@@ -106,6 +107,7 @@ class Session:
 
         In this order: whoever finds its producer fenced by ours can learn from the group that we have its name.
         """
+        learn_partitions(self._consumer, self._topic)
         while not self._stopping() and not has_joined(self._consumer):
             self._consumer.poll(timeout_ms=_POLL_MS)
         if not self._stopping():

@@ -30,6 +30,7 @@ from undertone.messaging.workarounds import (
     UnreadableRecordsError,
     close_at_once,
     has_joined,
+    learn_partitions,
 )
 
 
@@ -124,6 +125,7 @@ def test_kafka_python_still_forgets_a_join_whose_reason_goes_away(
 def test_who_has_joined_has_been_told_its_partitions(kafka_settings: KafkaSettings, topics: Topics) -> None:
     with closing(group_consumer(kafka_settings, f"{kafka_settings.topic_prefix}members")) as consumer:
         consumer.subscribe([topics.call_audio.name])
+        learn_partitions(consumer, topics.call_audio.name)
         end = time.monotonic() + 60
         while not has_joined(consumer):
             assert time.monotonic() < end

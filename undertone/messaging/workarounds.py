@@ -2,7 +2,8 @@
 
 Each mend stands here with what is seen without it. `tests/messaging/test_workarounds.py` has two tests for each: that
 it helps, and that kafka-python still needs it. The second fails once that has changed: then the mend can go. What a
-client does without the looks for partitions that have no owner shows in some runs only, so they have the first alone.
+client does without the looks for partitions that have no owner, or before it knows a topic, shows in some runs only, so
+they have the first alone.
 """
 
 import logging
@@ -63,14 +64,25 @@ def close_at_once(producer: KafkaProducer, timeout_s: float) -> None:
     producer.close(timeout=timeout_s)
 
 
+def learn_partitions(consumer: KafkaConsumer, topic: str) -> None:
+    """Learn a topic's partitions before the group is joined.
+
+    Symptom: the first assignment is empty, and a worker that has joined is ready without a partition. A moment later
+    everybody joins a second time.
+
+    Cause: the leader assigns by what it knows when the group asks it, and does not wait for its first metadata.
+    """
+    consumer.partitions_for_topic(topic)
+
+
 def has_joined(consumer: KafkaConsumer) -> bool:
     """Whether a consumer is a member of its group and has been told its partitions.
 
     Symptom: `group_metadata` says STABLE, and nothing is assigned yet; the next poll is a whole one.
 
-    Cause: the state changes before the listener is called, by another thread.
+    Cause: the state changes, and the join counts as ended, before the listener is called, by another thread.
     """
-    return consumer.group_metadata().state is MemberState.STABLE and consumer._coordinator._join_task is None
+    return consumer.group_metadata().state is MemberState.STABLE and consumer._coordinator.told_partitions
 
 
 class SteadyCoordinator(ConsumerCoordinator):
@@ -104,6 +116,7 @@ class SteadyCoordinator(ConsumerCoordinator):
     """
 
     _join_task: Any
+    told_partitions = False
     _next_look = 0.0
     _orphans: frozenset[TopicPartition] = frozenset()
 
@@ -117,6 +130,10 @@ class SteadyCoordinator(ConsumerCoordinator):
     def need_rejoin(self) -> bool:
         """Whether a join is to be sent, or one that was sent is to be waited for."""
         return self._join_task is not None or super().need_rejoin()
+
+    async def _on_join_complete_async(self, *assignment: Any) -> None:
+        await super()._on_join_complete_async(*assignment)
+        self.told_partitions = True
 
     def time_to_next_poll(self) -> float:
         """For how many seconds a poll may wait for records at most."""
