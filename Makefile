@@ -49,6 +49,8 @@ lock: ## Renew requirements/*.lock from pyproject.toml
 	$(UV) pyproject.toml -o requirements/runtime.lock
 	$(UV) pyproject.toml --extra analysis -c requirements/runtime.lock -o requirements/analysis.lock
 	$(UV) pyproject.toml --extra trainer -c requirements/analysis.lock -o requirements/trainer.lock
-	$(UV) pyproject.toml --extra trainer --extra dev -c requirements/trainer.lock -o requirements/dev.lock
+	$(UV) pyproject.toml --extra gateway -c requirements/runtime.lock -o requirements/gateway.lock
+	$(UV) pyproject.toml --extra sink -c requirements/runtime.lock -o requirements/sink.lock
+	$(UV) pyproject.toml --extra trainer --extra gateway --extra sink --extra dev -c requirements/trainer.lock -c requirements/gateway.lock -c requirements/sink.lock -o requirements/dev.lock
 	echo 'setuptools>=77' | $(UV) - -c requirements/dev.lock -o requirements/build.lock
 	$(COMPILE) pyproject.toml --extra tflite-runtime -o requirements/tflite-runtime.lock

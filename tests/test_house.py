@@ -12,7 +12,7 @@ from tests.support.paths import ROOT
 # From the top to the ground; a folder may import from the floors below its own.
 FLOORS = (
     {"undertone/cli"},
-    {"undertone/console", "trainer"},
+    {"undertone/console", "trainer", "undertone/gateway", "undertone/sinks"},
     {"worker", "producer", "undertone/analysis", "undertone/erasure"},
     {"undertone/devbroker"},
     {"undertone/messaging", "undertone/observability", "undertone/inference"},

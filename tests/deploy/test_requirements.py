@@ -11,6 +11,7 @@ from tests.support.paths import ROOT
 
 KINDS = ("runtime", "analysis", "trainer", "dev")
 OF_ANALYSIS = {"jinja2", "librosa", "plotly"}
+OTHER_EXTRAS = ("gateway", "sink")
 OF_TRAINER = {"matplotlib", "optuna", "scikit-learn", "tensorflow"}
 
 
@@ -26,7 +27,10 @@ def lock(name: str) -> str:
     return (ROOT / "requirements" / f"{name}.lock").read_text()
 
 
-@pytest.mark.parametrize(("smaller", "larger"), list(pairwise(KINDS)))
+@pytest.mark.parametrize(
+    ("smaller", "larger"),
+    [*pairwise(KINDS), *(pair for name in OTHER_EXTRAS for pair in (("runtime", name), (name, "dev")))],
+)
 def test_each_kind_holds_the_one_before_it(smaller: str, larger: str) -> None:
     inside, outside = pins(smaller), pins(larger)
     assert inside
@@ -40,7 +44,7 @@ def test_the_runtime_holds_none_of_the_extras() -> None:
     assert pins("trainer").keys() >= OF_TRAINER
 
 
-@pytest.mark.parametrize("name", [*KINDS, "build", "tflite-runtime"])
+@pytest.mark.parametrize("name", [*KINDS, *OTHER_EXTRAS, "build", "tflite-runtime"])
 def test_every_package_is_hashed_and_no_registry_is_named(name: str) -> None:
     packages = re.findall(r"^[a-z0-9._-]+(?:\[.*\])?==.*(?:\n    .*)*", lock(name), re.MULTILINE)
     assert packages

@@ -1,0 +1,1 @@
+"""Call audio that comes in by wire: telephony's own protocols to chunks on `call-audio`."""

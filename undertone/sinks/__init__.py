@@ -1,0 +1,1 @@
+"""Emotion events to where people keep them: PostgreSQL, Parquet, webhooks."""
