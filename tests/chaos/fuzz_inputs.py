@@ -111,14 +111,17 @@ def _labels() -> tuple[list[bytes], Callable[[bytes], None]]:
 def _states() -> tuple[list[bytes], Callable[[bytes], None]]:
     model = Model.load()
     samples, rate = customer()
-    engine = Engine(model)
+    engine, chunks = Engine(model), cut(samples, rate, rate)
     saved = []
-    for chunk in cut(samples, rate, rate):
+    for chunk in chunks:
         engine.feed([chunk])
         saved += [record.value for record in engine.take_changes() if record.value]
 
     def restore(data: bytes) -> None:
-        Engine(model).restore("call/customer", 0, data)
+        """And go on from it: what is read must not have the engine raise later."""
+        engine = Engine(model)
+        engine.restore("call/customer", 0, data)
+        engine.feed(chunks)
 
     return saved, restore
 

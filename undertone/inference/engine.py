@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from schemas.audio import AudioChunk, Role
 from undertone.acoustics.frames import BLOCK_FRAMES, block_samples, hop_samples
-from undertone.acoustics.gate import GateDecision, GateState
+from undertone.acoustics.gate import Gate, GateDecision, GateState
 from undertone.acoustics.level import sum_squares
 from undertone.acoustics.pitch import pitch_sums, track_pitch
 from undertone.inference import segments
@@ -26,7 +26,7 @@ from undertone.inference.intake import FeedResult, Intake
 from undertone.inference.model import Model
 from undertone.inference.model_slots import ModelSlots
 from undertone.inference.records import Ended, StreamKey, lookback, read_record
-from undertone.inference.runs import Buffer, Run, Samples
+from undertone.inference.runs import Buffer, Run, Samples, by_settings
 from undertone.inference.streams import StreamTable
 
 Rows = NDArray[np.intp]
@@ -174,22 +174,23 @@ class Engine:
             buffers = [Buffer(run, self._table) for run in runs if self._table.rows[run.row]["rate"] == rate]
             for block in range(max((buffer.blocks for buffer in buffers), default=0)):
                 due = [buffer for buffer in buffers if block < buffer.blocks]
-                self._block(due, block, rate, result)
+                for slot, some in by_settings(due, self._table, self._models.current_slot).items():
+                    self._block(some, block, rate, self._models[slot], result)
             for buffer in buffers:
                 buffer.keep(self._table)
         for run in runs:
             if run.ended_by:
                 self._end(run, result, now_ms)
 
-    def _block(self, buffers: Sequence[Buffer], block: int, rate: int, result: FeedResult) -> None:
-        """One block of each of B streams of one rate: gate, segments, network, events."""
-        table, spec = self._table, self.model.card.segments
+    def _block(self, buffers: Sequence[Buffer], block: int, rate: int, settings: Model, result: FeedResult) -> None:
+        """One block of each of B streams of one rate and of equal settings: gate, segments, network, events."""
+        table, spec = self._table, settings.card.segments
         index = np.array([buffer.row for buffer in buffers])
         windows = np.stack([buffer.window(block) for buffer in buffers])
         first_offsets, last_offsets = np.array([buffer.block_offsets(block) for buffer in buffers]).T
 
         energies = sum_squares(windows[:, lookback(rate) :].reshape(-1, BLOCK_FRAMES, hop_samples(rate)))
-        gate = self._gate(index, energies, rate)
+        gate = self._gate(index, energies, rate, settings.gate)
         found = segments.cut(table.rows[index], gate.raw, spec)
         self._close(index[found.closing], "silence", result)
 
@@ -207,10 +208,10 @@ class Engine:
         for row in index[segments.update_due(rows, rate, spec) & ~too_long]:
             result.events.append(self._events.update(row, self._model_of(row)))
 
-    def _gate(self, index: Rows, energies: NDArray[np.int64], rate: int) -> GateDecision:
+    def _gate(self, index: Rows, energies: NDArray[np.int64], rate: int, gate: Gate) -> GateDecision:
         rows = self._table.rows
         before = GateState(rows["floor"][index], rows["since_speech"][index])
-        decision = self.model.gate.step(energies, hop_samples(rate), before)
+        decision = gate.step(energies, hop_samples(rate), before)
         rows["floor"][index], rows["since_speech"][index] = decision.state
         return decision
 

@@ -1,7 +1,11 @@
-"""State records: what the changelog keeps of a stream, as bytes. Little-endian, with a format number in front."""
+"""State records: what the changelog keeps of a stream, as bytes. Little-endian, with a format number in front.
+
+A checksum stands at the end. A damaged record may well parse, and an engine that goes on from it raises much later.
+"""
 
 import itertools
 import struct
+import zlib
 from dataclasses import dataclass
 
 import numpy as np
@@ -56,10 +60,12 @@ ROW = np.dtype(
 )
 
 _HEADER = struct.Struct("<2sBBHHB")  # magic, format, kind, state size, labels, length of the model's version
-_MAGIC, _FORMAT = b"UT", 1
+# Format 1, which 0.1.0 writes, is the same without the checksum.
+_MAGIC, _UNCHECKED, _FORMAT = b"UT", 1, 2
 _OPEN, _ENDED, _IDLE = 0, 1, 2
 _MARKER = struct.Struct("<qqq")
 _ENDED_MS = struct.Struct("<q")
+_CHECKSUM = struct.Struct("<I")  # CRC-32 of all that stands before it
 
 
 def lookback(rate: int) -> int:
@@ -83,7 +89,7 @@ class OpenRecord:
 
     def pack(self) -> bytes:
         """As bytes: about 2.5 KB at 8 kHz between segments, 4 KB inside one."""
-        return _header(_OPEN, self) + self._body()
+        return _checked(_header(_OPEN, self) + self._body())
 
     def _body(self) -> bytes:
         return b"".join(
@@ -111,24 +117,24 @@ class Ended:
     idle: OpenRecord | None = None
 
     def pack(self) -> bytes:
-        """As bytes: 33, or about 350 of an idle one."""
+        """As bytes: 37, or about 350 of an idle one."""
         if self.idle:
-            return _header(_IDLE, self.idle) + _ENDED_MS.pack(self.ended_ms) + self.idle._body()
-        return _header(_ENDED) + _MARKER.pack(self.start_us, self.sequence, self.ended_ms)
+            return _checked(_header(_IDLE, self.idle) + _ENDED_MS.pack(self.ended_ms) + self.idle._body())
+        return _checked(_header(_ENDED) + _MARKER.pack(self.start_us, self.sequence, self.ended_ms))
 
 
 def read_record(value: bytes) -> OpenRecord | Ended:
     """Read a state record.
 
     Raises:
-        ValueError: not a record of this format, or its parts do not fit its length.
+        ValueError: not a record of this format or the one before, damaged, or its parts do not fit its length.
     """
     if len(value) < _HEADER.size:
         raise ValueError("state record is too short")
     magic, form, kind, state_size, labels, name_size = _HEADER.unpack_from(value)
-    if (magic, form) != (_MAGIC, _FORMAT) or kind not in (_OPEN, _ENDED, _IDLE):
-        raise ValueError(f"state record of format {form}.{kind}, this version reads {_FORMAT}")
-    body = value[_HEADER.size :]
+    if magic != _MAGIC or form not in (_UNCHECKED, _FORMAT) or kind not in (_OPEN, _ENDED, _IDLE):
+        raise ValueError(f"state record of format {form}.{kind}, this version reads up to {_FORMAT}")
+    body = (value if form == _UNCHECKED else _check(value))[_HEADER.size :]
     if kind == _ENDED:
         if len(body) != _MARKER.size:
             raise ValueError("state record has another length than it says")
@@ -147,6 +153,18 @@ def _header(kind: int, record: OpenRecord | None = None) -> bytes:
         return _HEADER.pack(_MAGIC, _FORMAT, kind, 0, 0, 0)
     name = record.version.encode()
     return _HEADER.pack(_MAGIC, _FORMAT, kind, record.state.size, record.totals.size, len(name))
+
+
+def _checked(record: bytes) -> bytes:
+    return record + _CHECKSUM.pack(zlib.crc32(record))
+
+
+def _check(value: bytes) -> bytes:
+    """The record without its checksum, which is the right one."""
+    record = value[: -_CHECKSUM.size]
+    if _checked(record) != value:
+        raise ValueError("state record is damaged: its checksum is another one")
+    return record
 
 
 def _open_record(

@@ -1,5 +1,6 @@
 """Runs: samples of one stream that follow each other without a break, and where each of them lies in Kafka."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -67,3 +68,11 @@ class Buffer:
 
     def _offset_at(self, sample: int) -> int:
         return self._offsets[min(int(np.searchsorted(self._ends, sample, side="right")), len(self._offsets) - 1)]
+
+
+def by_settings(buffers: Sequence[Buffer], table: StreamTable, current: int) -> dict[int, list[Buffer]]:
+    """By the slot of the model whose gate and segment settings the next block goes by: mostly there is one."""
+    by_slot: dict[int, list[Buffer]] = {}
+    for buffer in buffers:
+        by_slot.setdefault(table.settings_slot(buffer.row, current), []).append(buffer)
+    return by_slot

@@ -63,6 +63,10 @@ class StreamTable:
         """The slots of the models that rows refer to."""
         return set(np.unique(self.model[self.partition != _NOBODY]).tolist())
 
+    def settings_slot(self, row: int, current: int) -> int:
+        """The slot of the model that cuts the row's sound: an utterance ends by the settings that it began with."""
+        return int(self.model[row]) if self.rows[row]["open"] else current
+
     def add(self, stream: str, partition: int, topic: str | None, rate: int, slot: int, gate: GateState) -> int:
         """A fresh row for a stream that is not in the table."""
         if not self._free:
