@@ -18,8 +18,8 @@ def train(
         typer.Option(
             "--data",
             help="A CSV (columns path, emotion, speaker; also gender, corpus, licence), a folder with a manifest.csv, "
-            "or a folder of RAVDESS, CREMA-D, TESS, SAVEE, EmoDB or nEMO as published; kafka: for what people labelled "
-            "on emotion-labels. May be given several times.",
+            "or a folder of RAVDESS, CREMA-D, TESS, SAVEE, EmoDB, nEMO, EMOVO or AESDD as published; kafka: for what "
+            "people labelled on emotion-labels. May be given several times.",
             show_default=False,
         ),
     ],

@@ -37,6 +37,15 @@ PUBLISHED = {
         "samples/EB0_anger_1.wav": ("angry", "EB0", "female"),
         "samples/WR0_surprised_90.wav": ("surprised", "WR0", "male"),
     },
+    "emovo": {
+        "EMOVO/f1/rab-f1-b1.wav": ("angry", "f1", "female"),
+        "EMOVO/m3/gio-m3-l4.wav": ("happy", "m3", "male"),
+    },
+    "aesdd": {
+        "anger/a01 (1).wav": ("angry", "s1", ""),
+        "anger/a06 (5)b.wav": ("angry", "s5", ""),
+        "sadness/s20_6.wav": ("sad", "s6", ""),
+    },
 }
 
 

@@ -6,10 +6,10 @@ write its file beside these and name it in `LAYOUTS`.
 
 from pathlib import Path
 
-from trainer.data.layouts import crema_d, emodb, nemo, ravdess, savee, tess
+from trainer.data.layouts import aesdd, crema_d, emodb, emovo, nemo, ravdess, savee, tess
 from trainer.data.layouts.layout import FileLabels, Layout
 
-LAYOUTS = tuple(module.LAYOUT for module in (ravdess, crema_d, tess, savee, emodb, nemo))
+LAYOUTS = tuple(module.LAYOUT for module in (ravdess, crema_d, tess, savee, emodb, nemo, emovo, aesdd))
 BY_NAME = {layout.name: layout for layout in LAYOUTS}
 UNKNOWN_LICENCE = "not stated"
 
