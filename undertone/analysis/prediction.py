@@ -1,6 +1,10 @@
-"""Files through the engine, many at once: the prediction for each at its end, and after so much speech."""
+"""Files through the engine, many at once: the prediction for each at its end, and after so much speech.
 
-from collections.abc import Iterator, Sequence
+Each file is a stream of its own, or one of several that make a call.
+"""
+
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -23,6 +27,8 @@ from undertone.inference.model import Model, softmax
 # Two of the network's largest batches: some streams are silent while others speak.
 AT_ONCE = 64
 AFTER_S = (0.5, 1.0, 2.0, 3.0)
+# What lies between two files of a call. The segments of the one have ended before the other begins.
+PAUSE_S = 1
 # The engine's own bound for probabilities whose logarithm is summed.
 _SMALLEST = 1e-9
 _CUSTOMER = voices("customer", 1)
@@ -49,6 +55,20 @@ class Prediction:
     after: tuple[NDArray[np.float64] | None, ...]
 
 
+@dataclass
+class Call:
+    """A call on its way through the engine: where its files begin in its stream, and which could not be read."""
+
+    number: int
+    files: Sequence[Path]
+    starts: list[int] = field(default_factory=list)  # first sample of each file that was begun
+    unreadable: dict[int, UserError] = field(default_factory=dict)
+
+    def file_of(self, event: Update | Segment) -> int:
+        """Which of the call's files an utterance lies in."""
+        return bisect_right(self.starts, event.start_sample) - 1
+
+
 def predict_files(
     files: Sequence[Path], model: Model, band: Band = Band.CLEAN
 ) -> Iterator[tuple[int, Prediction | UserError]]:
@@ -56,39 +76,84 @@ def predict_files(
 
     Memory is that of 64 files' chunks of 10 s, however long and many the files are.
     """
-    engine = Engine(_with_updates_each_block(model))
-    waiting = iter(enumerate(files))
+    for number, (prediction,) in predict_calls([[path] for path in files], model, band):
+        yield number, prediction
+
+
+def predict_calls(
+    calls: Sequence[Sequence[Path]], model: Model, band: Band = Band.CLEAN
+) -> Iterator[tuple[int, list[Prediction | UserError]]]:
+    """(index, a prediction for each of its files) of each call as it is done, in no fixed order.
+
+    A call's files are heard one after the other, with a second of silence between, as one stream; a file's prediction
+    is made of the utterances that begin in it.
+    """
+    labels = model.card.labels
+    progress: dict[int, list[_Progress]] = {}
+    for call, event in hear(calls, _with_updates_each_block(model), band):
+        files = progress.setdefault(call.number, [_Progress(labels) for _ in call.files])
+        if isinstance(event, Summary):
+            # Alone, a file's prediction is its summary's, which rests on more digits than the events tell.
+            exact = event if len(files) == 1 else None
+            yield call.number, [call.unreadable.get(n) or one.prediction(exact) for n, one in enumerate(files)]
+            del progress[call.number]
+        else:
+            files[call.file_of(event)].add(event)
+
+
+def hear(
+    calls: Iterable[Sequence[Path]], model: Model, band: Band
+) -> Iterator[tuple[Call, Update | Segment | Summary]]:
+    """Every call through the engine, 64 at a time: the events as they come, each call's last one its summary."""
+    engine = Engine(model)
+    waiting = (Call(number, files) for number, files in enumerate(calls))
+    heard: dict[int, Call] = {}
     chunks: dict[int, Iterator[AudioChunk]] = {}
-    progress: dict[int, _Progress] = {}
     while True:
-        while len(chunks) < AT_ONCE and (following := next(waiting, None)):
-            index, path = following
-            chunks[index], progress[index] = _chunks(path, str(index), band), _Progress(model.card.labels)
-        if not chunks:
+        while len(heard) < AT_ONCE and (call := next(waiting, None)):
+            heard[call.number], chunks[call.number] = call, _chunks(call, band)
+        if not heard:
             return
-        batch = []
-        for index, source in list(chunks.items()):
-            try:
-                batch.append(next(source))
-            except UserError as error:
-                del chunks[index], progress[index]
-                yield index, error
-        for envelope in engine.feed(batch).events:
-            index = int(envelope.data.call_id)
-            prediction = progress[index].add(envelope.data)
-            if prediction:
-                del chunks[index], progress[index]
-                yield index, prediction
+        for envelope in engine.feed([next(source) for source in chunks.values()]).events:
+            event = envelope.data
+            yield heard[int(event.call_id)], event
+            if isinstance(event, Summary):
+                del heard[int(event.call_id)], chunks[int(event.call_id)]
 
 
-def _chunks(path: Path, call_id: str, band: Band) -> Iterator[AudioChunk]:
-    """A file as one stream of 10 s chunks; its channels, if there are several, are averaged."""
+def _chunks(call: Call, band: Band) -> Iterator[AudioChunk]:
+    """A call as one stream of 10 s chunks."""
     telephone = band is Band.TELEPHONE
-    rate = cast(Literal[8000, 16000], 8000 if telephone else target_rate(probe(path).rate))
-    mono = (np.rint(block.mean(axis=1, keepdims=True)).astype(np.int16) for block in read_blocks(path, rate))
-    for piece in pieces(mono, MAX_CHUNK_SECONDS * rate, 1):
+    rate: Literal[8000, 16000] = 8000 if telephone else _rate_of(call.files)
+    for piece in pieces(_samples(call, rate), MAX_CHUNK_SECONDS * rate, 1):
         for chunk in chunks_of(piece, _CUSTOMER, rate, Encoding.PCMU if telephone else Encoding.L16LE):
-            yield of_call(chunk, call_id, _START)
+            yield of_call(chunk, str(call.number), _START)
+
+
+def _samples(call: Call, rate: int) -> Iterator[NDArray[np.int16]]:
+    """The files' samples [n, 1] and the silence between them; channels, if there are several, are averaged."""
+    position = 0
+    for number, path in enumerate(call.files):
+        if position:
+            yield np.zeros((PAUSE_S * rate, 1), np.int16)
+            position += PAUSE_S * rate
+        call.starts.append(position)
+        try:
+            for block in read_blocks(path, rate):
+                yield np.rint(block.mean(axis=1, keepdims=True)).astype(np.int16)
+                position += len(block)
+        except UserError as error:
+            call.unreadable[number] = error
+
+
+def _rate_of(files: Sequence[Path]) -> Literal[8000, 16000]:
+    """The rate of the first file that tells one: a stream has one rate, and the others are resampled to it."""
+    for path in files:
+        try:
+            return cast(Literal[8000, 16000], target_rate(probe(path).rate))
+        except UserError:
+            continue  # it is named when it is read
+    return 16000
 
 
 def _with_updates_each_block(model: Model) -> Model:
@@ -113,24 +178,25 @@ class _Progress:
     def __post_init__(self) -> None:
         self.total = np.zeros(len(self.labels))
 
-    def add(self, event: Update | Segment | Summary) -> Prediction | None:
-        """Follow one event; the prediction, once the stream has ended."""
-        if isinstance(event, Summary):
-            final = self._array(event) if event.probabilities else None
-            return Prediction(
-                event.speech_s, final, tuple(self._after(seconds, event.speech_s, final) for seconds in AFTER_S)
-            )
+    def add(self, event: Update | Segment) -> None:
+        """Follow one event."""
         speech_s = self.speech_s + event.speech_s
         total = self.total + event.speech_s * np.log(np.maximum(self._array(event), _SMALLEST))
         if self.speech_s <= AFTER_S[-1]:
             self.path.append((speech_s, softmax(total / speech_s)))
         if isinstance(event, Segment):
             self.speech_s, self.total = speech_s, total
-        return None
 
-    def _after(self, seconds: float, speech_s: float, final: NDArray[np.float64] | None) -> NDArray[np.float64] | None:
+    def prediction(self, summary: Summary | None = None) -> Prediction:
+        """The prediction, once the file has ended; `summary` of its stream, where it has one to itself."""
+        final = softmax(self.total / self.speech_s) if self.speech_s else None
+        if summary and final is not None:
+            final = self._array(summary)
+        return Prediction(self.speech_s, final, tuple(self._after(seconds, final) for seconds in AFTER_S))
+
+    def _after(self, seconds: float, final: NDArray[np.float64] | None) -> NDArray[np.float64] | None:
         """The prediction nearest to `seconds` of speech: blocks are 250 ms long, so at most 125 ms from it."""
-        if speech_s < seconds or not self.path:
+        if self.speech_s < seconds or not self.path:
             return final
         return min(self.path, key=lambda step: abs(step[0] - seconds))[1]
 

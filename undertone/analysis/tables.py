@@ -1,20 +1,25 @@
 """Results as tables for a terminal."""
 
+from functools import partial
+
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from undertone.analysis.evaluate import Evaluation
+from undertone.analysis.unlabelled import ALARMS, Unlabelled
+
+_MOST_STREAMS = 6  # more columns fit no terminal; --json has them all
+_HEARD = {"0": "UAR of the first", "3": "UAR after 3 to 9", "10": "UAR after 10 or more"}
 
 
 def print_evaluation(result: Evaluation, console: Console) -> None:
     """Print scores, confusion matrix and what was left out."""
 
-    def say(line: str, style: str = "") -> None:
-        console.print(line, style=style, highlight=False, markup=False, soft_wrap=True)
-
+    say = partial(_say, console)
     by_speaker = result.uar_by_speaker
-    say(f"{result.n} files, {len(by_speaker)} speakers, {result.band}, model {result.model_version}")
+    where = "" if result.calls is None else f" in {result.calls} calls"
+    say(f"{result.n} files{where}, {len(by_speaker)} speakers, {result.band}, model {result.model_version}")
     console.print(_scores(result))
     console.print(_confusion(result))
     if len(by_speaker) > 1:
@@ -23,6 +28,48 @@ def print_evaluation(result: Evaluation, console: Console) -> None:
         say(f"UAR by speaker: {by_speaker[worst]:.3f} ({worst}) to {by_speaker[best]:.3f} ({best})")
     for line in _remarks(result):
         say(line, "yellow")
+
+
+def print_unlabelled(result: Unlabelled, console: Console) -> None:
+    """Print what the speech time divides into, and how often labels alarm and change."""
+    minutes = f"{result.hours * 60:.1f} minutes, {result.speech_s / 60:.1f} of speech"
+    _say(console, f"{result.calls} calls, {result.streams} streams, {minutes}, {result.band}")
+    _say(console, f"model {result.model_version}")
+    console.print(_by_stream(result))
+    for why in result.unreadable.values():
+        _say(console, f"left out, not readable: {why}", "yellow")
+
+
+def _by_stream(result: Unlabelled) -> Table:
+    table = Table(title="Share of the speech time by label", title_justify="left", title_style="bold")
+    table.add_column("")
+    roles = {role: figures for role, figures in result.by_role.items() if len(result.by_role) > 1}
+    columns = {"all": result.to_json(), **roles}
+    if result.streams <= _MOST_STREAMS and result.streams > 1:
+        columns |= result.by_stream
+    for name in columns:
+        table.add_column(name, justify="right", overflow="fold")
+    for label in result.share:
+        table.add_row(label, *(_percent(figures["share"][label]) for figures in columns.values()))
+    table.add_section()
+    for alarm in ALARMS:
+        cells = (_number(figures["false_alarms_per_hour"][alarm]) for figures in columns.values())
+        table.add_row(f"alarms of {alarm} an hour", *cells)
+    flips = (_number(figures["label_flips_per_minute"]) for figures in columns.values())
+    table.add_row("flips a minute of speech", *flips)
+    return table
+
+
+def _percent(share: float | None) -> str:
+    return "-" if share is None else f"{share:.0%}"
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.1f}"
+
+
+def _say(console: Console, line: str, style: str = "") -> None:
+    console.print(line, style=style, highlight=False, markup=False, soft_wrap=True)
 
 
 def _scores(result: Evaluation) -> Table:
@@ -36,6 +83,9 @@ def _scores(result: Evaluation) -> Table:
     table.add_row("ECE", f"{result.ece:.3f}", "distance between confidence and accuracy")
     for seconds, value in result.uar_after_s.items():
         table.add_row(f"UAR after {seconds} s", f"{value:.3f}", "of speech")
+    if result.calls is not None:
+        for heard, (files, value) in result.after_utterances.items():
+            table.add_row(_HEARD[heard], f"{value:.3f}", f"heard of the call before; {files} files")
     return table
 
 

@@ -1,14 +1,20 @@
 """`undertone evaluate`: how often the model is right on labelled files."""
 
 import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from schemas.errors import UserError
 from undertone.cli.options import Model
+
+if TYPE_CHECKING:
+    from undertone.analysis.evaluate import Evaluation
+    from undertone.analysis.unlabelled import Unlabelled
 
 app = typer.Typer()
 
@@ -26,10 +32,24 @@ def evaluate(
         Path,
         typer.Argument(
             metavar="MANIFEST.csv",
-            help="A CSV with the columns path (relative to it), emotion and speaker.",
+            help="A CSV with the columns path (relative to it), emotion and speaker; with --calls also call and order. "
+            "With --unlabelled the column path will do, or a recording, or a folder of them.",
             show_default=False,
         ),
     ],
+    calls: Annotated[
+        bool,
+        typer.Option(
+            "--calls",
+            help="Hear the files of each call one after the other, by order, with a second of silence between.",
+        ),
+    ] = False,
+    unlabelled: Annotated[
+        bool,
+        typer.Option(
+            "--unlabelled", help="Calls without labels: share of the speech time by label, false alarms, flips."
+        ),
+    ] = False,
     band: Annotated[
         BandName, typer.Option(help="telephone: resample to 8 kHz and code as mu-law first.")
     ] = BandName.CLEAN,
@@ -46,6 +66,15 @@ def evaluate(
     the model does not know are left out and counted; labels that the
     manifest lacks are not offered to the model.
 
+    With --calls, files without a label that the model knows are heard and not
+    counted, and figures are given for the first utterance of a call, after
+    three to nine others, and after ten or more.
+
+    With --unlabelled, a recording's channels are heard apart, agents too, and
+    files of one call and order as its one speaker's. A false alarm of anger
+    is a label that turns to angry, one of distress to fearful or sad; a flip
+    is any change of the label.
+
     Ends with 1 where files could not be read; the figures are then of the others.
 
     Examples:
@@ -53,29 +82,43 @@ def evaluate(
         undertone evaluate corpus/manifest.csv
 
         undertone evaluate corpus/manifest.csv --band telephone --json telephone.json
+
+        undertone evaluate simulated-calls.csv --calls
+
+        undertone evaluate recordings/ --unlabelled
     """
     from rich.console import Console
-    from rich.progress import Progress
 
     from undertone.analysis.evaluate import evaluate as run
     from undertone.analysis.prediction import Band
-    from undertone.analysis.tables import print_evaluation
+    from undertone.analysis.tables import print_evaluation, print_unlabelled
+    from undertone.analysis.unlabelled import evaluate_unlabelled
     from undertone.inference.model import Model as LoadedModel
 
     if json_file and not json_file.parent.is_dir():
         raise UserError(f"{json_file}: no such folder")
-    with Progress(console=Console(stderr=True), transient=True) as bars:
-        task = bars.add_task("predicting", total=None)
-        result = run(
-            manifest,
-            LoadedModel.load(model),
-            Band(band.value),
-            progress=lambda done, total: bars.update(task, completed=done, total=total),
-        )
-    print_evaluation(result, Console())
+    result: Evaluation | Unlabelled  # never evaluated: the names are there for the type checker alone
+    if unlabelled:
+        result = evaluate_unlabelled(manifest, LoadedModel.load(model), Band(band.value))
+        print_unlabelled(result, Console())
+    else:
+        with _progress() as follow:
+            result = run(manifest, LoadedModel.load(model), Band(band.value), follow, calls=calls)
+        print_evaluation(result, Console())
     if json_file:
         try:
             json_file.write_text(json.dumps(result.to_json(), indent=2) + "\n", encoding="utf-8")
         except OSError as error:
             raise UserError(f"{json_file}: {error.strerror}") from error
     raise typer.Exit(1 if result.unreadable else 0)
+
+
+@contextmanager
+def _progress() -> Iterator[Callable[[int, int], None]]:
+    """A bar on standard error, and the function that moves it."""
+    from rich.console import Console
+    from rich.progress import Progress
+
+    with Progress(console=Console(stderr=True), transient=True) as bars:
+        task = bars.add_task("predicting", total=None)
+        yield lambda done, total: bars.update(task, completed=done, total=total)
