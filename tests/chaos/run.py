@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from schemas.events import EventEnvelope
+from tests.chaos.audio_check import AudioIndex
 from tests.chaos.faults import Fault, disturb
 from tests.chaos.models import models_named
 from tests.chaos.plan import Plan
@@ -81,7 +82,12 @@ def run(plan: Plan, steps: list[list[Fault]], say: Say = lambda _: None, directo
         watcher.close()
         outcome.dead_letters = len(stage.records(stage.topics.dead_letters.name))
         outcome.exits, outcome.models = stage.exits, len(stage.versions)
-        outcome.verdict.add(_judge(plan, envelopes(seen), stage.versions))
+        events = envelopes(seen)
+        outcome.verdict.add(_judge(plan, events, stage.versions))
+        audio = AudioIndex(stage.topics.call_audio.name)
+        for record in stage.records(stage.topics.call_audio.name):
+            audio.add_record(record)
+        outcome.verdict.add(audio.judge(events))
     outcome.seconds = time.monotonic() - start
     return outcome
 

@@ -86,7 +86,7 @@ def judge_stream(stream: str, expected: Sequence[EventEnvelope], observed: Seque
 
 
 def _compare(wanted: EventEnvelope, event: EventEnvelope, verdict: Verdict) -> None:
-    """Everything but the place of the audio is equal, probabilities up to the tolerance."""
+    """Everything is equal, probabilities up to the tolerance; `audio_check` looks at the place of the audio."""
     probabilities, others = wanted.data.probabilities, event.data.probabilities
     difference = max((abs(others.get(name, 2.0) - value) for name, value in probabilities.items()), default=0.0)
     verdict.max_probability_difference = max(verdict.max_probability_difference, difference)
