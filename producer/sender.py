@@ -43,6 +43,7 @@ class Sender:
         metrics: ProducerMetrics,
         stopping: Callable[[], bool],
         clock: ClockCheck,
+        give_up_after: float = GIVE_UP_AFTER,
     ) -> None:
         self.delivered = 0
         self.failed = 0
@@ -52,6 +53,8 @@ class Sender:
         self._metrics = metrics
         self._stopping = stopping
         self._clock = clock
+        self._give_up_after = give_up_after
+        self._heard_of_kafka = 0.0
         self._records = 0
         self._bytes = 0
         self._failed_in_a_row = 0
@@ -59,8 +62,16 @@ class Sender:
         # The client learns of a topic at its first chunk, and waits up to a minute where no signal is seen: learn now.
         producer.partitions_for(topic)
 
-    def send(self, chunk: AudioChunk) -> None:
-        """Hand one chunk to the client; waits while too much is in flight.
+    @property
+    def silent_s(self) -> float:
+        """How long Kafka has taken nothing, though something is in flight."""
+        with self._changed:
+            return time.monotonic() - self._heard_of_kafka if self._records else 0.0
+
+    def send(
+        self, chunk: AudioChunk, *, source: str = "/undertone/producer", lost: Callable[[], None] | None = None
+    ) -> None:
+        """Hand one chunk to the client; waits while too much is in flight. `lost` is called if Kafka does not take it.
 
         Raises:
             UserError: Kafka has refused so many chunks in a row that going on makes no sense.
@@ -70,22 +81,24 @@ class Sender:
             # Once it is to stop, the piece in hand and the streams' ends go beyond the bound.
             while (self._records >= MAX_RECORDS or self._bytes >= MAX_BYTES) and not self._stopping():
                 self._changed.wait(_LOOK_UP_S)
-            if self._failed_in_a_row >= GIVE_UP_AFTER:
+            if self._failed_in_a_row >= self._give_up_after:
                 raise UserError(f"Kafka took none of the last {self._failed_in_a_row} chunks: {self.first_error}")
+            if not self._records:
+                self._heard_of_kafka = time.monotonic()
             self._records += 1
             self._bytes += size
         try:
             future = self._producer.send(
-                self._topic, value=chunk.audio, key=chunk.stream.encode(), headers=chunk.headers()
+                self._topic, value=chunk.audio, key=chunk.stream.encode(), headers=chunk.headers(source)
             )
         except KafkaError as error:
-            self._lost(size, error)
+            self._lost(size, lost, error)
             return
         except BaseException:
             self._leave_flight(size)
             raise
         future.add_callback(partial(self._took, size, time.monotonic(), time.time()))
-        future.add_errback(partial(self._lost, size))
+        future.add_errback(partial(self._lost, size, lost))
 
     def flush(self) -> None:
         """Wait until everything in flight is delivered or has failed; once it is to stop, 10 s at most."""
@@ -112,11 +125,14 @@ class Sender:
         self._clock.took(sent_at, time.time(), metadata.timestamp)
         with self._changed:
             self.delivered += 1
+            self._heard_of_kafka = time.monotonic()
             self._failed_in_a_row = 0
             self._leave_flight(size)
 
-    def _lost(self, size: int, error: Exception) -> None:
+    def _lost(self, size: int, lost: Callable[[], None] | None, error: Exception) -> None:
         self._metrics.failed(type(error).__name__)
+        if lost:
+            lost()
         with self._changed:
             self.failed += 1
             self._failed_in_a_row += 1

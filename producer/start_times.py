@@ -45,24 +45,27 @@ class StartTimes:
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
 
     @classmethod
-    def of(cls, settings: KafkaSettings, topic: str, call_ids: Collection[str], say: Callable[[str], None]) -> Self:
-        """Look at the newest chunks of `topic`, for those of `call_ids`."""
+    def of(
+        cls, settings: KafkaSettings, topic: str, call_ids: Collection[str] | None, say: Callable[[str], None]
+    ) -> Self:
+        """Look at the newest chunks of `topic`, for those of `call_ids`; None: for those of all calls."""
         times = cls(say)
         try:
-            times.learn(_newest(settings, topic), set(call_ids))
+            times.learn(_newest(settings, topic), None if call_ids is None else set(call_ids))
         except AuthorizationError:
             say(f"{topic} may not be read: whether an earlier call of this name began later is not known")
         except UnfinishedRead:
             say(f"{topic} was not read within {_PATIENCE_S:.0f} s: whether an earlier call began later is not known")
         return times
 
-    def learn(self, records: Iterable[ConsumerRecord], call_ids: Collection[str]) -> None:
-        """Note when the calls of `call_ids` among `records` began, and when the newest record was written."""
+    def learn(self, records: Iterable[ConsumerRecord], call_ids: Collection[str] | None) -> None:
+        """Note when the calls of `call_ids` (None: all) among `records` began, and when the newest was written."""
         for record in records:
             if record.timestamp_type == _BY_BROKER:
                 came = datetime.fromtimestamp(record.timestamp / 1000, UTC)
                 self.written = max(came, self.written or came)
-            if (record.key or b"").decode(errors="replace").partition("/")[0] not in call_ids:
+            call_id = (record.key or b"").decode(errors="replace").partition("/")[0]
+            if call_ids is not None and call_id not in call_ids:
                 continue
             try:
                 chunk = AudioChunk.from_record(record.key, record.value, record.headers)

@@ -22,4 +22,7 @@ class MissingExtra(UserError):
     """Packages that are installed only when asked for: the line names the make target, and the extra for pip."""
 
     def __init__(self, what: str, extra: str) -> None:
-        super().__init__(f"{what}: run `make {_TARGETS[extra]}` in the clone (without make: pip install '.[{extra}]')")
+        pip = f"pip install '.[{extra}]'"
+        target = _TARGETS.get(extra)
+        how = f"run `make {target}` in the clone (without make: {pip})" if target else f"run `{pip}` in the clone"
+        super().__init__(f"{what}: {how}")

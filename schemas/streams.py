@@ -78,7 +78,7 @@ def call_ids(names: Iterable[str], call_id: str | None = None) -> list[str]:
     taken: set[str] = set()
     ids = []
     for stem in stems:
-        valid = _valid(stem)
+        valid = valid_name(stem)
         unique, n = valid, 1
         while unique in taken:
             n += 1
@@ -93,11 +93,13 @@ def copies(call_id: str, calls: int) -> list[str]:
     return [call_id] if calls == 1 else [f"{call_id}-{i:04d}" for i in range(1, calls + 1)]
 
 
-def _valid(stem: str) -> str:
-    """The nearest call id to a file's stem: accents dropped, other characters become dashes."""
-    ascii_stem = unicodedata.normalize("NFKD", stem).encode("ascii", "ignore").decode()
-    text = re.sub(r"[^A-Za-z0-9._:@+-]+", "-", ascii_stem).lstrip("._:@+-")
-    return text[:_MAX_STEM] or "call"
+def valid_name(text: str, limit: int = _MAX_STEM, other: str = "call") -> str:
+    """The nearest call id or channel to a stranger's: accents dropped, other characters become dashes.
+
+    `other` stands where nothing is left of it.
+    """
+    ascii_text = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode()
+    return re.sub(r"[^A-Za-z0-9._:@+-]+", "-", ascii_text).lstrip("._:@+-")[:limit] or other
 
 
 def _check(call_id: str) -> None:

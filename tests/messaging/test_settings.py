@@ -7,11 +7,13 @@ from pydantic_core import PydanticUndefined
 
 from schemas.errors import UserError
 from tests.support.paths import ROOT
+from undertone.gateway.settings import GatewaySettings
 from undertone.messaging.clients import admin
 from undertone.messaging.settings import OTHER_VARIABLES, KafkaSettings, Settings, reject_unknown_variables
 from worker.settings import WorkerSettings
 
 SETTINGS = ROOT / "docs" / "reference" / "settings.md"
+ALL = (KafkaSettings, WorkerSettings, GatewaySettings)
 
 
 class ServiceSettings(Settings):
@@ -119,14 +121,14 @@ def test_a_missing_kafka_is_one_line_that_says_what_to_do() -> None:
 def test_the_settings_page_lists_every_variable_and_no_other() -> None:
     listed = re.findall(r"^\| `(UNDERTONE_\w+)` \|", SETTINGS.read_text(), flags=re.MULTILINE)
     assert len(listed) == len(set(listed))
-    assert set(listed) == KafkaSettings.variables() | WorkerSettings.variables() | OTHER_VARIABLES
+    assert set(listed) == OTHER_VARIABLES.union(*(settings.variables() for settings in ALL))
 
 
 def test_the_settings_page_tells_the_defaults_of_the_code() -> None:
     told = dict(re.findall(r"^\| `(UNDERTONE_\w+)` \| *`?([^|`]*?)`? *\|", SETTINGS.read_text(), flags=re.MULTILINE))
-    for settings in (KafkaSettings, WorkerSettings):
+    for settings in ALL:
         for name, field in settings.model_fields.items():
             # What has no default of ours takes the client's, the system's or the host's, which the page says in words.
             if field.default is not None and field.default is not PydanticUndefined:
                 default = str(field.default).lower() if isinstance(field.default, bool) else str(field.default)
-                assert told[f"UNDERTONE_{name.upper()}"] == default.removesuffix(".0"), name
+                assert told[settings.prefix() + name.upper()] == default.removesuffix(".0"), name

@@ -9,6 +9,7 @@ from prometheus_client.metrics import MetricWrapperBase
 from producer.metrics import ProducerMetrics
 from tests.support.paths import ROOT
 from trainer.metrics import TrainerMetrics
+from undertone.gateway.metrics import GatewayMetrics
 from worker.metrics import WorkerMetrics
 
 PAGE = (ROOT / "docs" / "reference" / "metrics.md").read_text()
@@ -43,9 +44,10 @@ def in_code(registry: CollectorRegistry) -> set[Row]:
     [
         ("Worker", WorkerMetrics().registry),
         ("Producer", ProducerMetrics().registry),
+        ("Gateway", GatewayMetrics().registry),
         ("Trainer", TrainerMetrics().registry),
     ],
-    ids=["worker", "producer", "trainer"],
+    ids=["worker", "producer", "gateway", "trainer"],
 )
 def test_the_specification_and_the_code_agree(section: str, registry: CollectorRegistry) -> None:
     # What an Info tells are no labels of its own: prometheus shows them as such.

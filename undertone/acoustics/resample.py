@@ -29,6 +29,29 @@ def to_int16(samples: NDArray[np.float32]) -> NDArray[np.int16]:
     return np.clip(np.rint(samples * np.float32(FULL_SCALE)), -32768, 32767).astype(np.int16)
 
 
+class Resampler:
+    """One source's samples from `rate` to `wanted` Hz, block by block: float32 [n, channels] in, int16 out.
+
+    What comes out does not depend on how the source is cut, and sample n of it is the moment n / `wanted`: the filter's
+    delay holds samples back until the next block or `flush`, it moves none.
+    """
+
+    def __init__(self, channels: int, rate: int, wanted: int) -> None:
+        self._new = lambda: soxr.ResampleStream(rate, wanted, channels, dtype="float32", quality="HQ")
+        self._none = np.empty((0, channels), np.float32)
+        self._stream = self._new()
+
+    def feed(self, block: NDArray[np.float32]) -> NDArray[np.int16]:
+        """What is certain after `block`."""
+        return to_int16(self._stream.resample_chunk(block))
+
+    def flush(self) -> NDArray[np.int16]:
+        """The rest of what was fed; after it another source begins."""
+        rest = to_int16(self._stream.resample_chunk(self._none, last=True))
+        self._stream = self._new()
+        return rest
+
+
 def resampled(
     blocks: Iterable[NDArray[np.float32]], channels: int, rate: int, wanted: int
 ) -> Iterator[NDArray[np.int16]]:
@@ -36,9 +59,9 @@ def resampled(
     if rate == wanted:
         yield from map(to_int16, blocks)
         return
-    stream = soxr.ResampleStream(rate, wanted, channels, dtype="float32", quality="HQ")
+    resampler = Resampler(channels, rate, wanted)
     for block in blocks:
-        out = stream.resample_chunk(block)
+        out = resampler.feed(block)
         if len(out):
-            yield to_int16(out)
-    yield to_int16(stream.resample_chunk(np.empty((0, channels), np.float32), last=True))
+            yield out
+    yield resampler.flush()

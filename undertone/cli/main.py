@@ -16,6 +16,7 @@ NAMES = (
     "broker",
     "topics",
     "produce",
+    "gateway",
     "worker",
     "tail",
     "forget",
@@ -48,10 +49,11 @@ def check_environment(
     ] = False,
 ) -> None:
     # Every subcommand refuses a misspelt UNDERTONE_ variable: the default it leaves is not what somebody meant.
+    from undertone.gateway.settings import GatewaySettings
     from undertone.messaging.settings import KafkaSettings, reject_unknown_variables
     from worker.settings import WorkerSettings
 
-    reject_unknown_variables(KafkaSettings, WorkerSettings)
+    reject_unknown_variables(KafkaSettings, WorkerSettings, GatewaySettings)
 
 
 for name in NAMES:

@@ -61,14 +61,13 @@ def worker(
     """
     # What is loaded here stays: to look for garbage in it would take a seventh of the time that loading takes.
     gc.disable()
-    from undertone.messaging.settings import KafkaSettings, reject_unknown_variables
+    from undertone.messaging.settings import KafkaSettings
     from undertone.observability.logs import set_up_log
     from undertone.observability.telemetry import Telemetry
     from worker.service import Worker
     from worker.settings import WorkerSettings
 
     set_up_log()
-    reject_unknown_variables(KafkaSettings, WorkerSettings)
     kafka = KafkaSettings.load(bootstrap_servers=bootstrap_servers)
     settings = WorkerSettings.load(
         instance_id=instance_id,

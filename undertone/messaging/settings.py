@@ -17,7 +17,7 @@ OTHER_VARIABLES = frozenset({"UNDERTONE_HOME", "UNDERTONE_CACHE_DIR", "UNDERTONE
 
 
 class Settings(BaseSettings):
-    """Base of every group of settings: field `x_y` is the variable UNDERTONE_X_Y."""
+    """Base of every group of settings: field `x_y` is the variable UNDERTONE_X_Y, unless a group has its own prefix."""
 
     model_config = SettingsConfigDict(
         env_prefix=PREFIX,
@@ -39,25 +39,30 @@ class Settings(BaseSettings):
         try:
             return cls(**given)
         except ValidationError as exc:
-            raise UserError("; ".join(_line(dict(error), given) for error in exc.errors())) from exc
+            raise UserError("; ".join(_line(dict(error), given, cls.prefix()) for error in exc.errors())) from exc
 
     @classmethod
     def variables(cls) -> frozenset[str]:
         """The names of the environment variables that this class reads."""
-        return frozenset(PREFIX + name.upper() for name in cls.model_fields)
+        return frozenset(cls.prefix() + name.upper() for name in cls.model_fields)
+
+    @classmethod
+    def prefix(cls) -> str:
+        """What its variables begin with."""
+        return str(cls.model_config["env_prefix"])
 
 
-def _line(error: Mapping[str, Any], options: Mapping[str, Any]) -> str:
+def _line(error: Mapping[str, Any], options: Mapping[str, Any], prefix: str) -> str:
     text = str(error["msg"]).removeprefix("Value error, ")
     if not error["loc"]:
         return text
-    name = str(error["loc"][0]).lower().removeprefix(PREFIX.lower())
+    name = str(error["loc"][0]).lower().removeprefix(prefix.lower())
     if name in options:
         source = f"--{name.replace('_', '-')}"
-    elif PREFIX + name.upper() not in os.environ and name.upper().removeprefix("KAFKA_") == "BOOTSTRAP_SERVERS":
+    elif prefix + name.upper() not in os.environ and name.upper().removeprefix("KAFKA_") == "BOOTSTRAP_SERVERS":
         source = "KAFKA_BOOTSTRAP_SERVERS"
     else:
-        source = PREFIX + name.upper()
+        source = prefix + name.upper()
     return f"{source}: {text[0].lower()}{text[1:]}"
 
 

@@ -1,0 +1,63 @@
+"""`undertone gateway`: calls that come in by telephony's own protocols, to streams on Kafka."""
+
+from typing import Annotated
+
+import typer
+
+from undertone.cli.options import BootstrapServers
+
+app = typer.Typer()
+
+
+@app.command()
+def gateway(
+    audiosocket: Annotated[
+        str | None,
+        typer.Option(
+            "--audiosocket", metavar="HOST:PORT", help="Listen for Asterisk's AudioSocket (TCP).", show_default=False
+        ),
+    ] = None,
+    calls: Annotated[
+        str | None,
+        typer.Option(
+            "--calls",
+            metavar="FILE|URL",
+            help="Who names calls: a CSV file with the columns key,call_id,channel,role, or a URL that is asked "
+            "?key=... Default: the wire's own id, and a customer speaks.",
+            show_default=False,
+        ),
+    ] = None,
+    metrics_port: Annotated[
+        int | None,
+        typer.Option(
+            "--metrics-port", help="Port of /metrics, /healthz and /readyz; 0 takes a free one. [default: 9465]"
+        ),
+    ] = None,
+    bootstrap_servers: BootstrapServers = None,
+) -> None:
+    """Take calls from telephone systems and send their audio to Kafka, live, until SIGTERM or Ctrl-C.
+
+    Each wire that is asked for listens on its own address, and `ready WIRE
+    HOST:PORT` says when; port 0 takes a free one. When it is to stop, calls
+    that run go on for UNDERTONE_GATEWAY_DRAIN_S, new ones are refused.
+
+    Examples:
+
+        undertone gateway --audiosocket 127.0.0.1:9092
+    """
+    from undertone.gateway.addresses import parse_address
+    from undertone.gateway.service import GatewayRequest
+    from undertone.gateway.service import gateway as run
+    from undertone.gateway.settings import GatewaySettings
+    from undertone.messaging.settings import KafkaSettings
+    from undertone.observability.logs import set_up_log
+
+    set_up_log()
+    request = GatewayRequest(
+        audiosocket=parse_address("--audiosocket", audiosocket) if audiosocket else None,
+        calls=calls,
+    )
+    settings = GatewaySettings.load(metrics_port=metrics_port)
+    kafka = KafkaSettings.load(bootstrap_servers=bootstrap_servers)
+    run(request, settings, kafka, lambda wire, where: typer.echo(f"ready {wire} {where}"), typer.echo)
+    typer.echo("stopped")
