@@ -1,0 +1,1 @@
+"""Wires that are WebSockets: one listener, a path for each protocol."""
