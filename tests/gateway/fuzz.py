@@ -15,11 +15,16 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from tests.chaos.fuzz import rss_bytes
+from tests.gateway.fuzz_audiohook import audiohook, audiohook_signature
 from tests.gateway.fuzz_audiosocket import audiosocket
 from tests.gateway.fuzz_target import Target
 from undertone.gateway.refusals import MalformedMessage, Refused
 
-TARGETS: dict[str, Callable[[], Target]] = {"audiosocket": audiosocket}
+TARGETS: dict[str, Callable[[], Target]] = {
+    "audiohook": audiohook,
+    "audiohook_signature": audiohook_signature,
+    "audiosocket": audiosocket,
+}
 
 _HANG_S = 120  # for 200 messages, on a machine that has much else to do
 _BATCH = 200
