@@ -99,11 +99,31 @@ class FilterBankSpec(_Part):
     size: int = Field(gt=0, le=MAX_FILTER_BANK_BYTES)
 
 
+ClassPrior = Annotated[dict[str, Annotated[float, Field(gt=0, lt=1)]], Field(max_length=64)]
+
+
 class CalibrationSpec(_Part):
-    """Temperature of the softmax, found on held-out speakers, and where a label becomes `uncertain`."""
+    """From logits to probabilities: softmax(logits / temperature + log(prior / training_prior)).
+
+    The temperature was found on held-out speakers; below a probability of `uncertain_below` a label is `uncertain`.
+    """
 
     temperature: float = Field(default=1.0, gt=0, le=100)
     uncertain_below: float = Field(default=0.4, ge=0, le=1)
+    prior: ClassPrior | None = Field(
+        default=None, description="Share of each label where the model works; null: as in its training data."
+    )
+    training_prior: ClassPrior | None = Field(
+        default=None, description="Share of each label in the training data; null: all the same."
+    )
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        for name in ("prior", "training_prior"):
+            shares = getattr(self, name)
+            if shares is not None and abs(sum(shares.values()) - 1) > 1e-3:
+                raise ValueError(f"the shares of {name} do not add up to 1")
+        return self
 
 
 class TrainingData(_Part):
@@ -142,4 +162,12 @@ class ModelCard(_Part):
     def _distinct(self) -> Self:
         if len(set(self.labels)) != len(self.labels):
             raise ValueError("labels repeat")
+        return self
+
+    @model_validator(mode="after")
+    def _priors(self) -> Self:
+        for name in ("prior", "training_prior"):
+            shares = getattr(self.calibration, name)
+            if shares is not None and shares.keys() != set(self.labels):
+                raise ValueError(f"{name} does not name each label once")
         return self

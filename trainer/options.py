@@ -11,6 +11,7 @@ from trainer.data.splits import Split, by_speaker, folds, with_test_speakers
 from trainer.training.recipe import Recipe
 from trainer.training.weights import Start, load_start, weights_path
 from undertone.inference.bundle import DEFAULT_BUNDLE, read_bundle
+from undertone.inference.class_prior import parse_prior
 
 # Clips drawn for an epoch. A few hundred clips fill too few batches to learn from; ten thousand take more than the
 # quarter of an hour that thirty epochs may, and come up in turn over several epochs instead.
@@ -24,6 +25,7 @@ _TIMES_EACH = 100
 class TrainingOptions:
     """What `undertone train` was asked for.
 
+    prior: how often labels are in the calls that the model is for, as `parse_prior` takes it.
     start: `none`, a bundle's path, or None for the shipped bundle where its data are not those to test on.
     """
 
@@ -35,11 +37,14 @@ class TrainingOptions:
     test_speakers: tuple[str, ...] = ()
     folds: int | None = None
     noise: tuple[Path, ...] = ()
+    prior: str | None = None
 
     def __post_init__(self) -> None:
         # Ten digits of a checksum follow, and the whole is a model version of at most 64.
         if not re.fullmatch(r"[a-z0-9][a-z0-9._-]{0,52}", self.name):
             raise UserError(f"--name {self.name}: want small letters, digits, dots, _ and -, at most 53")
+        if self.prior:
+            parse_prior(self.prior)
 
 
 def choose_start(options: TrainingOptions, labelled: LabelledSpeech) -> tuple[Start | None, str]:

@@ -9,7 +9,7 @@ Validation speakers choose the epoch and the temperature. Test speakers choose n
 import math
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import keras
 import numpy as np
@@ -25,7 +25,7 @@ from trainer.data.splits import Split
 from trainer.evaluation.cost import us_per_second
 from trainer.evaluation.held_out import HeldOutResult, evaluate_conditions, evaluate_files, join_results
 from trainer.options import TrainingOptions, choose_recipe, choose_splits, choose_start
-from trainer.packaging.bundle import make_bundle, with_metrics
+from trainer.packaging.bundle import make_bundle, training_prior, with_metrics, with_prior
 from trainer.training.calibration import calibrate
 from trainer.training.fit import Epoch, Weights, fit, predict
 from trainer.training.network import CONTEXT_FRAMES, NetworkShape
@@ -162,6 +162,15 @@ class _Training:
         )
         return Trained(Split(rows, (), ()), model, self._pack(model, rows, calibration), history)
 
+    def _for_calls(self, bundle: Bundle, rows: Sequence[int]) -> Bundle:
+        """The bundle with the class prior that was asked for, and that of what it was trained on."""
+        clips = self.dataset.clips(rows)
+        shares = training_prior(self.dataset.labels, clips.weights @ clips.targets)
+        if self.options.prior:
+            return with_prior(bundle, self.options.prior, shares)
+        calibration = bundle.card.calibration.model_copy(update={"training_prior": shares})
+        return replace(bundle, card=bundle.card.model_copy(update={"calibration": calibration}))
+
     def _fit(
         self, train: Sequence[int], valid: Sequence[int], what: str, recipe: Recipe
     ) -> tuple[keras.Model, list[Epoch]]:
@@ -200,7 +209,7 @@ class _Training:
 
     def _pack(self, model: keras.Model, rows: Sequence[int], calibration: CalibrationSpec) -> Bundle:
         data = self.labelled.training_data([self.dataset.utterances[k] for k in rows])
-        return make_bundle(
+        bundle = make_bundle(
             model,
             self.dataset.clips(rows[:8]),
             name=self.options.name,
@@ -208,6 +217,7 @@ class _Training:
             calibration=calibration,
             training_data=_with_earlier(data, self.start),
         )
+        return self._for_calls(bundle, rows)
 
     def _noises(self) -> list[NDArray[np.float32]]:
         if not self.options.noise:

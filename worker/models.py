@@ -18,6 +18,7 @@ from schemas.dead_letters import Reason, Rejected
 from schemas.errors import UserError, one_line
 from schemas.topics import Topics
 from undertone.inference.bundle import DEFAULT_BUNDLE, read_bundle
+from undertone.inference.class_prior import CARD, parse_prior
 from undertone.inference.model import Model
 from undertone.inference.trial import Trial
 from undertone.messaging.clients import reader
@@ -41,8 +42,12 @@ class ModelFeed:
     Without the settings of a Kafka to follow, `current` stays what it is.
     """
 
-    def __init__(self, current: Model, metrics: WorkerMetrics, kafka: KafkaSettings | None = None) -> None:
-        self.current = current
+    def __init__(
+        self, current: Model, metrics: WorkerMetrics, kafka: KafkaSettings | None = None, prior: str = CARD
+    ) -> None:
+        """`prior` is the class prior that every model gets, as `parse_prior` takes it."""
+        self._prior = parse_prior(prior)
+        self.current = current.with_prior(self._prior)
         self._kafka = kafka
         self._reader = reader(kafka, auto_offset_reset="earliest") if kafka else None
         self._metrics = metrics
@@ -51,13 +56,14 @@ class ModelFeed:
         self._on_trial: tuple[ConsumerRecord, Trial] | None = None
 
     @classmethod
-    def following(cls, kafka: KafkaSettings, metrics: WorkerMetrics) -> "ModelFeed":
+    def following(cls, kafka: KafkaSettings, metrics: WorkerMetrics, prior: str = CARD) -> "ModelFeed":
         """Start from the newest bundle on `models` that can be used, or from the one that ships.
 
         Raises:
-            UserError: no Kafka, or no such topic.
+            UserError: no Kafka, or no such topic; `prior` names a label that the model does not know.
         """
         feed = cls(Model.load(), metrics, kafka)
+        feed._prior = parse_prior(prior)
         try:
             newest = deque(_bundles(kafka, feed._reader), maxlen=_CANDIDATES)
         except (KafkaError, UserError):
@@ -68,6 +74,12 @@ class ModelFeed:
             if isinstance(loaded, Model):
                 feed.current = loaded
                 break
+        try:
+            # One that comes later may have other labels; a name that the first does not know is a slip of the pen.
+            feed.current = feed.current.with_prior(feed._prior)
+        except UserError:
+            feed.close()
+            raise
         return feed
 
     def find(self, version: str) -> Model | None:
@@ -78,7 +90,7 @@ class ModelFeed:
         """
         shipped = read_bundle(DEFAULT_BUNDLE)
         if shipped.card.version == version:
-            return Model.load()
+            return self._with_prior(Model.load())
         if self._kafka is None:
             return None
         # Not with the reader that follows: what it has not seen yet is still to be taken up.
@@ -124,6 +136,15 @@ class ModelFeed:
         self.current = loaded
         return []
 
+    def _with_prior(self, model: Model) -> Model:
+        """The model under this worker's class prior, as far as it knows the labels."""
+        prior = self._prior
+        if not isinstance(prior, str):
+            prior = {label: share for label, share in prior.items() if label in model.card.labels}
+            if len(prior) < len(self._prior):
+                log.warning("model %s does not know all labels of the class prior", model.card.version)
+        return model.with_prior(prior)
+
     def _needs_trial(self, record: ConsumerRecord) -> bool:
         try:
             return read_bundle(record.value).card.network.sha256 not in self._tried
@@ -138,7 +159,7 @@ class ModelFeed:
             reason = trial.reason() if trial else ""
             if reason:
                 raise UserError(reason)
-            model = Model.load(record.value)
+            model = self._with_prior(Model.load(record.value))
         except Exception as error:
             # UserError where all is well, and what a stranger's card may bring about besides.
             self._metrics.models.labels("crashed" if trial and trial.died else "invalid").inc()

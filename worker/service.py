@@ -94,12 +94,14 @@ class Worker:
 
     def _open_models(self) -> ModelFeed | None:
         """Check the topics and choose the model, once Kafka answers; None where the worker is to stop before."""
-        pinned = Model.load(self._settings.model) if self._settings.model else None
+        pinned, prior = Model.load(self._settings.model) if self._settings.model else None, self._settings.class_prior
         end = time.monotonic() + self._settings.broker_wait_s
         while not self._stopping():
             try:
                 self._check_topics()
-                return ModelFeed(pinned, self.metrics) if pinned else ModelFeed.following(self._kafka, self.metrics)
+                if pinned:
+                    return ModelFeed(pinned, self.metrics, prior=prior)
+                return ModelFeed.following(self._kafka, self.metrics, prior)
             except (KafkaAway, KafkaError) as error:
                 if isinstance(error, AuthorizationError) or time.monotonic() >= end:
                     raise UserError(str(error)) from error

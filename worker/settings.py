@@ -6,6 +6,8 @@ from pathlib import Path
 
 from pydantic import Field, field_validator
 
+from schemas.errors import UserError
+from undertone.inference.class_prior import parse_prior
 from undertone.messaging.settings import Settings
 
 
@@ -18,6 +20,8 @@ class WorkerSettings(Settings):
     metrics_port: int = Field(9464, ge=0, le=65535)
     model: Path | None = None
     """A bundle to stay with. Without it, the newest of the `models` topic, and those that come later."""
+    class_prior: str = "card"
+    """How often each label is expected: as the model's card says, `training`, `uniform`, or `neutral=0.6,calm=0.2`."""
     analyze_agent: bool = False
     max_streams: int = Field(20_000, ge=1, le=1_000_000)
     idle_seconds: float = Field(300, gt=0, le=86_400)
@@ -38,6 +42,15 @@ class WorkerSettings(Settings):
     """A partition with work left that stands still for so long: not ready, and new clients."""
     stall_exit_s: float = Field(600, ge=1, le=86_400)
     """Not ready for so long though Kafka answers: the worker ends, for its supervisor to start it anew."""
+
+    @field_validator("class_prior")
+    @classmethod
+    def _as_priors_are_given(cls, text: str) -> str:
+        try:
+            parse_prior(text)
+        except UserError as error:
+            raise ValueError(str(error)) from None
+        return text
 
     @field_validator("instance_id")
     @classmethod

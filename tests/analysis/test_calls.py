@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import soundfile
 from rich.console import Console
+from typer.testing import CliRunner
 
 from schemas.errors import UserError
 from tests.support.paths import SAMPLES
@@ -17,6 +18,7 @@ from undertone.analysis.manifest import read_calls
 from undertone.analysis.output import JsonLines
 from undertone.analysis.prediction import Band, predict_calls
 from undertone.analysis.unlabelled import Heard, Tally, evaluate_unlabelled
+from undertone.cli.evaluate import app
 from undertone.inference.call_stream import CallStream
 from undertone.inference.model import Model
 
@@ -82,6 +84,19 @@ def test_groups_of_utterances_heard() -> None:
     truth, guesses = np.array([0, 1, 0, 1, 0]), np.array([0, 0, 0, 1, 1])
     groups = after_utterances(truth, guesses, np.array([0, 0, 2, 9, 25]), 2)
     assert groups == {"0": (2, 0.5), "3": (1, 1.0), "10": (1, 0.0)}
+
+
+def test_the_figures_say_which_class_prior_they_expect(tmp_path: Path, model: Model) -> None:
+    first, second = model.card.labels[:2]
+    file = manifest(tmp_path, f"angry.flac,{first},ann,a,1", f"calm.flac,{second},ann,a,2")
+    for options, share in (((), 1 / len(model.card.labels)), (("--class-prior", "neutral=0.9"), 0.9)):
+        done = CliRunner().invoke(app, [str(file), *options, "--json", str(tmp_path / "figures.json")])
+        assert done.exit_code == 0, done.output
+        assert json.loads((tmp_path / "figures.json").read_text())["class_prior"]["neutral"] == pytest.approx(share)
+        assert "class prior: " in done.output
+    done = CliRunner().invoke(app, [str(SAMPLES / "call.flac"), "--unlabelled", "--json", str(tmp_path / "own.json")])
+    assert json.loads((tmp_path / "own.json").read_text())["class_prior"] == pytest.approx(model.class_prior)
+    assert "Share of the speech time by label" in done.output
 
 
 def test_files_one_by_one_have_no_figures_of_calls(tmp_path: Path, model: Model) -> None:

@@ -2,6 +2,8 @@
 
 import pytest
 
+from schemas.card import CalibrationSpec
+from schemas.errors import UserError
 from tests.support.crafted_networks import calls_itself, crafted, nothing
 from tests.support.installation import Installation, wait_for
 from tests.support.service import bundle_of, publish_model, value, working
@@ -9,6 +11,9 @@ from tests.support.streams import customer, cut, hear, lines
 from undertone.inference.bundle import DEFAULT_BUNDLE
 from undertone.inference.engine import Engine
 from undertone.inference.model import Model
+from worker.metrics import WorkerMetrics
+from worker.models import ModelFeed
+from worker.settings import WorkerSettings
 
 
 def test_a_bundle_that_crashes_its_reader_ends_no_worker(
@@ -47,3 +52,36 @@ def test_a_new_network_is_taken_up_after_its_trial(installation: Installation) -
         wait_for(lambda: value(worker, "undertone_model_info", version="new-card") > 0, "the new card")
     with working(installation) as worker:
         assert value(worker, "undertone_model_info", version="new-card") > 0
+
+
+def test_every_model_of_a_worker_has_the_class_prior_that_was_set(installation: Installation) -> None:
+    prior = "neutral=0.95"
+    samples, rate = customer()
+    chunks = cut(samples, rate, rate // 2)
+    alone = lines(hear(Engine(Model.load(bundle_of("new-card")).with_prior(prior)), chunks))
+    assert alone != lines(hear(Engine(Model.load(bundle_of("new-card"))), chunks))
+    with working(installation, class_prior=prior) as worker:
+        publish_model(installation, "new-card", bundle_of("new-card"))
+        wait_for(lambda: value(worker, "undertone_model_info", version="new-card") > 0, "the new card")
+        installation.send(chunks)
+        assert lines(installation.events(len(alone))) == alone
+
+
+def test_a_class_prior_of_labels_that_the_model_does_not_know_ends_the_start_with_one_line(
+    installation: Installation,
+) -> None:
+    with pytest.raises(UserError, match="class prior: the model knows no nuetral"):
+        ModelFeed.following(installation.settings, WorkerMetrics(), "nuetral=0.6")
+    with pytest.raises(UserError, match="class prior"):
+        WorkerSettings.load(class_prior="neutral=much")
+    with pytest.raises(UserError, match="the model knows no nuetral"):
+        ModelFeed(Model.load(), WorkerMetrics(), prior="nuetral=0.6")
+
+
+def test_a_later_model_without_a_label_of_the_class_prior_is_taken_up_all_the_same() -> None:
+    model = Model.load()
+    feed = ModelFeed(model, WorkerMetrics(), prior="neutral=0.5,sad=0.1")
+    labels = tuple("gloomy" if label == "sad" else label for label in model.card.labels)
+    calibration = CalibrationSpec()
+    other = model.with_card(model.card.model_copy(update={"labels": labels, "calibration": calibration}))
+    assert feed._with_prior(other).class_prior["neutral"] == pytest.approx(0.5)

@@ -14,6 +14,7 @@ from trainer.evaluation.babble import write_with_babble
 from undertone.analysis import metrics
 from undertone.analysis.evaluate import masked
 from undertone.analysis.prediction import AFTER_S, Band, Prediction, predict_files
+from undertone.inference.class_prior import UNIFORM
 from undertone.inference.model import Model
 
 NOISE_DB = (20, 10, 0)
@@ -82,7 +83,7 @@ class HeldOutResult:
 def evaluate_files(
     paths: Sequence[Path], truth: NDArray[np.int64], allowed: NDArray[np.floating], model: Model, band: Band
 ) -> HeldOutResult:
-    """Run files through the engine.
+    """Run files through the engine, expecting every label equally often: that is what UAR asks for.
 
     Args:
         allowed: [n, C] 0/1, the classes that each file's corpus knows; the others' probability goes to these.
@@ -91,7 +92,7 @@ def evaluate_files(
         UserError: a file that could be read for training can no longer be read.
     """
     predictions: dict[int, Prediction] = {}
-    for index, prediction in predict_files(paths, model, band):
+    for index, prediction in predict_files(paths, model.with_prior(UNIFORM), band):
         if isinstance(prediction, UserError):
             raise prediction
         predictions[index] = prediction

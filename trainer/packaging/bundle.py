@@ -1,12 +1,13 @@
 """A trained network becomes a bundle: flatbuffer, parity with Keras, model card."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 
 import keras
 import numpy as np
+from numpy.typing import NDArray
 
 from schemas.card import (
     FRAMES_PER_STEP,
@@ -22,6 +23,7 @@ from trainer.data.speech import step_mask
 from trainer.packaging.export import BATCH_SIZES, to_tflite
 from trainer.training.network import build_block_model
 from undertone.inference.bundle import Bundle, with_filter_bank
+from undertone.inference.class_prior import parse_prior, shares_of
 from undertone.inference.runtime import Runtime
 
 PARITY = 1e-4
@@ -51,7 +53,7 @@ def make_bundle(
     training_data: tuple[TrainingData, ...],
     int8: bool = False,
 ) -> Bundle:
-    """Convert, compare with Keras on real clips, and write the card. The version is a function of the weights.
+    """Convert, compare with Keras on real clips, and write the card. The version is that of `version_of`.
 
     Front end, gate and segments of the card are those by which the clips were made.
 
@@ -63,7 +65,7 @@ def make_bundle(
     digest = hashlib.sha256(flatbuffer).hexdigest()
     card = ModelCard(
         name=name,
-        version=f"{name}-{digest[:10]}",
+        version=version_of(name, flatbuffer, calibration),
         created=datetime.now(UTC).replace(microsecond=0),
         labels=tuple(labels),
         front_end=probes.preprocessing.front_end,
@@ -88,6 +90,39 @@ def make_bundle(
     if not worst <= limit:  # NaN fails too
         raise UserError(f"export: TFLite and Keras differ by {worst:.2g} on real clips, over {limit:g}; not saved")
     return with_metrics(bundle, {"parity": worst})
+
+
+def version_of(name: str, flatbuffer: bytes, calibration: CalibrationSpec) -> str:
+    """A version: a function of the weights, and of the class prior where there is one, for it changes every event."""
+    digest = hashlib.sha256(flatbuffer)
+    if calibration.prior:
+        digest.update(calibration.model_dump_json().encode())
+    return f"{name}-{digest.hexdigest()[:10]}"
+
+
+def with_prior(bundle: Bundle, prior: str, training_prior: Mapping[str, float] | None = None) -> Bundle:
+    """The bundle for calls in which labels are as often as `prior` says: another card, so another version.
+
+    Args:
+        training_prior: shares in the training data; None: as the card has them.
+
+    Raises:
+        UserError: `prior` is none, or names a label that the model does not know.
+    """
+    calibration = bundle.card.calibration
+    if training_prior is not None:
+        calibration = calibration.model_copy(update={"training_prior": dict(training_prior)})
+    shares = shares_of(parse_prior(prior), bundle.card.labels, calibration)
+    rounded = {label: round(share, 6) for label, share in shares.items()}
+    calibration = calibration.model_copy(update={"prior": rounded})
+    version = version_of(bundle.card.name, bundle.flatbuffer, calibration)
+    return replace(bundle, card=bundle.card.model_copy(update={"calibration": calibration, "version": version}))
+
+
+def training_prior(labels: Sequence[str], weights: NDArray[np.floating]) -> dict[str, float]:
+    """A card's entry from how much of the training each label was [labels]; a label of none counts as one in 10,000."""
+    shares = np.maximum(weights / weights.sum(), 1e-4)
+    return {label: round(float(share), 6) for label, share in zip(labels, shares / shares.sum(), strict=True)}
 
 
 def with_metrics(bundle: Bundle, metrics: dict[str, float]) -> Bundle:

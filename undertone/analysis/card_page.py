@@ -23,6 +23,9 @@ _TAIL = """## How to read the figures
 - `parity`: greatest difference of the TFLite network from the Keras network that was trained, on real speech.
 - `us_per_s`: microseconds of one core for the network on one second of audio of one stream, in batches of 32.
 
+The class prior is how often each emotion is expected in calls; probabilities and `uncertain` are those after it
+(`--class-prior`, `UNDERTONE_CLASS_PRIOR` for others). Figures on corpora expect every emotion equally often.
+
 `uncertain` is the label where the best emotion is less probable than the threshold above. It was chosen so that one
 prediction in ten on the validation speakers is called uncertain.
 
@@ -37,6 +40,10 @@ the new card lists their corpora too. `your_model/report.html` shows everything 
 def card_page(card: ModelCard) -> str:
     """The card as Markdown."""
     return "\n".join((_HEAD, *_body(card), _TAIL))
+
+
+def _shares(prior: dict[str, float] | None) -> str:
+    return ", ".join(f"{label} {share:.3g}" for label, share in (prior or {}).items())
 
 
 def _body(card: ModelCard) -> Iterator[str]:
@@ -61,6 +68,8 @@ def _body(card: ModelCard) -> Iterator[str]:
         ("limitations", card.limitations or "not stated"),
         ("`uncertain`", f"below a probability of {card.calibration.uncertain_below:g}"),
         ("temperature", f"{card.calibration.temperature:g}"),
+        ("class prior", _shares(card.calibration.prior) or "that of the training data"),
+        ("in the training data", _shares(card.calibration.training_prior) or "not stated"),
         ("network", f"{network.parameters:,} parameters, {network.arithmetic}, {network.size:,} bytes"),
         ("state", f"{network.state_size} floats a stream"),
         ("batches", ", ".join(map(str, network.batch_sizes))),

@@ -36,6 +36,7 @@ class Evaluation:
     uar_by_speaker: dict[str, float]
     band: str
     model_version: str
+    class_prior: dict[str, float]
     masked_labels: list[str]
     unknown_labels: dict[str, int]
     without_speech: int
@@ -170,6 +171,7 @@ def _score(
         uar_by_speaker=_by_speaker([one.row.speaker for one in predicted], truth, guesses, len(labels)),
         band=band.value,
         model_version=model.card.version,
+        class_prior=model.class_prior,
         masked_labels=[label for label in model.card.labels if label not in labels],
         unknown_labels=unknown,
         without_speech=sum(one.prediction.final is None for one in predicted),

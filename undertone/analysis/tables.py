@@ -20,6 +20,7 @@ def print_evaluation(result: Evaluation, console: Console) -> None:
     by_speaker = result.uar_by_speaker
     where = "" if result.calls is None else f" in {result.calls} calls"
     say(f"{result.n} files{where}, {len(by_speaker)} speakers, {result.band}, model {result.model_version}")
+    say(_expected(result))
     console.print(_scores(result))
     console.print(_confusion(result))
     if len(by_speaker) > 1:
@@ -34,7 +35,7 @@ def print_unlabelled(result: Unlabelled, console: Console) -> None:
     """Print what the speech time divides into, and how often labels alarm and change."""
     minutes = f"{result.hours * 60:.1f} minutes, {result.speech_s / 60:.1f} of speech"
     _say(console, f"{result.calls} calls, {result.streams} streams, {minutes}, {result.band}")
-    _say(console, f"model {result.model_version}")
+    _say(console, f"model {result.model_version}; {_expected(result)}")
     console.print(_by_stream(result))
     for why in result.unreadable.values():
         _say(console, f"left out, not readable: {why}", "yellow")
@@ -58,6 +59,14 @@ def _by_stream(result: Unlabelled) -> Table:
     flips = (_number(figures["label_flips_per_minute"]) for figures in columns.values())
     table.add_row("flips a minute of speech", *flips)
     return table
+
+
+def _expected(result: Evaluation | Unlabelled) -> str:
+    """The class prior, in words."""
+    shares = {label: f"{share:.3g}" for label, share in result.class_prior.items()}
+    if len(set(shares.values())) == 1:
+        return "class prior: every label as often as any other"
+    return f"class prior: {', '.join(f'{label} {share}' for label, share in shares.items())}"
 
 
 def _percent(share: float | None) -> str:

@@ -72,6 +72,7 @@ class Unlabelled:
     by_stream: dict[str, dict[str, Any]]
     band: str
     model_version: str
+    class_prior: dict[str, float]
     unreadable: dict[str, str]
 
     def to_json(self) -> dict[str, Any]:
@@ -109,6 +110,7 @@ def evaluate_unlabelled(source: Path, model: Model, band: Band = Band.CLEAN) -> 
         by_stream=by_stream,
         band=band.value,
         model_version=model.card.version,
+        class_prior=model.class_prior,
         unreadable=tally.unreadable,
     )
 

@@ -11,7 +11,7 @@ import typer
 from schemas.audio import Encoding
 from schemas.errors import UserError
 from undertone.cli.extras import require
-from undertone.cli.options import Channels, Model, WireEncoding, WireRate
+from undertone.cli.options import Channels, ClassPrior, Model, WireEncoding, WireRate
 
 app = typer.Typer()
 
@@ -60,6 +60,7 @@ def analyze(
         bool, typer.Option("--analyze-agent", help="Analyse agents too: unlawful for employees in some places.")
     ] = False,
     model: Model = None,
+    class_prior: ClassPrior = None,
 ) -> None:
     """Analyse files as a worker would, and show the events.
 
@@ -87,7 +88,7 @@ def analyze(
         require("analysis", "a page needs Plotly and Jinja2", "plotly", "jinja2")
     if form is Format.HTML and output is None and sys.stdout.isatty():
         raise UserError("--format html writes a page: say where, as in --output report.html")
-    loaded, errors = LoadedModel.load(model), Console(stderr=True)
+    loaded, errors = LoadedModel.load(model).with_prior(class_prior or "card"), Console(stderr=True)
     options = AnalyzeOptions(
         roles=channels,
         encoding=Encoding(encoding.value),

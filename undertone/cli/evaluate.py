@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from schemas.errors import UserError
-from undertone.cli.options import Model
+from undertone.cli.options import ClassPrior, Model
 
 if TYPE_CHECKING:
     from undertone.analysis.evaluate import Evaluation
@@ -57,6 +57,7 @@ def evaluate(
         Path | None, typer.Option("--json", metavar="FILE", help="Write the figures there.", show_default=False)
     ] = None,
     model: Model = None,
+    class_prior: ClassPrior = None,
 ) -> None:
     """Count how often the model is right: UAR, F1, calibration, confusions.
 
@@ -74,6 +75,10 @@ def evaluate(
     files of one call and order as its one speaker's. A false alarm of anger
     is a label that turns to angry, one of distress to fearful or sad; a flip
     is any change of the label.
+
+    A corpus has as many of one emotion as of another, and calls have not: by
+    default labels are expected equally often in labelled files, and as the
+    model's card says in unlabelled calls. --class-prior says otherwise.
 
     Ends with 1 where files could not be read; the figures are then of the others.
 
@@ -98,12 +103,13 @@ def evaluate(
     if json_file and not json_file.parent.is_dir():
         raise UserError(f"{json_file}: no such folder")
     result: Evaluation | Unlabelled  # never evaluated: the names are there for the type checker alone
+    loaded = LoadedModel.load(model).with_prior(class_prior or ("card" if unlabelled else "uniform"))
     if unlabelled:
-        result = evaluate_unlabelled(manifest, LoadedModel.load(model), Band(band.value))
+        result = evaluate_unlabelled(manifest, loaded, Band(band.value))
         print_unlabelled(result, Console())
     else:
         with _progress() as follow:
-            result = run(manifest, LoadedModel.load(model), Band(band.value), follow, calls=calls)
+            result = run(manifest, loaded, Band(band.value), follow, calls=calls)
         print_evaluation(result, Console())
     if json_file:
         try:

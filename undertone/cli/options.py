@@ -43,3 +43,12 @@ Channels = Annotated[
         show_default=False,
     ),
 ]
+ClassPrior = Annotated[
+    str | None,
+    typer.Option(
+        "--class-prior",
+        help="How often each label is expected: card, training, uniform, or shares as in neutral=0.6,calm=0.2; labels "
+        "without a share divide the rest.",
+        show_default=False,
+    ),
+]

@@ -78,6 +78,15 @@ def train(
         list[Path] | None,
         typer.Option("--noise", help="Sounds to train against, files or folders; else synthetic.", show_default=False),
     ] = None,
+    prior: Annotated[
+        str | None,
+        typer.Option(
+            "--prior",
+            help="How often labels are in the calls that the model is for: uniform, or shares as in "
+            "neutral=0.6,calm=0.2; labels without a share divide the rest. Default: as in the data.",
+            show_default=False,
+        ),
+    ] = None,
     name: Annotated[
         str, typer.Option("--name", help="The model's name; its version is the name and a checksum.")
     ] = "emotions",
@@ -102,5 +111,7 @@ def train(
         from trainer.service import TrainRequest, serve
 
     speakers = tuple(part.strip() for part in (test_speakers or "").split(",") if part.strip())
-    options = TrainingOptions((*data, *(more or ())), name, seed, epochs, start, speakers, folds, tuple(noise or ()))
+    options = TrainingOptions(
+        (*data, *(more or ())), name, seed, epochs, start, speakers, folds, tuple(noise or ()), prior
+    )
     serve(TrainRequest(options, out, publish, force, metrics_port, bootstrap_servers), Console())

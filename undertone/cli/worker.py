@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from undertone.cli.options import BootstrapServers
+from undertone.cli.options import BootstrapServers, ClassPrior
 
 app = typer.Typer()
 
@@ -37,6 +37,7 @@ def worker(
             show_default=False,
         ),
     ] = None,
+    class_prior: ClassPrior = None,
     analyze_agent: Annotated[
         bool | None,
         typer.Option(
@@ -73,6 +74,7 @@ def worker(
         instance_id=instance_id,
         metrics_port=metrics_port,
         model=model,
+        class_prior=class_prior,
         analyze_agent=analyze_agent,
         leave_on_stop=leave_on_stop,
     )

@@ -1,5 +1,6 @@
 """A model in use: the card and what is built from it."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ from schemas.events import UNCERTAIN
 from undertone.acoustics.frontend import FrontEnd
 from undertone.acoustics.gate import Gate
 from undertone.inference.bundle import DEFAULT_BUNDLE, Bundle, filter_bank, read_bundle
+from undertone.inference.class_prior import CARD, log_ratio, parse_prior, shares_of
 from undertone.inference.runtime import Runtime
 
 
@@ -23,6 +25,7 @@ class Model:
         self.front_end = FrontEnd(card.front_end, filters)
         self.gate = Gate(card.gate)
         self._filters = filters
+        self._log_ratio = log_ratio(card.labels, card.calibration)
 
     @classmethod
     def load(cls, source: Path | bytes | None = None) -> "Model":
@@ -46,9 +49,29 @@ class Model:
         """The same network and filters under another card."""
         return Model(card, self.runtime, self._filters)
 
+    def with_prior(self, prior: str | Mapping[str, float]) -> "Model":
+        """The same network where labels are as often as `prior` says.
+
+        Args:
+            prior: `card`, `training`, `uniform`, or shares, as `neutral=0.6,calm=0.2` or by label; labels that are not
+                named divide what is left.
+
+        Raises:
+            UserError: `prior` is none of these, or names a label that the model does not know.
+        """
+        parsed = parse_prior(prior) if isinstance(prior, str) else prior
+        shares = shares_of(parsed, self.card.labels, self.card.calibration)
+        calibration = self.card.calibration.model_copy(update={"prior": shares})
+        return self.with_card(self.card.model_copy(update={"calibration": calibration}))
+
+    @property
+    def class_prior(self) -> dict[str, float]:
+        """The share of each label that the probabilities expect."""
+        return shares_of(CARD, self.card.labels, self.card.calibration)
+
     def probabilities(self, logits: NDArray[np.floating]) -> NDArray[np.float64]:
-        """Calibrated probabilities [n, labels] of logits [n, labels]: softmax(logits / temperature)."""
-        return softmax(logits.astype(np.float64) / self.card.calibration.temperature)
+        """Calibrated probabilities [n, labels] of logits [n, labels], as the card's `CalibrationSpec` says."""
+        return softmax(logits.astype(np.float64) / self.card.calibration.temperature + self._log_ratio)
 
     def label(self, probabilities: NDArray[np.float64]) -> str:
         """The most probable label, or `uncertain` where it is less probable than the card asks."""
