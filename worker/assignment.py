@@ -12,12 +12,10 @@ from dataclasses import dataclass, field
 
 from kafka import ConsumerRebalanceListener, KafkaConsumer, TopicPartition
 from kafka.consumer.fetcher import ConsumerRecord
-from kafka.errors import KafkaConnectionError, KafkaTimeoutError
+from kafka.errors import KafkaTimeoutError
 
 from schemas.dead_letters import Reason, Rejected
-from schemas.errors import UserError
 from undertone.inference.engine import Engine
-from undertone.inference.model import Model
 from worker.batch import DeadLetters
 from worker.changelog import Restore
 from worker.metrics import WorkerMetrics
@@ -49,14 +47,12 @@ class Assignment(ConsumerRebalanceListener):
         consumer: KafkaConsumer,
         engine: Engine,
         restorer: Restorer,
-        find_model: Callable[[str], Model | None],
         metrics: WorkerMetrics,
         can_write: Callable[[int], bool] = lambda partition: True,
     ) -> None:
         self._consumer = consumer
         self._engine = engine
         self._restorer = restorer
-        self._find_model = find_model
         self._metrics = metrics
         # Whether state can be written for a partition: the producer learns of a new one later than the consumer.
         self._can_write = can_write
@@ -123,7 +119,9 @@ class Assignment(ConsumerRebalanceListener):
         resumed = {
             partition: it
             for partition, it in self._assigned.items()
-            if it.restore in self._finished and self._can_write(partition.partition)
+            if it.restore in self._finished
+            and self._can_write(partition.partition)
+            and self._know_models(partition, it)
         }
         for partition, assigned in resumed.items():
             self._resume(partition, assigned)
@@ -179,7 +177,6 @@ class Assignment(ConsumerRebalanceListener):
         restore = assigned.restore
         if not restore:
             return
-        self._know_models(restore)
         for stream, record in restore.states.items():
             self._restore(stream, partition, record)
         self._dead_letters += restore.dead_letters
@@ -198,18 +195,21 @@ class Assignment(ConsumerRebalanceListener):
             end = self._consumer.end_offsets([partition], timeout_ms=_ANSWER_MS)[partition]
             self._consumer.seek(partition, start_offset(partition, offset, range(first, end), True, self._metrics))
 
-    def _know_models(self, restore: Restore) -> None:
-        """Load the models in which streams stand in the middle of an utterance; they finish it with them."""
-        for version in restore.model_versions() - self._engine.model_versions:
-            try:
-                model = self._find_model(version)
-            except UserError as error:
-                # Kafka is away. Without the model an utterance would begin again: the whole restore does instead.
-                raise KafkaConnectionError(str(error)) from error
+    def _know_models(self, partition: TopicPartition, assigned: _Assigned) -> bool:
+        """Whether the engine has the models of all restored streams; those that were looked up it is given."""
+        restore = assigned.restore
+        if not restore:
+            return False
+        missing = restore.model_versions() - self._engine.model_versions
+        if not missing <= restore.models.keys():
+            # A new model came after the restorer had looked, and the engine gave one up that is needed after all.
+            restore.cancelled = True
+            assigned.restore = self._restorer.request(partition.partition)
+            return False
+        for model in (restore.models[version] for version in missing):
             if model:
                 self._engine.add_model(model)
-            else:
-                log.warning("model %s is gone: utterances that it had begun begin again", version)
+        return True
 
     def _restore(self, stream: str, place: TopicPartition, record: ConsumerRecord) -> None:
         try:

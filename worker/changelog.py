@@ -10,6 +10,7 @@ from kafka.consumer.fetcher import ConsumerRecord
 from kafka.errors import KafkaTimeoutError
 
 from schemas.topics import Topics
+from undertone.inference.model import Model
 from undertone.inference.records import OpenRecord, read_record
 from undertone.messaging.clients import reader
 from undertone.messaging.reading import end_reader
@@ -40,6 +41,8 @@ class Restore:
     """The changelog's next offset: 0 where no worker has ever written to it."""
     audio: range = range(0)
     """The offsets that `call-audio` holds."""
+    models: dict[str, Model | None] = field(default_factory=dict)
+    """Those that its streams go on with and the engine had not, by version; None where one is gone."""
     cancelled: bool = False
     """Set where the partition is revoked before the restore is finished."""
     homeless: bool = False

@@ -1,12 +1,12 @@
 """Restores partitions in a thread of its own.
 
-The loop goes on meanwhile with the partitions that it has, each new one joins them when its state is here, and where
-Kafka is away it is the thread that waits.
+The loop goes on meanwhile with the partitions that it has, each new one joins them when its state is here and the
+models that its utterances had begun with, and where Kafka is away it is the thread that waits.
 """
 
 import logging
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Set
 from contextlib import closing, suppress
 from queue import Empty, SimpleQueue
 
@@ -14,6 +14,7 @@ from kafka.errors import KafkaError
 
 from schemas.errors import UserError
 from schemas.topics import Topics
+from undertone.inference.model import Model
 from undertone.messaging.settings import KafkaSettings
 from worker.changelog import ChangelogReader, Restore
 from worker.metrics import WorkerMetrics
@@ -31,12 +32,21 @@ class Restorer:
     """The thread, and the queues between it and the loop. It calls `progressed` whenever it has read on."""
 
     def __init__(
-        self, settings: KafkaSettings, topics: Topics, metrics: WorkerMetrics, progressed: Callable[[], None]
+        self,
+        settings: KafkaSettings,
+        topics: Topics,
+        metrics: WorkerMetrics,
+        progressed: Callable[[], None],
+        find_model: Callable[[str], Model | None],
+        loaded: Callable[[], Set[str]],
     ) -> None:
+        """`find_model` looks a version up, which may take as long as Kafka does; `loaded` are the engine's own."""
         self._settings = settings
         self._topics = topics
         self._metrics = metrics
         self._progressed = progressed
+        self._find_model = find_model
+        self._loaded = loaded
         self._requests: SimpleQueue[Restore | None] = SimpleQueue()
         self._finished: SimpleQueue[Restore | None] = SimpleQueue()
         self._closed = threading.Event()
@@ -76,6 +86,32 @@ class Restorer:
             if waiting:
                 self._closed.wait(_PAUSE_S)
 
+    def _finish(self, restore: Restore) -> None:
+        """Hand a restore over that has been read to its end, once its models are here."""
+        if restore.model_versions() <= self._loaded():
+            self._finished.put(restore)
+        else:  # in a thread of its own: other partitions need not wait for `models`
+            threading.Thread(target=self._find_models, args=(restore,), name="models", daemon=True).start()
+
+    def _find_models(self, restore: Restore) -> None:
+        """Load the models in which streams stand in the middle of an utterance; they finish it with them.
+
+        As long as Kafka does not say which there are, it is asked: without its model an utterance would begin anew.
+        """
+        while not (restore.cancelled or self._closed.is_set()):
+            try:
+                for version in restore.model_versions() - self._loaded() - restore.models.keys():
+                    restore.models[version] = self._find_model(version)
+                    if not restore.models[version]:
+                        log.warning("model %s is gone: utterances that it had begun begin again", version)
+            except (KafkaError, UserError) as error:
+                self._metrics.error("restore", error)
+                log.warning("the models of partition %d cannot be looked up now: %s", restore.partition, error)
+                self._closed.wait(_PAUSE_S)
+            else:
+                self._finished.put(restore)
+                return
+
     def _read(self, changelog: ChangelogReader, waiting: list[Restore]) -> None:
         """Finish what can be finished, requests that come meanwhile included; the others stay in `waiting`."""
         new, retry = list(waiting), Timer(_RETRY_S)
@@ -88,7 +124,7 @@ class Restorer:
             left = changelog.records_left
             for restore in changelog.poll():
                 waiting.remove(restore)
-                self._finished.put(restore)
+                self._finish(restore)
             if changelog.records_left < left:
                 self._progressed()
             self._metrics.restore_records_left.set(changelog.records_left)

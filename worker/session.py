@@ -64,18 +64,19 @@ class Session:
             undo.callback(self._close_consumer)
             self._producer = _producer(kafka, settings)
             undo.pop_all()
-        self._restorer = Restorer(kafka, topics, metrics, progress.restoring)
         engine = Engine(
             models.current,
             analyze_agent=settings.analyze_agent,
             max_streams=settings.max_streams,
             idle_seconds=settings.idle_seconds,
         )
+        self._restorer = Restorer(
+            kafka, topics, metrics, progress.restoring, models.find, lambda: engine.model_versions
+        )
         self._assignment = Assignment(
             self._consumer,
             engine,
             self._restorer,
-            models.find,
             metrics,
             lambda partition: partition in self._producer.partitions_for(topics.worker_state.name),
         )

@@ -6,13 +6,14 @@ from contextlib import closing, contextmanager
 
 import pytest
 from kafka import KafkaConsumer, TopicPartition
+from kafka.errors import KafkaTimeoutError
 from kafka.partitioner import murmur2
 from kafka.structs import ConsumerGroupMetadata, OffsetAndMetadata
 
 from schemas.audio import AudioChunk
 from schemas.errors import UserError
 from tests.support.installation import Installation, wait_for
-from tests.support.service import starting, value, working
+from tests.support.service import bundle_of, publish_model, starting, value, working
 from tests.support.streams import customer, cut, hear, lines
 from undertone.inference.engine import Engine
 from undertone.inference.model import Model
@@ -106,6 +107,44 @@ def test_kafka_that_is_away_during_a_restore_is_waited_for(
         assert heard_of(installation, call) == alone(call)
         assert value(worker, "undertone_errors_total", stage="restore", error_type="UserError") == 2
     assert "no Kafka" in caplog.text
+
+
+@pytest.mark.slow
+def test_a_model_that_is_looked_up_holds_up_its_own_partition_only(
+    installation: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A call within an utterance waits for its model; Kafka does not give it at first, and other calls go on."""
+    calls = [call_in(partition) for partition in (0, 1)]
+    publish_model(installation, "older", bundle_of("older"))
+    with working(installation) as worker:
+        installation.send(calls[0][:10])
+        wait_for(lambda: value(worker, "undertone_chunks_total") == 10, "the first call's utterance")
+    publish_model(installation, "newer", bundle_of("newer"))
+    asked, go, find = threading.Event(), threading.Event(), ModelFeed.find
+    failures = iter([KafkaTimeoutError("no models"), KafkaTimeoutError("no models")])
+
+    def finding(models: ModelFeed, version: str) -> Model | None:
+        asked.set()
+        assert go.wait(120)
+        for failure in failures:
+            raise failure
+        return find(models, version)
+
+    monkeypatch.setattr(ModelFeed, "find", finding)
+    with starting(installation) as (worker, ready):
+        assert asked.wait(60)
+        installation.send(calls[1])
+        wait_for(lambda: value(worker, "undertone_events_total", type="summary") == 1, "the other call's end")
+        assert not ready.is_set()
+        go.set()
+        assert ready.wait(60)
+        installation.send(calls[0][10:])
+        events = installation.events(len(alone(*calls)))
+        assert value(worker, "undertone_sessions_total") == 1
+        assert value(worker, "undertone_errors_total", stage="restore", error_type="KafkaTimeoutError") == 2
+    said = [event for event in events if event.subject == calls[0][0].stream]
+    by_segment = [event.data.model_version for event in said if event.data.type == "segment"]
+    assert by_segment == ["older"] + ["newer"] * (len(by_segment) - 1)
 
 
 @pytest.mark.slow
