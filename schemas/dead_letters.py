@@ -26,6 +26,8 @@ class Reason(StrEnum):
     PROCESSING_FAILED = "processing_failed"
     CORRUPT_RECORD = "corrupt_record"
     INVALID_STATE = "invalid_state"
+    INVALID_EVENT = "invalid_event"
+    NOT_DELIVERED = "not_delivered"
 
 
 class Rejected(Exception):

@@ -1,6 +1,5 @@
 """What a poll has brought: chunks for the engine, and messages that are none."""
 
-import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -8,12 +7,9 @@ from kafka import TopicPartition
 from kafka.consumer.fetcher import ConsumerRecord
 
 from schemas.audio import AudioChunk, RecordPlace
-from schemas.dead_letters import Reason, Rejected
-from undertone.messaging.workarounds import UnreadableRecordsError
+from schemas.dead_letters import Rejected
 from worker.event_time import EventTime
 from worker.poison_pill import PoisonPills
-
-log = logging.getLogger(__name__)
 
 Polled = Mapping[TopicPartition, Sequence[ConsumerRecord]]
 
@@ -53,15 +49,3 @@ def decode(polled: Polled, poison_pills: PoisonPills, event_time: EventTime) -> 
             except Rejected as rejected:
                 batch.rejected.append((record, rejected))
     return batch
-
-
-def unreadable(error: UnreadableRecordsError) -> tuple[ConsumerRecord, Rejected]:
-    """The dead letter for damaged records: where they lie, for there is nothing of them that could be kept."""
-    place = error.partition
-    record = ConsumerRecord(
-        **dict.fromkeys(ConsumerRecord._fields)
-        | {"topic": place.topic, "partition": place.partition, "offset": error.offset, "headers": []}
-    )
-    detail = f"offsets {error.offset} to {error.next_offset - 1} are damaged: {error.cause}"
-    log.error("%s, partition %d: %s; they are skipped", place.topic, place.partition, detail)
-    return record, Rejected(Reason.CORRUPT_RECORD, detail)

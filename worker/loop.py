@@ -7,9 +7,10 @@ from kafka.errors import OffsetOutOfRangeError
 
 from undertone.inference.engine import Engine
 from undertone.inference.intake import FeedResult
+from undertone.messaging.dead_letters import unreadable
 from undertone.messaging.workarounds import UnreadableRecordsError
 from worker.assignment import Assignment
-from worker.batch import Batch, DeadLetters, Polled, decode, unreadable
+from worker.batch import Batch, DeadLetters, Polled, decode
 from worker.checkpoint import Checkpoint
 from worker.event_time import EventTime
 from worker.metrics import WorkerMetrics

@@ -10,6 +10,7 @@ from producer.metrics import ProducerMetrics
 from tests.support.paths import ROOT
 from trainer.metrics import TrainerMetrics
 from undertone.gateway.metrics import GatewayMetrics
+from undertone.sinks.metrics import SinkMetrics
 from worker.metrics import WorkerMetrics
 
 PAGE = (ROOT / "docs" / "reference" / "metrics.md").read_text()
@@ -45,9 +46,10 @@ def in_code(registry: CollectorRegistry) -> set[Row]:
         ("Worker", WorkerMetrics().registry),
         ("Producer", ProducerMetrics().registry),
         ("Gateway", GatewayMetrics().registry),
+        ("Sinks", SinkMetrics().registry),
         ("Trainer", TrainerMetrics().registry),
     ],
-    ids=["worker", "producer", "gateway", "trainer"],
+    ids=["worker", "producer", "gateway", "sinks", "trainer"],
 )
 def test_the_specification_and_the_code_agree(section: str, registry: CollectorRegistry) -> None:
     # What an Info tells are no labels of its own: prometheus shows them as such.

@@ -18,6 +18,7 @@ NAMES = (
     "produce",
     "gateway",
     "worker",
+    "sink",
     "tail",
     "forget",
     "analyze",
@@ -51,9 +52,10 @@ def check_environment(
     # Every subcommand refuses a misspelt UNDERTONE_ variable: the default it leaves is not what somebody meant.
     from undertone.gateway.settings import GatewaySettings
     from undertone.messaging.settings import KafkaSettings, reject_unknown_variables
+    from undertone.sinks.settings import SinkSettings
     from worker.settings import WorkerSettings
 
-    reject_unknown_variables(KafkaSettings, WorkerSettings, GatewaySettings)
+    reject_unknown_variables(KafkaSettings, WorkerSettings, GatewaySettings, SinkSettings)
 
 
 for name in NAMES:

@@ -1,5 +1,6 @@
 """Dead letters: the message as it came, and what was wrong with it."""
 
+import logging
 import re
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
@@ -7,7 +8,10 @@ from importlib.metadata import PackageNotFoundError, version
 from kafka.consumer.fetcher import ConsumerRecord
 
 from schemas.audio import Role
-from schemas.dead_letters import DeadLetter, Rejected
+from schemas.dead_letters import DeadLetter, Reason, Rejected
+from undertone.messaging.workarounds import UnreadableRecordsError
+
+log = logging.getLogger(__name__)
 
 # The topic takes 2 MiB: room for the largest message that call-audio takes by default (1,048,588 bytes) and for our
 # headers. A topic with a larger limit must not be able to stop a worker, so what is larger goes without its content.
@@ -60,6 +64,18 @@ def dead_letter(
         version=service_version(),
     )
     return key, value, headers + letter.headers()
+
+
+def unreadable(error: UnreadableRecordsError) -> tuple[ConsumerRecord, Rejected]:
+    """The dead letter for damaged records: where they lie, for there is nothing of them that could be kept."""
+    place = error.partition
+    record = ConsumerRecord(
+        **dict.fromkeys(ConsumerRecord._fields)
+        | {"topic": place.topic, "partition": place.partition, "offset": error.offset, "headers": []}
+    )
+    detail = f"offsets {error.offset} to {error.next_offset - 1} are damaged: {error.cause}"
+    log.error("%s, partition %d: %s; they are skipped", place.topic, place.partition, detail)
+    return record, Rejected(Reason.CORRUPT_RECORD, detail)
 
 
 def service_version() -> str:

@@ -1,0 +1,106 @@
+"""`undertone sink`: events to where people keep them."""
+
+import signal
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from undertone.cli.options import BootstrapServers
+
+if TYPE_CHECKING:
+    from undertone.sinks.metrics import SinkMetrics
+    from undertone.sinks.settings import SinkSettings
+    from undertone.sinks.target import Target
+
+app = typer.Typer()
+sink = typer.Typer(no_args_is_help=True)
+app.add_typer(sink, name="sink", help="Carry emotion events to PostgreSQL, Parquet files or a webhook.")
+
+Updates = Annotated[
+    bool, typer.Option("--updates", help="Also the updates, twice a second of speech; else segments and summaries.")
+]
+MetricsPort = Annotated[
+    int | None,
+    typer.Option(
+        "--metrics-port",
+        min=0,
+        max=65535,
+        help="Port of /metrics, /healthz and /readyz; 0 takes a free one. [default: 9466]",
+        show_default=False,
+    ),
+]
+
+
+@sink.command()
+def postgres(
+    dsn: Annotated[
+        str | None,
+        typer.Option(
+            "--dsn",
+            help="postgresql://user:password@host:5432/database. With a password better in UNDERTONE_SINK_DSN.",
+            show_default=False,
+        ),
+    ] = None,
+    updates: Updates = False,
+    metrics_port: MetricsPort = None,
+    bootstrap_servers: BootstrapServers = None,
+) -> None:
+    """Write events to PostgreSQL, each exactly once, until SIGTERM or Ctrl-C; then finish the batch and leave.
+
+    Rows and Kafka's offsets are in one transaction. Tables and views are in schema undertone, which it makes. Start
+    more of them for the same database and they share the partitions.
+    """
+    from schemas.errors import UserError
+    from undertone.cli.extras import require
+
+    require("sink", "`undertone sink` needs psycopg", "psycopg")
+
+    def target(settings: "SinkSettings", _: "SinkMetrics") -> "Target":
+        from undertone.sinks.postgres import Postgres
+
+        given = dsn or (settings.sink_dsn.get_secret_value() if settings.sink_dsn else "")
+        if not given:
+            raise UserError("where is PostgreSQL? Give --dsn, or set UNDERTONE_SINK_DSN")
+        return Postgres(given)
+
+    _run(target, updates, metrics_port, bootstrap_servers)
+
+
+def _run(
+    make: "Callable[[SinkSettings, SinkMetrics], Target]",
+    updates: bool,
+    metrics_port: int | None,
+    bootstrap_servers: str | None,
+) -> None:
+    from undertone.messaging.settings import KafkaSettings
+    from undertone.observability.logs import set_up_log
+    from undertone.observability.telemetry import Telemetry
+    from undertone.sinks.metrics import SinkMetrics
+    from undertone.sinks.service import SinkService
+    from undertone.sinks.settings import SinkSettings
+
+    set_up_log()
+    kafka = KafkaSettings.load(bootstrap_servers=bootstrap_servers)
+    settings = SinkSettings.load(sink_metrics_port=metrics_port)
+    metrics = SinkMetrics()
+    target = make(settings, metrics)
+    service = SinkService(kafka, settings, target, metrics, updates=updates)
+
+    def stop(number: int, _: object) -> None:
+        service.stop()
+        signal.signal(number, signal.SIG_DFL)  # asked twice it ends at once, which loses nothing either
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, stop)
+    host, port = settings.sink_metrics_host, settings.sink_metrics_port
+    with Telemetry(host, port, metrics.registry, service.health) as telemetry:
+
+        def say_ready(partitions: list[int]) -> None:
+            where = ",".join(map(str, partitions)) or "none"
+            typer.echo(
+                f"ready: sink {target.name}, partitions {where}, metrics http://{telemetry.host}:{telemetry.port}/metrics"
+            )
+
+        service.run(say_ready)
+    typer.echo("stopped")
