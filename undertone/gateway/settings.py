@@ -1,5 +1,6 @@
 """Settings of the gateway, from its options and the environment (UNDERTONE_GATEWAY_...)."""
 
+import base64
 import hmac
 import ipaddress
 import os
@@ -8,7 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Self
 
-from pydantic import Field, SecretStr, field_validator, model_validator
+from pydantic import Field, SecretStr, TypeAdapter, field_validator, model_validator
 from pydantic_settings import SettingsConfigDict
 
 from schemas.errors import UserError
@@ -31,6 +32,10 @@ class GatewaySettings(Settings):
     """With it a client must show a certificate of this authority."""
     public_url: str | None = None
     """How those outside reach the WebSocket listener; signatures are made over it."""
+    audiohook_secrets: SecretStr | None = None
+    """AudioHook's API keys and their client secrets, as JSON: {"key": "secret in base64"}. Empty: the key alone."""
+    audiohook_max_age_s: float = Field(10, ge=1, le=600)
+    """How old AudioHook's signatures may be."""
     chunk_ms: int = Field(500, ge=20, le=10_000)
     resume_s: float = Field(10, ge=0, le=600)
     """How long a call that broke off may come back as the same stream."""
@@ -68,6 +73,12 @@ class GatewaySettings(Settings):
             ipaddress.ip_network(name)
         return text
 
+    @field_validator("audiohook_secrets")
+    @classmethod
+    def _are_keys(cls, secrets: SecretStr | None) -> SecretStr | None:
+        _keys(secrets)
+        return secrets
+
     @model_validator(mode="after")
     def _certificate_is_whole(self) -> Self:
         if (self.tls_cert is None) != (self.tls_key is None):
@@ -86,6 +97,11 @@ class GatewaySettings(Settings):
         """`tokens`, read."""
         text = self.tokens.get_secret_value() if self.tokens else ""
         return tuple(filter(None, map(str.strip, text.split(","))))
+
+    @cached_property
+    def audiohook_keys(self) -> dict[str, bytes]:
+        """`audiohook_secrets`, read."""
+        return _keys(self.audiohook_secrets)
 
     def token_fits(self, given: str) -> bool:
         """Whether `given` is one of the tokens; the time that it takes tells nothing."""
@@ -133,3 +149,11 @@ class GatewaySettings(Settings):
             f"{option} {address}: others reach this address; say who may with {name}"
             " or UNDERTONE_GATEWAY_TLS_CLIENT_CA, or listen on 127.0.0.1"
         )
+
+
+def _keys(secrets: SecretStr | None) -> dict[str, bytes]:
+    try:
+        given = TypeAdapter(dict[str, str]).validate_json(secrets.get_secret_value() if secrets else "{}")
+        return {key: base64.b64decode(secret, validate=True) for key, secret in given.items()}
+    except ValueError:  # binascii's and pydantic's errors are ones, and show what is secret
+        raise ValueError('want JSON, {"API key": "client secret in base64"}') from None

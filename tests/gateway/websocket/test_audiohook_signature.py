@@ -6,7 +6,8 @@ import pytest
 
 from schemas.errors import UserError
 from tests.gateway.websocket.audiohook_client import handshake_headers, signed
-from undertone.gateway.websocket.audiohook_signature import Handshake, SignatureCheck, Unauthorized, secrets_of
+from undertone.gateway.settings import GatewaySettings
+from undertone.gateway.websocket.audiohook_signature import Handshake, SignatureCheck, Unauthorized
 
 SECRET = b"thirty-two bytes of a secret ..."
 SESSION = "30b0e395-84d3-4570-ac13-9a62d8f514c0"
@@ -28,7 +29,9 @@ DOCUMENTED = (
         'nonce="VGhpc0lzQVVuaXF1ZU5vbmNl";alg="hmac-sha256";created=1641013200;expires=3282026430',
     ),
 )
-DOCUMENTED_SECRETS = {"SGVsbG8sIEkgYW0gdGhlIEFQSSBrZXkh": "TXlTdXBlclNlY3JldEtleVRlbGxOby0xITJAMyM0JDU="}
+DOCUMENTED_SECRETS = {
+    "SGVsbG8sIEkgYW0gdGhlIEFQSSBrZXkh": base64.b64decode("TXlTdXBlclNlY3JldEtleVRlbGxOby0xITJAMyM0JDU=")
+}
 
 
 def documented(
@@ -38,18 +41,18 @@ def documented(
 
 
 def test_the_documented_example_passes() -> None:
-    check = SignatureCheck(secrets_of(DOCUMENTED_SECRETS), clock=lambda: 1641013205.0)
+    check = SignatureCheck(DOCUMENTED_SECRETS, clock=lambda: 1641013205.0)
     check.check(documented(tuple(reversed(DOCUMENTED))))
 
 
 def test_the_documented_example_is_too_old_today() -> None:
     with pytest.raises(Unauthorized, match="want 10 s at most"):
-        SignatureCheck(secrets_of(DOCUMENTED_SECRETS)).check(documented())
+        SignatureCheck(DOCUMENTED_SECRETS).check(documented())
 
 
 @pytest.mark.parametrize("name", [name for name, _ in DOCUMENTED if name not in ("Host",)])
 def test_the_documented_example_changed_does_not_pass(name: str) -> None:
-    check = SignatureCheck(secrets_of(DOCUMENTED_SECRETS), clock=lambda: 1641013205.0)
+    check = SignatureCheck(DOCUMENTED_SECRETS, clock=lambda: 1641013205.0)
     for change in (
         lambda text: text.swapcase(),
         lambda text: text + "x",
@@ -168,7 +171,11 @@ def test_mangled_headers_are_refused_and_nothing_else_is_raised(text: str) -> No
             SignatureCheck({"key": SECRET}, clock=Clock()).check(handshake(headers | {name: text}))
 
 
-def test_secrets_are_base64() -> None:
-    assert secrets_of({"key": base64.b64encode(SECRET).decode(), "open": ""}) == {"key": SECRET, "open": b""}
-    with pytest.raises(UserError, match="base64"):
-        secrets_of({"key": "no base64!"})
+def test_keys_and_secrets_come_as_json() -> None:
+    text = f'{{"key": "{base64.b64encode(SECRET).decode()}", "open": ""}}'
+    assert GatewaySettings.load(audiohook_secrets=text).audiohook_keys == {"key": SECRET, "open": b""}
+    assert GatewaySettings.load().audiohook_keys == {}
+    for wrong in ("key=secret", '{"key": "no base64!"}', '{"key": 1}', "[]"):
+        with pytest.raises(UserError, match="--audiohook-secrets: want JSON") as told:
+            GatewaySettings.load(audiohook_secrets=wrong)
+        assert wrong not in str(told.value)

@@ -4,8 +4,6 @@ A signature counts once and for a short time only. Nonces are kept in memory as 
 enough, and only those of valid signatures, so that a stranger cannot fill the memory.
 """
 
-import base64
-import binascii
 import heapq
 import hmac
 import time
@@ -24,7 +22,7 @@ from http_message_signatures import (
 from http_message_signatures.algorithms import HMAC_SHA256
 from websockets.http11 import Request
 
-from schemas.errors import UserError, one_line
+from schemas.errors import one_line
 
 # All that AudioHook signs: a signature over less would let the rest be exchanged.
 _COVERED = (
@@ -89,18 +87,6 @@ class Handshake:
         """The value of a header that comes once; None where it is missing or comes twice."""
         values = [value for key, value in self.header_lines if key.lower() == name]
         return values[0].strip() if len(values) == 1 else None
-
-
-def secrets_of(keys: Mapping[str, str]) -> dict[str, bytes]:
-    """The secret of each API key, from base64 as Genesys' administrators enter it; empty where a key has none.
-
-    Raises:
-        UserError: a secret is not base64.
-    """
-    try:
-        return {key: base64.b64decode(secret, validate=True) for key, secret in keys.items()}
-    except (binascii.Error, ValueError):
-        raise UserError("the AudioHook secrets: want base64, as entered in Genesys Cloud") from None
 
 
 def _same(key: str, known: str) -> bool:
