@@ -18,12 +18,19 @@ from tests.chaos.fuzz import rss_bytes
 from tests.gateway.fuzz_audiohook import audiohook, audiohook_signature
 from tests.gateway.fuzz_audiosocket import audiosocket
 from tests.gateway.fuzz_target import Target
+from tests.gateway.fuzz_websocket import exotel, microphone, mod_audio_stream, plivo, telnyx, twilio
 from undertone.gateway.refusals import MalformedMessage, Refused
 
 TARGETS: dict[str, Callable[[], Target]] = {
     "audiohook": audiohook,
     "audiohook_signature": audiohook_signature,
     "audiosocket": audiosocket,
+    "exotel": exotel,
+    "microphone": microphone,
+    "mod_audio_stream": mod_audio_stream,
+    "plivo": plivo,
+    "telnyx": telnyx,
+    "twilio": twilio,
 }
 
 _HANG_S = 120  # for 200 messages, on a machine that has much else to do

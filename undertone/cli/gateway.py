@@ -17,6 +17,16 @@ def gateway(
             "--audiosocket", metavar="HOST:PORT", help="Listen for Asterisk's AudioSocket (TCP).", show_default=False
         ),
     ] = None,
+    websocket: Annotated[
+        str | None,
+        typer.Option(
+            "--websocket",
+            metavar="HOST:PORT",
+            help="Listen for WebSockets: paths /twilio, /telnyx, /plivo, /exotel, /signalwire, /mod_audio_stream, "
+            "/microphone.",
+            show_default=False,
+        ),
+    ] = None,
     calls: Annotated[
         str | None,
         typer.Option(
@@ -44,7 +54,9 @@ def gateway(
     Examples:
 
         undertone gateway --audiosocket 127.0.0.1:9092
+        undertone gateway --websocket 127.0.0.1:8080
     """
+    from undertone.cli.extras import require
     from undertone.gateway.addresses import parse_address
     from undertone.gateway.service import GatewayRequest
     from undertone.gateway.service import gateway as run
@@ -53,8 +65,11 @@ def gateway(
     from undertone.observability.logs import set_up_log
 
     set_up_log()
+    if websocket:
+        require("gateway", "--websocket needs the package websockets", "websockets")
     request = GatewayRequest(
         audiosocket=parse_address("--audiosocket", audiosocket) if audiosocket else None,
+        websocket=parse_address("--websocket", websocket) if websocket else None,
         calls=calls,
     )
     settings = GatewaySettings.load(metrics_port=metrics_port)

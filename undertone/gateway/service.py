@@ -40,6 +40,7 @@ class GatewayRequest:
     """Which wires to serve, and where; `calls` says who knows the calls' names."""
 
     audiosocket: Address | None = None
+    websocket: Address | None = None
     calls: str | None = None
 
 
@@ -86,8 +87,12 @@ def _wires(request: GatewayRequest, settings: GatewaySettings) -> list[Wire]:
     wires: list[Wire] = []
     if request.audiosocket:
         wires.append(AudioSocketWire(request.audiosocket, settings))
+    if request.websocket:
+        from undertone.gateway.websocket.listener import WebSocketWire  # noqa: PLC0415  it needs a package of its own
+
+        wires.append(WebSocketWire(request.websocket, settings))
     if not wires:
-        raise UserError("no wire to listen on: give --audiosocket HOST:PORT")
+        raise UserError("no wire to listen on: give --audiosocket HOST:PORT or --websocket HOST:PORT")
     return wires
 
 

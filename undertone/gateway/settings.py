@@ -36,6 +36,12 @@ class GatewaySettings(Settings):
     """AudioHook's API keys and their client secrets, as JSON: {"key": "secret in base64"}. Empty: the key alone."""
     audiohook_max_age_s: float = Field(10, ge=1, le=600)
     """How old AudioHook's signatures may be."""
+    twilio_auth_token: SecretStr | None = None
+    """With it Twilio's X-Twilio-Signature is checked, and needed."""
+    signalwire_signing_key: SecretStr | None = None
+    """With it SignalWire's X-SignalWire-Signature is checked, and needed."""
+    allowed_origins: str = ""
+    """Origins of pages, after commas, that may send their microphone; the listener's own host always may."""
     chunk_ms: int = Field(500, ge=20, le=10_000)
     resume_s: float = Field(10, ge=0, le=600)
     """How long a call that broke off may come back as the same stream."""
@@ -105,7 +111,7 @@ class GatewaySettings(Settings):
 
     def token_fits(self, given: str) -> bool:
         """Whether `given` is one of the tokens; the time that it takes tells nothing."""
-        fits = [hmac.compare_digest(given.encode(), token.encode()) for token in self.token_list]
+        fits = [hmac.compare_digest(given.encode(errors="replace"), token.encode()) for token in self.token_list]
         return any(fits)
 
     def may_connect(self, host: str) -> bool:

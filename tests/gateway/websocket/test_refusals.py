@@ -1,0 +1,249 @@
+"""Clients that are wrong, too fast, too slow, too large or not allowed: each is told so by a code and a reason."""
+
+import base64
+import http
+import json
+import socket
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+from twilio.request_validator import RequestValidator
+from websockets.datastructures import Headers
+from websockets.exceptions import InvalidStatus
+from websockets.http11 import Request
+from websockets.sync.client import connect
+
+from tests.gateway.conftest import StartGateway
+from tests.gateway.websocket import wire_messages
+from tests.gateway.websocket.client import call, connected
+from tests.support.gateway import chunks_of_calls, ended, heard
+from tests.support.installation import PATIENCE_S, Installation
+from tests.support.streams import load
+from undertone.gateway.refusals import Refused
+from undertone.gateway.settings import GatewaySettings
+from undertone.gateway.websocket.access import require_origin, require_signature, require_token
+
+SECRET = "0123456789abcdef" * 2
+SOUND = load("call.flac", 1)[0][:16_000]
+
+
+def twilio(call_sid: str = "CA1", token: str | None = None, samples: int = 1_600) -> list[str]:
+    return wire_messages.twilio({"inbound": SOUND[:samples]}, call_sid, {"token": token} if token else None)
+
+
+def request(path: str = "/twilio", **headers: str) -> Request:
+    return Request(path, Headers({"Host": "gw.example.com", **headers}))
+
+
+def signed(url: str, secret: str = SECRET) -> str:
+    return str(RequestValidator(secret).compute_signature(url, {}))
+
+
+@pytest.mark.parametrize(
+    ("public_url", "path", "url"),
+    [
+        (None, "/twilio", "wss://gw.example.com/twilio"),
+        (None, "/twilio?x=1", "wss://gw.example.com/twilio?x=1"),
+        ("wss://calls.example.com", "/twilio", "wss://calls.example.com/twilio"),
+        ("https://calls.example.com/", "/twilio", "wss://calls.example.com/twilio"),
+        ("wss://calls.example.com:8443/twilio", "/twilio", "wss://calls.example.com:8443/twilio"),
+        ("wss://calls.example.com:8443/twilio", "/twilio", "wss://calls.example.com/twilio"),
+        ("wss://calls.example.com/gw", "/twilio", "wss://calls.example.com/gw/twilio"),
+    ],
+)
+def test_what_twilios_own_library_signs_is_taken(public_url: str | None, path: str, url: str) -> None:
+    require_signature(request(path, **{"X-Twilio-Signature": signed(url)}), public_url, "X-Twilio-Signature", SECRET)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        signed("wss://gw.example.com/twilio/"),  # a slash at the end is another URL
+        signed("wss://gw.example.com/plivo"),
+        signed("wss://other.example.com/twilio"),
+        signed("wss://gw.example.com/twilio", "another secret"),
+        signed("wss://gw.example.com/twilio")[:-1],
+        "",
+        "ünïcode",
+    ],
+)
+def test_another_signature_is_not(given: str) -> None:
+    with pytest.raises(Refused, match="X-Twilio-Signature"):
+        require_signature(request(**{"X-Twilio-Signature": given}), None, "X-Twilio-Signature", SECRET)
+    with pytest.raises(Refused, match="X-Twilio-Signature"):
+        require_signature(request(), None, "X-Twilio-Signature", SECRET)
+
+
+def basic(password: str) -> str:
+    return "Basic " + base64.b64encode(f"key:{password}".encode()).decode()
+
+
+@pytest.mark.parametrize(
+    ("path", "headers", "said", "passes"),
+    [
+        ("/x", {"Authorization": "Bearer sesame"}, None, True),
+        ("/x", {"Authorization": "bearer  other "}, None, True),
+        ("/x", {"Authorization": basic("sesame")}, None, True),
+        ("/x?token=sesame", {}, None, True),
+        ("/x", {}, "sesame", True),
+        ("/x", {}, None, False),
+        ("/x?token=", {}, "", False),
+        ("/x", {"Authorization": "Bearer sesam"}, None, False),
+        ("/x", {"Authorization": "Basic !"}, None, False),
+        ("/x", {"Authorization": basic("wrong")}, None, False),
+        ("/x", {}, "\ud800", False),
+    ],
+)
+def test_tokens_are_looked_for_where_a_platform_can_put_them(
+    path: str, headers: dict[str, str], said: str | None, passes: bool
+) -> None:
+    settings = GatewaySettings(tokens="sesame, other")
+    if passes:
+        require_token(request(path, **headers), settings, said)
+    else:
+        with pytest.raises(Refused, match="token"):
+            require_token(request(path, **headers), settings, said)
+    require_token(request(path, **headers), GatewaySettings(), said)
+
+
+@pytest.mark.parametrize(
+    ("origin", "passes"),
+    [
+        (None, True),
+        ("https://gw.example.com", True),
+        ("https://console.example.com", True),
+        ("https://CALLS.example.com", True),
+        ("https://evil.example.com", False),
+        ("https://gw.example.com.evil.example", False),
+        ("null", False),
+        ("", False),
+    ],
+)
+def test_pages_of_other_sites_may_not_listen(origin: str | None, passes: bool) -> None:
+    settings = GatewaySettings(
+        allowed_origins="https://console.example.com/", public_url="wss://calls.example.com/microphone"
+    )
+    asked = request("/microphone", **({} if origin is None else {"Origin": origin}))
+    if passes:
+        require_origin(asked, settings)
+    else:
+        with pytest.raises(Refused, match="ORIGINS"):
+            require_origin(asked, settings)
+
+
+@pytest.fixture
+def address(installation: Installation, start_gateway: StartGateway) -> Iterator[tuple[str, int]]:
+    """Where a gateway listens that has tokens, and small limits."""
+    gateway = start_gateway(
+        "--websocket", "127.0.0.1:0",
+        tokens="sesame", twilio_auth_token=SECRET, burst_s=3, max_calls=3, resume_s=0, max_call_bytes=48_000,
+    )  # fmt: skip
+    yield gateway.address("websocket")
+    assert gateway.stop() == 0
+
+
+def test_each_refusal_has_its_code(address: tuple[str, int], installation: Installation) -> None:
+    good = {"additional_headers": {"Authorization": "Bearer sesame"}}
+    telnyx = wire_messages.telnyx(SOUND[:1600], "t-1")
+    long = np.tile(SOUND, 3)
+    too_fast = wire_messages.telnyx(np.tile(SOUND, 2), "t-2")
+    cases = [
+        ("/telnyx", telnyx, {}, 1008, "token"),
+        ("/telnyx", telnyx, {"additional_headers": {"Authorization": "Bearer wrong"}}, 1008, "token"),
+        ("/telnyx", ["{"], good, 1007, "no JSON"),
+        ("/telnyx", [b"\x00"], good, 1007, "binary"),
+        ("/telnyx", [*telnyx[:-1], telnyx[2][:60]], good, 1007, "no JSON"),
+        ("/telnyx", [json.dumps({"event": "x", "padding": "x" * 66_000})], good, 1009, ""),
+        ("/telnyx", too_fast, good, 1008, "ahead of the clock"),
+        ("/exotel", wire_messages.exotel(long), good, 1009, "48000 bytes"),
+        ("/mod_audio_stream?token=sesame&call_id=f", [b"\x00"], {}, 1007, "whole samples"),
+        ("/mod_audio_stream?token=sesame", ["{}", b"\x00\x00"], {}, 1007, "no call_id"),
+        ("/microphone", [json.dumps({"event": "start", "sample_rate": 8000})], {}, 1008, "token"),
+        ("/microphone?token=sesame", [b"\x00\x00"], {}, 1007, "before start"),
+    ]
+    for path, messages, options, code, reason in cases:
+        found = call(address, path, messages, **options)  # type: ignore[arg-type]
+        assert found[0] == code, (path, found)
+        assert reason in found[1], (path, found)
+    # What was heard before a mangled message is kept, and its stream has ended.
+    streams = chunks_of_calls(installation, ended("t-1/customer", "t-2/customer"))
+    assert len(heard(streams["t-1/customer"])) == 1600
+    assert 3 * 8000 <= len(heard(streams["t-2/customer"])) < 4 * 8000
+
+
+def test_handshakes_are_turned_away(address: tuple[str, int]) -> None:
+    host, port = address
+    url = f"ws://{host}:{port}/twilio"
+    for path, headers, status in (
+        ("/nowhere", {}, 404),
+        ("/twilio/", {"X-Twilio-Signature": signed(f"{url}/")}, 404),
+        ("/twilio", {}, 403),
+        ("/twilio", {"X-Twilio-Signature": signed(f"{url}/")}, 403),
+        ("/twilio", {"Authorization": "Bearer sesame"}, 403),
+        ("/mod_audio_stream?call_id=a", {}, 403),
+        ("/microphone?token=sesame", {"Origin": "https://evil.example.com"}, 403),
+    ):
+        with pytest.raises(InvalidStatus) as refused, connected(address, path, additional_headers=headers):
+            pass
+        assert refused.value.response.status_code == status, path
+    # Signed as it should be, no token is needed, with which signed requests do not come.
+    assert call(address, "/twilio", twilio(), additional_headers={"X-Twilio-Signature": signed(url)}) == (1000, "")
+    # A browser that looks at the address is told what there is.
+    with pytest.raises(urllib.error.HTTPError) as told:
+        urllib.request.urlopen(f"http://{host}:{port}/", timeout=PATIENCE_S)
+    assert told.value.code == http.HTTPStatus.NOT_FOUND
+    assert "/telnyx" in told.value.read().decode()
+
+
+def test_too_many_calls_may_try_again_later(address: tuple[str, int]) -> None:
+    good = {"additional_headers": {"Authorization": "Bearer sesame"}}
+    with (
+        connected(address, "/telnyx", **good) as one,
+        connected(address, "/telnyx", **good) as two,
+        connected(address, "/telnyx", **good) as three,
+    ):
+        for number, connection in enumerate((one, two, three)):
+            for message in wire_messages.telnyx(SOUND[:1600], f"n-{number}")[:-1]:
+                connection.send(message)
+            connection.ping().wait(PATIENCE_S)
+        assert call(address, "/telnyx", wire_messages.telnyx(SOUND[:1600], "n-3"), **good)[0] == 1013
+        # Not a second time while it is open.
+        assert call(address, "/telnyx", wire_messages.telnyx(SOUND[:1600], "n-0"), **good)[0] == 1008
+
+
+def test_who_says_nothing_is_let_go(start_gateway: StartGateway) -> None:
+    address = start_gateway("--websocket", "127.0.0.1:0", idle_s=1).address("websocket")
+    idle = (1008, "no audio for 1 s")
+    assert call(address, "/telnyx", []) == idle
+    assert call(address, "/telnyx", wire_messages.telnyx(SOUND[:1600])[:-1]) == idle
+    assert call(address, "/microphone", [json.dumps({"event": "start", "sample_rate": 8000})]) == idle
+
+
+def test_compression_is_agreed_where_the_protocol_has_it(address: tuple[str, int]) -> None:
+    host, port = address
+    for path, compressed in (("/mod_audio_stream?token=sesame&call_id=a", True), ("/telnyx", False)):
+        with connect(f"ws://{host}:{port}{path}", open_timeout=PATIENCE_S) as connection:
+            assert bool(connection.protocol.extensions) is compressed
+
+
+def test_a_slow_client_is_heard(address: tuple[str, int], installation: Installation) -> None:
+    """Frames that come in pieces, some of them a byte long."""
+    head = (
+        "GET /mod_audio_stream?token=sesame&call_id=slow HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\n"
+        "Connection: Upgrade\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
+    )
+    payload = SOUND[:400].astype("<i2").tobytes()
+    frame = b"\x82\xfe" + len(payload).to_bytes(2, "big") + b"\0\0\0\0" + payload
+    closing = b"\x88\x82\0\0\0\0\x03\xe8"
+    with socket.create_connection(address, timeout=PATIENCE_S) as client:
+        client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        for byte in head.encode() + frame + closing:
+            client.send(bytes([byte]))
+        while client.recv(4096):
+            pass
+    np.testing.assert_array_equal(
+        heard(chunks_of_calls(installation, ended("slow/customer"))["slow/customer"]), SOUND[:400]
+    )

@@ -1,0 +1,163 @@
+"""The WebSocket listener: one address, a path for each protocol, and every refusal as a close code with a reason."""
+
+import http
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from websockets import Subprotocol
+from websockets.asyncio.server import ServerConnection
+from websockets.asyncio.server import serve as listen
+from websockets.exceptions import ConnectionClosed
+from websockets.frames import CloseCode
+from websockets.http11 import Request, Response
+
+from schemas.errors import UserError, one_line
+from undertone.gateway.addresses import Address
+from undertone.gateway.calls import Calls
+from undertone.gateway.refusals import Refusal, Refused
+from undertone.gateway.settings import GatewaySettings
+from undertone.gateway.websocket import microphone, mod_audio_stream
+from undertone.gateway.websocket.dialects import DIALECTS
+from undertone.gateway.websocket.media_streams import MediaStreams
+from undertone.gateway.wire import Started
+
+NAME = "websocket"
+
+# 1013 says that it may go well later, or elsewhere; 1008 that it will not.
+CLOSE_CODES = {
+    Refusal.KAFKA_AWAY: CloseCode.TRY_AGAIN_LATER,
+    Refusal.DRAINING: CloseCode.TRY_AGAIN_LATER,
+    Refusal.TOO_MANY_CALLS: CloseCode.TRY_AGAIN_LATER,
+    Refusal.TOO_MANY_CONNECTIONS: CloseCode.TRY_AGAIN_LATER,
+    Refusal.MALFORMED: CloseCode.INVALID_DATA,
+    Refusal.MESSAGE_TOO_LARGE: CloseCode.MESSAGE_TOO_BIG,
+    Refusal.CALL_TOO_LARGE: CloseCode.MESSAGE_TOO_BIG,
+}
+# What the library itself closes a connection with.
+_REFUSALS: Mapping[int, Refusal] = {
+    CloseCode.MESSAGE_TOO_BIG: Refusal.MESSAGE_TOO_LARGE,
+    CloseCode.INVALID_DATA: Refusal.MALFORMED,
+    CloseCode.PROTOCOL_ERROR: Refusal.MALFORMED,
+}
+# A close frame has room for 123 bytes.
+_MAX_REASON = 120
+# Messages of one connection that are read ahead; more stay in the network.
+_MAX_QUEUE = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """A protocol: `serve` takes one connection, `authorize` raises Refused for a handshake that is turned away."""
+
+    wire: str
+    serve: Callable[[ServerConnection, Calls, GatewaySettings], Awaitable[None]]
+    authorize: Callable[[Request, GatewaySettings], None]
+    compression: bool = False
+    subprotocol: str | None = None
+
+
+def _media_streams() -> dict[str, Endpoint]:
+    return {
+        f"/{dialect.name}": Endpoint(dialect.name, MediaStreams(dialect).serve, MediaStreams(dialect).authorize)
+        for dialect in DIALECTS
+    }
+
+
+PATHS: Mapping[str, Endpoint] = {
+    **_media_streams(),
+    "/mod_audio_stream": Endpoint(
+        mod_audio_stream.NAME, mod_audio_stream.serve, mod_audio_stream.authorize, compression=True
+    ),
+    "/microphone": Endpoint(microphone.NAME, microphone.serve, microphone.authorize),
+}
+
+
+class WebSocketWire:
+    """The listener."""
+
+    name = NAME
+
+    def __init__(self, address: Address, settings: GatewaySettings) -> None:
+        settings.require_protection("--websocket", address, tokens=True)
+        self._address = address
+        self._settings = settings
+        self._tls = settings.server_context()
+
+    async def run(self, calls: Calls, started: Started) -> None:
+        """Serve until cancelled; then connections are closed as by a gateway that goes away."""
+        for endpoint in PATHS.values():
+            calls.metrics.begin(endpoint.wire)
+        connections = _Connections(calls, self._settings)
+        try:
+            server = await listen(
+                connections.serve,
+                self._address.host,
+                self._address.port,
+                ssl=self._tls,
+                process_request=connections.admit,
+                select_subprotocol=_subprotocol,
+                max_size=self._settings.max_message_bytes,
+                max_queue=_MAX_QUEUE,
+                server_header=None,
+            )
+        except OSError as error:
+            raise UserError(f"--websocket {self._address}: cannot listen there ({error.strerror})") from error
+        async with server:
+            started(NAME, str(Address(self._address.host, next(iter(server.sockets)).getsockname()[1])))
+            await server.serve_forever()
+
+
+class _Connections:
+    """Takes connections, and turns them away."""
+
+    def __init__(self, calls: Calls, settings: GatewaySettings) -> None:
+        self._calls = calls
+        self._settings = settings
+
+    def admit(self, connection: ServerConnection, request: Request) -> Response | None:
+        """Look at a handshake: None lets it pass, a response says why not."""
+        endpoint = PATHS.get(_path(request))
+        if endpoint is None:
+            return connection.respond(http.HTTPStatus.NOT_FOUND, f"paths: {' '.join(PATHS)}\n")
+        if not endpoint.compression and "Sec-WebSocket-Extensions" in request.headers:
+            # A connection that compresses costs 64 KiB and more, and base64 of sound gets no smaller by it.
+            del request.headers["Sec-WebSocket-Extensions"]
+        try:
+            endpoint.authorize(request, self._settings)
+        except Refused as refused:
+            self._calls.refused(endpoint.wire, refused, _peer(connection))
+            return connection.respond(http.HTTPStatus.FORBIDDEN, f"{refused.text}\n")
+        return None
+
+    async def serve(self, connection: ServerConnection) -> None:
+        """Take one connection, and close it with what there is to say."""
+        assert connection.request is not None  # noqa: S101  there was a handshake
+        endpoint = PATHS[_path(connection.request)]
+        try:
+            with self._calls.connection(endpoint.wire):
+                await endpoint.serve(connection, self._calls, self._settings)
+        except Refused as refused:
+            self._calls.refused(endpoint.wire, refused, _peer(connection))
+            reason = one_line(refused.text, _MAX_REASON).encode()[:_MAX_REASON].decode(errors="ignore")
+            await connection.close(CLOSE_CODES.get(refused.reason, CloseCode.POLICY_VIOLATION), reason)
+        except ConnectionClosed as closed:
+            ours = None if closed.rcvd_then_sent else closed.sent
+            if ours and ours.code in _REFUSALS:
+                self._calls.refused(endpoint.wire, Refused(_REFUSALS[ours.code], ours.reason), _peer(connection))
+
+
+def _path(request: Request) -> str:
+    return urlsplit(request.path).path
+
+
+def _peer(connection: ServerConnection) -> str:
+    address = connection.remote_address
+    return str(address[0]) if address else "?"
+
+
+def _subprotocol(connection: ServerConnection, offered: Sequence[Subprotocol]) -> Subprotocol | None:
+    """The one of the path, where it is offered."""
+    assert connection.request is not None  # noqa: S101  it is the handshake's
+    endpoint = PATHS.get(_path(connection.request))
+    return next((name for name in offered if endpoint and name == endpoint.subprotocol), None)

@@ -1,0 +1,88 @@
+"""One connection's life, whatever its protocol: messages until the end, and every way in which it ends too early."""
+
+import asyncio
+from abc import ABC, abstractmethod
+
+from websockets.asyncio.server import ServerConnection
+from websockets.exceptions import ConnectionClosed
+
+from undertone.gateway.calls import Calls
+from undertone.gateway.names import CallName
+from undertone.gateway.refusals import MalformedMessage, Refusal, Refused
+from undertone.gateway.streams import LiveStream
+
+
+class Session(ABC):
+    """The streams of one connection, and what its messages do to them."""
+
+    def __init__(self, wire: str, calls: Calls) -> None:
+        self.over = False
+        self.wire = wire
+        self.calls = calls
+        self.streams: list[LiveStream] = []
+
+    @abstractmethod
+    async def take(self, message: str | bytes) -> bool:
+        """One message; says whether it held audio.
+
+        Raises:
+            Refused, MalformedMessage: no more of this connection is taken.
+        """
+
+    def end(self, refused: Refused | None = None) -> None:
+        """The call is over, or `refused` says why no more of it is taken."""
+        self.over = True
+        for stream in self.streams:
+            stream.end(refused)
+
+    def cut(self, code: int | None) -> None:
+        """The connection is gone without the protocol's end; `code` is what the other side said, if it did."""
+        for stream in self.streams:
+            self.calls.broke_off(stream)
+
+    async def named(self, key: str) -> CallName:
+        """What the call with this key is called, once it may begin.
+
+        Raises:
+            Refused: nobody knows it, or it may not.
+        """
+        name = await self.calls.names.lookup(key)
+        if name is None:
+            raise Refused(Refusal.UNKNOWN_CALL, "the call is not in --calls")
+        self.calls.admit(name.call_id)
+        return name
+
+
+async def converse(connection: ServerConnection, session: Session) -> None:
+    """Let a session take messages until it is over.
+
+    Raises:
+        Refused: why the connection is to be closed; the streams have ended.
+        ConnectionClosed: the other side is gone; the streams have broken off.
+    """
+    code: int | None = None
+    try:
+        await _take_all(connection, session)
+    except Refused as refused:
+        session.end(refused)
+        raise
+    except ConnectionClosed as closed:
+        code = closed.rcvd.code if closed.rcvd else None
+        raise
+    finally:
+        if not session.over:
+            session.cut(code)
+
+
+async def _take_all(connection: ServerConnection, session: Session) -> None:
+    idle_s = session.calls.settings.idle_s
+    loop = asyncio.get_running_loop()
+    try:
+        async with asyncio.timeout(idle_s) as idle:
+            while not session.over:
+                if await session.take(await connection.recv()):
+                    idle.reschedule(loop.time() + idle_s)
+    except TimeoutError:
+        raise Refused(Refusal.IDLE, f"no audio for {idle_s:g} s") from None
+    except MalformedMessage as error:
+        raise Refused(Refusal.MALFORMED, str(error)) from None
