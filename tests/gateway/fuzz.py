@@ -15,6 +15,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from tests.chaos.fuzz import rss_bytes
+from tests.gateway.fuzz_asterisk import asterisk
 from tests.gateway.fuzz_audiohook import audiohook, audiohook_signature
 from tests.gateway.fuzz_audiosocket import audiosocket
 from tests.gateway.fuzz_target import Target
@@ -22,6 +23,7 @@ from tests.gateway.fuzz_websocket import exotel, microphone, mod_audio_stream, p
 from undertone.gateway.refusals import MalformedMessage, Refused
 
 TARGETS: dict[str, Callable[[], Target]] = {
+    "asterisk": asterisk,
     "audiohook": audiohook,
     "audiohook_signature": audiohook_signature,
     "audiosocket": audiosocket,

@@ -63,11 +63,12 @@ class Handshake:
 
     @classmethod
     def of(cls, request: Request, public_url: str | None, *, tls: bool) -> Self:
-        """A request as the client sent it: behind a proxy that is with the public URL's host and path before ours."""
+        """A request as the client sent it: behind a proxy that is by the public URL, with or without our path in it."""
         public = urlsplit(public_url or "")
+        before = public.path.rstrip("/").removesuffix(urlsplit(request.path).path)
         scheme = {"wss": "https", "ws": "http"}.get(public.scheme, public.scheme)
         return cls(
-            request_target=public.path.rstrip("/") + request.path,
+            request_target=before + request.path,
             authority=public.netloc or ", ".join(request.headers.get_all("host")),
             scheme=scheme or ("https" if tls else "http"),
             header_lines=tuple(request.headers.raw_items()),

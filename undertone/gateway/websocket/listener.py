@@ -17,7 +17,7 @@ from undertone.gateway.addresses import Address
 from undertone.gateway.calls import Calls
 from undertone.gateway.refusals import Refusal, Refused
 from undertone.gateway.settings import GatewaySettings
-from undertone.gateway.websocket import microphone, mod_audio_stream
+from undertone.gateway.websocket import asterisk, audiohook, microphone, mod_audio_stream
 from undertone.gateway.websocket.dialects import DIALECTS
 from undertone.gateway.websocket.media_streams import MediaStreams
 from undertone.gateway.wire import Started
@@ -69,6 +69,8 @@ PATHS: Mapping[str, Endpoint] = {
     "/mod_audio_stream": Endpoint(
         mod_audio_stream.NAME, mod_audio_stream.serve, mod_audio_stream.authorize, compression=True
     ),
+    "/asterisk": Endpoint(asterisk.NAME, asterisk.serve, asterisk.authorize, subprotocol=asterisk.SUBPROTOCOL),
+    "/audiohook": Endpoint(audiohook.NAME, audiohook.serve, audiohook.authorize),
     "/microphone": Endpoint(microphone.NAME, microphone.serve, microphone.authorize),
 }
 

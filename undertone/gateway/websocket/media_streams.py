@@ -13,7 +13,7 @@ from undertone.gateway.streams import LiveStream
 from undertone.gateway.websocket.access import require_signature, require_token
 from undertone.gateway.websocket.dialects import Dialect, Start
 from undertone.gateway.websocket.media_messages import Media, MediaMessages, Stop
-from undertone.gateway.websocket.sessions import Session, converse
+from undertone.gateway.websocket.sessions import Session, converse, voice_of
 from undertone.gateway.websocket.tracks import Stretch, Track
 
 
@@ -99,19 +99,11 @@ class _MediaSession(Session):
     def _open(self, role: Role) -> tuple[Track, LiveStream]:
         start, name = self._messages.start, self._name
         assert start is not None and name is not None  # noqa: S101  the parser lets no media pass before the start
-        stream = self.calls.open(self.wire, name.call_id, *_voice(name, role), start.rate, start.encoding)
+        stream = self.calls.open(self.wire, name.call_id, *voice_of(name, role), start.rate, start.encoding)
         self.streams.append(stream)
         track = Track(start.rate, self._dialect.reorder, wall_clock=self._dialect.wall_clock)
         self._tracks[role] = track, stream
         return track, stream
-
-
-def _voice(name: CallName, track: Role) -> tuple[str, Role]:
-    """Channel and role of a track: a call's name is that of its inbound track, the other side has the other role."""
-    if track is Role.CUSTOMER:
-        return name.channel, name.role
-    other = Role.AGENT if name.role is Role.CUSTOMER else Role.CUSTOMER
-    return other.value, other
 
 
 def _feed(stream: LiveStream, stretch: Stretch) -> None:

@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from websockets.asyncio.server import ServerConnection
 from websockets.exceptions import ConnectionClosed
 
+from schemas.audio import Role
 from undertone.gateway.calls import Calls
 from undertone.gateway.names import CallName
 from undertone.gateway.refusals import MalformedMessage, Refusal, Refused
@@ -86,3 +87,11 @@ async def _take_all(connection: ServerConnection, session: Session) -> None:
         raise Refused(Refusal.IDLE, f"no audio for {idle_s:g} s") from None
     except MalformedMessage as error:
         raise Refused(Refusal.MALFORMED, str(error)) from None
+
+
+def voice_of(name: CallName, track: Role) -> tuple[str, Role]:
+    """Channel and role of a track: a call's name is that of its inbound track, the other side has the other role."""
+    if track is Role.CUSTOMER:
+        return name.channel, name.role
+    other = Role.AGENT if name.role is Role.CUSTOMER else Role.CUSTOMER
+    return other.value, other
