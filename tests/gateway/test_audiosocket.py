@@ -11,20 +11,16 @@ from typer.testing import CliRunner
 from schemas.audio import AudioChunk, Role
 from schemas.events import event_line
 from tests.gateway.conftest import StartGateway
-from tests.support.gateway import AudioSocketClient, chunks_of_calls, ended, heard
+from tests.support.gateway import AudioSocketClient, chunks_of_calls, ended, error, heard
 from tests.support.installation import Installation, wait_for
 from tests.support.paths import SAMPLES
 from tests.support.streams import customer, hear, load
 from undertone.acoustics.decode import load as load_file
 from undertone.cli.analyze import app as analyze
-from undertone.gateway.audiosocket_messages import ERROR_CODES, RATES, Kind, Message, Parser, encode_message
+from undertone.gateway.audiosocket_messages import RATES, Kind, Message, Parser, encode_message
 from undertone.gateway.refusals import MalformedMessage, Refusal, Refused
 from undertone.inference.engine import Engine
 from undertone.inference.model import Model
-
-
-def error(reason: Refusal) -> list[tuple[int, bytes]]:
-    return [(int(Kind.ERROR), bytes([ERROR_CODES[reason]])), (int(Kind.END), b"")]
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 7, 1000])

@@ -7,7 +7,6 @@ import socket
 import struct
 import subprocess
 import sys
-import urllib.request
 import uuid
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
@@ -18,8 +17,10 @@ from numpy.typing import NDArray
 from schemas.audio import AudioChunk, RecordPlace
 from tests.support.installation import PATIENCE_S, Installation, wait_for
 from tests.support.paths import ROOT
+from tests.support.service import get
 from undertone.acoustics.codecs import decode
-from undertone.gateway.audiosocket_messages import RATES, Kind, encode_message
+from undertone.gateway.audiosocket_messages import ERROR_CODES, RATES, Kind, encode_message
+from undertone.gateway.refusals import Refusal
 
 KINDS = {rate: kind for kind, rate in RATES.items()}
 
@@ -57,11 +58,18 @@ class GatewayProcess:
         assert found, self.output
         return found[1].strip("[]"), int(found[2])
 
+    @property
+    def _metrics(self) -> str:
+        (url,) = re.findall(r"^metrics on (\S+)$", self.output, re.M)
+        return str(url)
+
+    def readiness(self) -> str:
+        """What /readyz says."""
+        return get(self._metrics.replace("/metrics", "/readyz"))[1].strip()
+
     def metric(self, name: str, **labels: str) -> float:
         """A metric's value now; 0 where it has none."""
-        (url,) = re.findall(r"^metrics on (\S+)$", self.output, re.M)
-        with urllib.request.urlopen(url, timeout=PATIENCE_S) as answer:  # noqa: S310  our own
-            text = answer.read().decode()
+        _, text = get(self._metrics)
         told = ",".join(f'{key}="{value}"' for key, value in sorted(labels.items()))
         found = re.findall(rf"^{name}{re.escape('{' + told + '}') if told else ''} (\S+)$", text, re.M)
         return float(found[0]) if found else 0.0
@@ -119,6 +127,11 @@ class AudioSocketClient:
             found.append((kind, data[3 : 3 + length]))
             data = data[3 + length :]
         return found
+
+
+def error(reason: Refusal) -> list[tuple[int, bytes]]:
+    """How AudioSocket says that something is refused."""
+    return [(int(Kind.ERROR), bytes([ERROR_CODES[reason]])), (int(Kind.END), b"")]
 
 
 def chunks_of_calls(

@@ -207,7 +207,6 @@ class Calls:
     def _send(self, wire: str, chunk: AudioChunk) -> None:
         self.metrics.audio_seconds.labels(wire).inc(chunk.samples / chunk.sample_rate)
         self._outbox.put(chunk, f"/undertone/gateway/{wire}", partial(self._lost, wire, chunk.sample_rate))
-        self.metrics.buffered_bytes.set(self._outbox.bytes)
 
     def _lost(self, wire: str, rate: int, samples: int) -> None:
         self.metrics.gap(wire, GapCause.KAFKA, samples / rate)

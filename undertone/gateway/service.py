@@ -77,6 +77,7 @@ def gateway(
         sender = Sender(audio_producer(kafka), topic.name, produced, stopping.is_set, clock, math.inf)
         outbox = Outbox(sender, stopping, settings.buffer_bytes, settings.kafka_patience_s)
         stack.callback(outbox.close, _FLUSH_S)
+        metrics.buffered_bytes.set_function(lambda: outbox.bytes)
         calls = Calls(settings, names, outbox, start_times, metrics)
         asyncio.run(_Service(wires, calls, outbox, health).run(started))
     if sender.failed:
@@ -112,20 +113,15 @@ class _Service:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._ask)
         tasks = [asyncio.create_task(wire.run(self._calls, started), name=wire.name) for wire in self._wires]
-        self._health.ready = True
-        give_up: float | None = None
+        give_up = math.inf
         try:
             while not any(task.done() for task in tasks) and self._stop_asked < 2:
-                if not self._outbox.alive:
-                    raise RuntimeError("nothing is sent to Kafka any more")
-                self._health.beat()
-                if self._stop_asked and give_up is None:
+                self._look()
+                if self._stop_asked and not self._calls.draining:
                     give_up = loop.time() + self._calls.settings.drain_s
-                    self._calls.draining, self._health.ready = True, False
-                    _log.info(
-                        "stopping: %d streams may go on for %g s", self._calls.running, self._calls.settings.drain_s
-                    )
-                if give_up is not None and (not self._calls.running or loop.time() >= give_up):
+                    self._calls.draining = True
+                    _log.info("stopping: %d streams may go on until they end", self._calls.running)
+                if self._calls.draining and (not self._calls.running or loop.time() >= give_up):
                     break
                 await asyncio.wait(tasks, timeout=_LOOK_S, return_when=asyncio.FIRST_COMPLETED)
         finally:
@@ -136,6 +132,15 @@ class _Service:
         for result in results:
             if isinstance(result, Exception):
                 raise result
+
+    def _look(self) -> None:
+        """Say how it goes; RuntimeError where nothing is sent to Kafka any more."""
+        if not self._outbox.alive:
+            raise RuntimeError("nothing is sent to Kafka any more")
+        self._health.beat()
+        away = self._outbox.away
+        self._health.ready = not (self._calls.draining or away)
+        self._health.waits_for = "it stops" if self._calls.draining else "Kafka takes nothing" if away else ""
 
     def _ask(self) -> None:
         self._stop_asked += 1
