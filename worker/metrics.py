@@ -117,8 +117,9 @@ class WorkerMetrics:
 
     def count(self, batch: Batch, result: FeedResult) -> None:
         """Count a batch that has been committed."""
-        self.chunks.inc(len(batch.chunks))
-        self.chunk_bytes.inc(sum(len(chunk.audio) for chunk in batch.chunks))
+        refused = [chunk for chunk, _ in result.rejected]  # by the engine: they are dead letters like all others
+        self.chunks.inc(len(batch.chunks) - len(refused))
+        self.chunk_bytes.inc(sum(len(chunk.audio) for chunk in batch.chunks) - sum(len(it.audio) for it in refused))
         self.skipped.inc(result.skipped)
         self.gaps.inc(result.gaps)
         self.repeats.inc(result.repeats)

@@ -11,7 +11,6 @@ from contextlib import ExitStack, closing
 import pytest
 from kafka import KafkaConsumer, TopicPartition
 from kafka.consumer import group
-from kafka.consumer.fetcher import Fetcher
 from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssignor
 from kafka.coordinator.consumer import ConsumerCoordinator
 from kafka.errors import CorruptRecordError, KafkaTimeoutError
@@ -26,6 +25,7 @@ from undertone.messaging.settings import KafkaSettings
 from undertone.messaging.workarounds import (
     LenientBatch,
     LocatedRecords,
+    LocatingFetcher,
     SteadyCoordinator,
     UnreadableRecordsError,
     close_at_once,
@@ -230,7 +230,8 @@ def test_every_consumer_of_ours_is_mended(kafka_settings: KafkaSettings, topics:
     with closing(group_consumer(kafka_settings, "members")):
         assert group.ConsumerCoordinator is SteadyCoordinator
         assert memory_records.DefaultRecordBatch is LenientBatch
-        assert Fetcher.PartitionRecords is LocatedRecords
+        assert group.Fetcher is LocatingFetcher
+        assert LocatingFetcher.PartitionRecords is LocatedRecords
 
 
 @pytest.mark.slow
@@ -282,6 +283,10 @@ def test_a_damaged_batch_is_located_and_none_other_is_passed_over() -> None:
     with pytest.raises(UnreadableRecordsError) as caught:
         list(LocatedRecords(0, place, MemoryRecords(bytes(lying))).record_iterator)
     assert caught.value.next_offset == 2
+    lying[8:12] = (3).to_bytes(4)  # the length: where the next batch begins nobody knows
+    with pytest.raises(UnreadableRecordsError) as caught:
+        list(LocatedRecords(7, place, MemoryRecords(bytes(lying))).record_iterator)
+    assert (caught.value.offset, caught.value.next_offset) == (7, 8)
 
 
 def test_kafka_python_still_does_not_tell_where_a_damaged_batch_lies() -> None:

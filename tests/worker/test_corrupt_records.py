@@ -46,6 +46,17 @@ def damage(directory: Path, topic: str, mark: bytes) -> None:
         file.write(bytes([mark[0] ^ 1]))
 
 
+def damage_length(directory: Path, topic: str, offset: int, length: int) -> None:
+    """Change the length that the batch at `offset` says it has: by it a broker finds the batches behind it."""
+    (log,) = (directory / "kafka").rglob(f"{topic}-0/00000000000000000000.log")
+    data, at = log.read_bytes(), 0
+    while int.from_bytes(data[at : at + 8]) != offset:
+        at += 12 + int.from_bytes(data[at + 8 : at + 12])
+    with log.open("r+b") as file:
+        file.seek(at + 8)
+        file.write(length.to_bytes(4))
+
+
 def send_one_by_one(installation: Installation, chunks: list[AudioChunk]) -> None:
     """Each chunk in a batch of its own."""
     with closing(audio_producer(installation.settings)) as producer:
@@ -78,6 +89,46 @@ def test_audio_that_is_damaged_is_a_gap_and_a_dead_letter(installation: Installa
     assert (told["undertone_topic"], told["undertone_offset"]) == (b"call-audio", b"20")
     with working(installation):  # not again
         assert len(installation.dead_letters(1)) == 1
+
+
+@pytest.mark.parametrize("offset", [0, 20])
+def test_a_batch_that_the_broker_itself_cannot_read_is_skipped(
+    installation: Installation, tmp_path: Path, offset: int
+) -> None:
+    """It answers CORRUPT_MESSAGE to whoever asks for it, and for nothing behind the next place in its index."""
+    samples, rate = customer()
+    chunks = cut(samples, rate, rate // 2)
+    send_one_by_one(installation, chunks)
+    damage_length(tmp_path, "call-audio", offset, 3)
+    without = chunks[:offset] + chunks[offset + 1 :]
+    expected = lines(hear(Engine(Model.load()), without))
+    with working(installation) as worker:
+        assert lines(installation.events(len(expected))) == expected
+        (letter,) = installation.dead_letters(1)
+        assert value(worker, "undertone_sessions_total") == 1
+        assert value(worker, "undertone_dead_letters_total", reason="corrupt_record") == 1
+    told = dict(letter.headers)
+    assert told["undertone_reason"] == b"corrupt_record"
+    assert (told["undertone_topic"], told["undertone_offset"]) == (b"call-audio", str(offset).encode())
+
+
+def test_state_that_the_broker_itself_cannot_read_costs_its_own_stream(
+    installation: Installation, tmp_path: Path
+) -> None:
+    samples, rate = customer()
+    chunks = cut(samples, rate, rate // 2)
+    installation.send(chunks[:20])
+    with working(installation) as worker:
+        wait_for(partial(has_read, worker, 20), "the first half")
+    damage_length(tmp_path, "worker-state", 0, 3)
+    other = cut(samples, rate, rate // 2, call_id="other")
+    installation.send(other)
+    expected = lines(hear(Engine(Model.load()), other))
+    with working(installation) as worker:
+        wait_for(partial(has_read, worker, len(other)), "another call to be heard")
+        assert value(worker, "undertone_sessions_total") == 1
+        events = installation.events(len(expected))
+    assert lines(event for event in events if event.data.call_id == "other") == expected
 
 
 def test_state_that_is_damaged_costs_its_own_stream(installation: Installation, tmp_path: Path) -> None:

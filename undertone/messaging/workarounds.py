@@ -36,7 +36,7 @@ def mend() -> None:
     """Let every consumer that this process makes from now on use what is mended."""
     group.ConsumerCoordinator = SteadyCoordinator
     memory_records.DefaultRecordBatch = LenientBatch
-    Fetcher.PartitionRecords = LocatedRecords
+    group.Fetcher = LocatingFetcher
 
 
 def ask_at_once(consumer: KafkaConsumer) -> None:
@@ -230,9 +230,29 @@ class LocatedRecords(Fetcher.PartitionRecords):
             raise  # nothing is damaged: a codec is missing, for every batch
         except Exception as error:
             if batches.last is None:
-                raise
+                raise UnreadableRecordsError(tp, self.next_fetch_offset, self.next_fetch_offset + 1, error) from error
             offset = max(self.next_fetch_offset, batches.last.base_offset)
             raise UnreadableRecordsError(tp, offset, batches.after(offset), error) from error
+
+
+class LocatingFetcher(Fetcher):
+    """Also says where records are that the broker cannot read.
+
+    Symptom: `poll` raises CorruptRecordError for a batch whose length is damaged, and so does that of a new client.
+
+    Cause: the broker reads the headers of some batches itself, to find an offset. It answers CORRUPT_MESSAGE to whoever
+    asks for an offset of the damaged one, or for one behind it and before the next place in its index (4 KB on, by
+    default). Where that is it does not say, so the next offset is tried: good ones are given up for no more than that.
+    """
+
+    PartitionRecords = LocatedRecords
+
+    def _parse_fetched_data(self, completed_fetch: Any) -> Any:
+        try:
+            return super()._parse_fetched_data(completed_fetch)
+        except CorruptRecordError as error:
+            offset = completed_fetch.fetched_offset
+            raise UnreadableRecordsError(completed_fetch.topic_partition, offset, offset + 1, error) from error
 
 
 class _LastBatch:
