@@ -4,6 +4,7 @@ import os
 import re
 import signal
 import socket
+import ssl
 import struct
 import subprocess
 import sys
@@ -88,9 +89,13 @@ class GatewayProcess:
 class AudioSocketClient:
     """A telephone system that speaks AudioSocket."""
 
-    def __init__(self, address: tuple[str, int], call: uuid.UUID | None = None) -> None:
+    def __init__(
+        self, address: tuple[str, int], call: uuid.UUID | None = None, tls: ssl.SSLContext | None = None
+    ) -> None:
         self.call = call or uuid.uuid4()
         self.socket = socket.create_connection(address, timeout=PATIENCE_S)
+        if tls:
+            self.socket = tls.wrap_socket(self.socket, server_hostname=address[0])
         self.send(Kind.UUID, self.call.bytes)
 
     def send(self, kind: int, payload: bytes = b"") -> None:

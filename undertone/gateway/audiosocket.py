@@ -38,11 +38,11 @@ class AudioSocketWire:
 
     async def run(self, calls: Calls, started: Started) -> None:
         """Serve until cancelled; then connections are closed, each with the error that says why."""
-        connections: set[_Connection] = set()
+        connections: set[Connection] = set()
         host, port = self._address.host, self._address.port
         try:
             server = await asyncio.get_running_loop().create_server(
-                lambda: _Connection(calls, connections), host, port, ssl=self._tls, backlog=_BACKLOG
+                lambda: Connection(calls, connections), host, port, ssl=self._tls, backlog=_BACKLOG
             )
         except OSError as error:
             raise UserError(f"--audiosocket {self._address}: cannot listen there ({error.strerror})") from error
@@ -55,12 +55,12 @@ class AudioSocketWire:
                 connection.refuse(Refused(Refusal.DRAINING, "this gateway stops"))
 
 
-class _Connection(asyncio.Protocol):
+class Connection(asyncio.Protocol):
     """One connection. Not a stream reader: at 25,000 messages a second its tasks alone would take a core."""
 
     _transport: asyncio.Transport
 
-    def __init__(self, calls: Calls, connections: set["_Connection"]) -> None:
+    def __init__(self, calls: Calls, connections: set["Connection"]) -> None:
         self._calls = calls
         self._connections = connections
         self._counted = contextlib.ExitStack()
@@ -81,7 +81,7 @@ class _Connection(asyncio.Protocol):
         peer = transport.get_extra_info("peername") or ("",)
         self._who = str(peer[0])
         try:
-            if not self._calls.settings.may_connect(self._who):
+            if not self._calls.settings.may_connect(self._who, tls=transport.get_extra_info("sslcontext") is not None):
                 raise Refused(Refusal.UNAUTHORIZED, "not in an allowed network")
             self._counted.enter_context(self._calls.connection(NAME))
         except Refused as refused:

@@ -114,8 +114,13 @@ class GatewaySettings(Settings):
         fits = [hmac.compare_digest(given.encode(errors="replace"), token.encode()) for token in self.token_list]
         return any(fits)
 
-    def may_connect(self, host: str) -> bool:
-        """Whether a peer's address is this machine's or lies in an allowed network."""
+    def may_connect(self, host: str, *, tls: bool = False) -> bool:
+        """Whether a peer's address is this machine's or lies in an allowed network.
+
+        `tls`: it came over TLS. Where no networks are named, a client's certificate says enough.
+        """
+        if tls and self.tls_client_ca and not self.networks:
+            return True
         try:
             address = ipaddress.ip_address(host.partition("%")[0])
         except ValueError:
@@ -142,18 +147,19 @@ class GatewaySettings(Settings):
             raise UserError(f"UNDERTONE_GATEWAY_TLS_CERT: no certificate with its key ({error})") from error
         return context
 
-    def require_protection(self, option: str, address: Address, *, tokens: bool) -> None:
-        """Let nobody open an unprotected door to the network. `tokens`: the protocol can carry one.
+    def require_protection(self, option: str, address: Address, *, tokens: bool, tls: bool = True) -> None:
+        """Let nobody open an unprotected door to the network. `tokens`: the protocol carries one; `tls`: it can be TLS.
 
         Raises:
             UserError: others than this machine reach `address`, and nothing says who may.
         """
-        if address.loopback or self.tls_client_ca or (tokens and self.token_list) or (not tokens and self.networks):
+        if address.loopback or (self.token_list if tokens else self.networks) or (tls and self.tls_client_ca):
             return
-        name = "UNDERTONE_GATEWAY_TOKENS" if tokens else "UNDERTONE_GATEWAY_ALLOWED_NETWORKS"
+        names = ["UNDERTONE_GATEWAY_TOKENS" if tokens else "UNDERTONE_GATEWAY_ALLOWED_NETWORKS"]
+        names += ["UNDERTONE_GATEWAY_TLS_CLIENT_CA"] if tls else []
         raise UserError(
-            f"{option} {address}: others reach this address; say who may with {name}"
-            " or UNDERTONE_GATEWAY_TLS_CLIENT_CA, or listen on 127.0.0.1"
+            f"{option} {address}: others reach this address; say who may with {' or '.join(names)},"
+            " or listen on 127.0.0.1"
         )
 
 
