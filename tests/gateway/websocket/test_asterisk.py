@@ -115,7 +115,7 @@ def refused(gateway: GatewayProcess, *messages: str | bytes, path: str = "/aster
 
 
 def test_what_is_wrong_is_hung_up(installation: Installation, start_gateway: StartGateway) -> None:
-    gateway = start_gateway("--websocket", "127.0.0.1:0", burst_s=2, idle_s=3)
+    gateway = start_gateway("--websocket", "127.0.0.1:0", burst_s=2)
     json_hangup = '{"command": "HANGUP"}'
     half = "1 bytes of audio are not whole 16-bit samples"
     assert refused(gateway, b"\xff") == ("HANGUP", 1007, "audio before MEDIA_START")
@@ -129,9 +129,13 @@ def test_what_is_wrong_is_hung_up(installation: Installation, start_gateway: Sta
     assert refused(gateway, line("c"), line("c")) == ("HANGUP", 1007, "a second MEDIA_START")
     assert refused(gateway, line("c"), path="/asterisk?role=boss")[2] == "role 'boss': want customer or agent"
     assert refused(gateway, line("fast"), bytes(60_000)) == ("HANGUP", 1008, "more than 2 s ahead of the clock")
-    assert refused(gateway, line("idle")) == ("HANGUP", 1008, "no audio for 3 s")
     assert refused(gateway, line("large"), bytes(70_000))[1] == 1009
     assert gateway.metric("undertone_gateway_refused_total", reason="malformed", wire="asterisk") == 6
+
+
+def test_a_channel_without_audio_is_hung_up(installation: Installation, start_gateway: StartGateway) -> None:
+    gateway = start_gateway("--websocket", "127.0.0.1:0", idle_s=3)
+    assert refused(gateway, as_json("idle")) == ('{"command": "HANGUP"}', 1008, "no audio for 3 s")
 
 
 def test_a_token_is_a_password_or_in_the_url(installation: Installation, start_gateway: StartGateway) -> None:
