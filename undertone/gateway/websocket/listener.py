@@ -1,5 +1,7 @@
 """The WebSocket listener: one address, a path for each protocol, and every refusal as a close code with a reason."""
 
+import asyncio
+import contextlib
 import http
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -44,6 +46,8 @@ _REFUSALS: Mapping[int, Refusal] = {
 _MAX_REASON = 120
 # Messages of one connection that are read ahead; more stay in the network.
 _MAX_QUEUE = 16
+# How long the other side may take to answer a close.
+_CLOSE_S = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +105,7 @@ class WebSocketWire:
                 select_subprotocol=_subprotocol,
                 max_size=self._settings.max_message_bytes,
                 max_queue=_MAX_QUEUE,
+                close_timeout=_CLOSE_S,
                 server_header=None,
             )
         except OSError as error:
@@ -142,11 +147,20 @@ class _Connections:
         except Refused as refused:
             self._calls.refused(endpoint.wire, refused, _peer(connection))
             reason = one_line(refused.text, _MAX_REASON).encode()[:_MAX_REASON].decode(errors="ignore")
-            await connection.close(CLOSE_CODES.get(refused.reason, CloseCode.POLICY_VIOLATION), reason)
+            await _close(connection, CLOSE_CODES.get(refused.reason, CloseCode.POLICY_VIOLATION), reason)
         except ConnectionClosed as closed:
             ours = None if closed.rcvd_then_sent else closed.sent
             if ours and ours.code in _REFUSALS:
                 self._calls.refused(endpoint.wire, Refused(_REFUSALS[ours.code], ours.reason), _peer(connection))
+
+
+async def _close(connection: ServerConnection, code: CloseCode, reason: str) -> None:
+    """Close, and read over what still comes: behind it is the other side's answer to the close."""
+    closing = asyncio.create_task(connection.close(code, reason))
+    with contextlib.suppress(ConnectionClosed):
+        while True:
+            await connection.recv()
+    await closing
 
 
 def _path(request: Request) -> str:
