@@ -22,8 +22,8 @@ def gateway(
         typer.Option(
             "--websocket",
             metavar="HOST:PORT",
-            help="Listen for WebSockets: paths /twilio, /telnyx, /plivo, /exotel, /signalwire, /mod_audio_stream, "
-            "/microphone.",
+            help="Listen for WebSockets: paths /twilio, /telnyx, /plivo, /exotel, /signalwire, /asterisk, "
+            "/audiohook, /mod_audio_stream, /microphone.",
             show_default=False,
         ),
     ] = None,
