@@ -204,8 +204,8 @@ def test_names_of_a_file(tmp_path: Path) -> None:
     assert name(as_json("conf")) == CallName("first", "left", Role.AGENT)
     assert name(line("conf")) == CallName("second")
     assert name(line("conf"), role="agent") == CallName("second", "agent", Role.AGENT)
-    # Who names the call himself needs no file.
-    assert name(line("other"), call_id="own") == CallName("own")
-    with pytest.raises(Refused) as told:
-        name(line("other"))
-    assert told.value.reason is Refusal.UNKNOWN_CALL
+    assert name(line("other"), call_id="17.1", channel="right") == CallName("first", "right", Role.AGENT)
+    for unknown in ({}, {"call_id": "own"}):
+        with pytest.raises(Refused) as told:
+            name(line("other"), **unknown)
+        assert told.value.reason is Refusal.UNKNOWN_CALL

@@ -104,8 +104,8 @@ async def call_name(names: CallNames, start: MediaStart, query: Mapping[str, str
     """What the channel's audio is called.
 
     UNDERTONE_CALL_ID, UNDERTONE_CHANNEL and UNDERTONE_ROLE among the channel's variables say it, or call_id, channel
-    and role in the query of the URL, for Asterisk sends no variables where it writes lines. Where neither names the
-    call, --calls does, by the channel's id or by the connection's.
+    and role in the query of the URL, for Asterisk sends no variables where it writes lines. --calls is asked by the
+    call id; where nobody says one, by the channel's id or by the connection's.
 
     Raises:
         Refused: nobody knows the call.
@@ -114,13 +114,10 @@ async def call_name(names: CallNames, start: MediaStart, query: Mapping[str, str
     call_id, channel, role = (start.variables.get(f"UNDERTONE_{key.upper()}") or query.get(key) for key in _SAID)
     if role and role not in set(Role):
         raise MalformedMessage(f"role {one_line(role, 40)!r}: want customer or agent")
-    if call_id:
-        name = CallName(call_id)
-    else:
-        found = await names.lookup(start.id) or await names.lookup(start.connection_id)
-        if found is None:
-            raise Refused(Refusal.UNKNOWN_CALL, f"{one_line(start.id, 80)} is not in --calls")
-        name = found
+    keys = (call_id,) if call_id else (start.id, start.connection_id)
+    name = await names.lookup(keys[0]) or await names.lookup(keys[-1])
+    if name is None:
+        raise Refused(Refusal.UNKNOWN_CALL, f"{one_line(keys[0], 80)} is not in --calls")
     if role:
         name = replace(name, role=Role(role), channel=role)
     return replace(name, channel=channel) if channel else name

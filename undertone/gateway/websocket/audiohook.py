@@ -20,6 +20,7 @@ from schemas.errors import one_line
 from undertone.gateway.calls import Calls
 from undertone.gateway.refusals import Refusal, Refused
 from undertone.gateway.settings import GatewaySettings
+from undertone.gateway.websocket.access import require_token
 from undertone.gateway.websocket.audiohook_dialogue import (
     Closing,
     Dialogue,
@@ -91,7 +92,7 @@ class _AudioHookSession(Session):
     def __init__(self, connection: ServerConnection, calls: Calls, settings: GatewaySettings) -> None:
         super().__init__(NAME, calls)
         assert connection.request is not None  # noqa: S101  there was a handshake
-        self._connection, self._settings = connection, settings
+        self._connection, self._request, self._settings = connection, connection.request, settings
         self._handshake = Handshake.of(connection.request, settings.public_url, tls=settings.tls_cert is not None)
         self._dialogue = Dialogue(self._handshake.header("audiohook-session-id") or None)
         self._error_code: int | None = None
@@ -103,11 +104,11 @@ class _AudioHookSession(Session):
             Refused: nobody whom we know.
         """
         keys = self._settings.audiohook_keys
+        if not keys:
+            require_token(self._request, self._settings, self._handshake.header("x-api-key"))
+            return
         try:
-            if keys:
-                _signatures(frozenset(keys.items()), self._settings.audiohook_max_age_s).check(self._handshake)
-            elif self._settings.token_list and not self._settings.token_fits(self._handshake.header("x-api-key") or ""):
-                raise Unauthorized("X-API-KEY is none of the tokens")
+            _signatures(frozenset(keys.items()), self._settings.audiohook_max_age_s).check(self._handshake)
         except Unauthorized as error:
             raise Refused(Refusal.UNAUTHORIZED, str(error)) from error
 
