@@ -18,6 +18,7 @@ from tests.chaos.fuzz import rss_bytes
 from tests.gateway.fuzz_asterisk import asterisk
 from tests.gateway.fuzz_audiohook import audiohook, audiohook_signature
 from tests.gateway.fuzz_audiosocket import audiosocket
+from tests.gateway.fuzz_rtp import rtcp_packets, rtp_packets
 from tests.gateway.fuzz_target import Target
 from tests.gateway.fuzz_websocket import exotel, microphone, mod_audio_stream, plivo, telnyx, twilio
 from undertone.gateway.refusals import MalformedMessage, Refused
@@ -33,6 +34,8 @@ TARGETS: dict[str, Callable[[], Target]] = {
     "plivo": plivo,
     "telnyx": telnyx,
     "twilio": twilio,
+    "rtp": rtp_packets,
+    "rtcp": rtcp_packets,
 }
 
 _HANG_S = 120  # for 200 messages, on a machine that has much else to do

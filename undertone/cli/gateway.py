@@ -27,6 +27,24 @@ def gateway(
             show_default=False,
         ),
     ] = None,
+    rtp: Annotated[
+        str | None,
+        typer.Option(
+            "--rtp",
+            metavar="HOST:FIRST-LAST",
+            help="Listen for RTP on the even UDP ports of a range, each with its RTCP above it: a call for each.",
+            show_default=False,
+        ),
+    ] = None,
+    rtp_payload: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--rtp-payload",
+            metavar="NUMBER=FORMAT/RATE[/CHANNELS]",
+            help="What a dynamic payload type stands for, as in SDP: 96=L16/16000/1. May be given several times.",
+            show_default=False,
+        ),
+    ] = None,
     calls: Annotated[
         str | None,
         typer.Option(
@@ -55,6 +73,7 @@ def gateway(
 
         undertone gateway --audiosocket 127.0.0.1:9092
         undertone gateway --websocket 127.0.0.1:8080
+        undertone gateway --rtp 127.0.0.1:10000-10999 --calls calls.csv
     """
     from undertone.cli.extras import require
     from undertone.gateway.addresses import parse_address
@@ -70,9 +89,11 @@ def gateway(
     request = GatewayRequest(
         audiosocket=parse_address("--audiosocket", audiosocket) if audiosocket else None,
         websocket=parse_address("--websocket", websocket) if websocket else None,
+        rtp=parse_address("--rtp", rtp, ports=True) if rtp else None,
         calls=calls,
     )
-    settings = GatewaySettings.load(metrics_port=metrics_port)
+    payload_types = ",".join(rtp_payload) if rtp_payload else None
+    settings = GatewaySettings.load(metrics_port=metrics_port, rtp_payload_types=payload_types)
     kafka = KafkaSettings.load(bootstrap_servers=bootstrap_servers)
     run(request, settings, kafka, lambda wire, where: typer.echo(f"ready {wire} {where}"), typer.echo)
     typer.echo("stopped")

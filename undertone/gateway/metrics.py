@@ -59,6 +59,12 @@ class GatewayMetrics:
             ["wire", "cause"],
             registry=self.registry,
         )
+        self.rtp_packets = Counter(
+            "undertone_gateway_rtp_packets",
+            "Packets of RTP and RTCP by what became of them.",
+            ["outcome"],
+            registry=self.registry,
+        )
         self.buffered_bytes = Gauge(
             "undertone_gateway_buffered_bytes", "Bytes that wait for Kafka.", registry=self.registry
         )

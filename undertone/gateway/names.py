@@ -3,17 +3,18 @@
 import asyncio
 import csv
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, SecretStr, ValidationError, field_validator
 
 from schemas.audio import CallId, Channel, Role
 from schemas.errors import UserError, one_line
 from undertone.gateway.refusals import Refusal, Refused
+from undertone.gateway.rtp.srtp import SrtpKey
 
-_COLUMNS = {"key", "call_id", "channel", "role"}
+_COLUMNS = {"key", "call_id", "channel", "role", "srtp"}
 # What a service may answer: a name is a hundred bytes.
 _MAX_ANSWER = 10_000
 _log = logging.getLogger(__name__)
@@ -26,17 +27,29 @@ class CallName:
     call_id: str
     channel: str = "customer"
     role: Role = Role.CUSTOMER
+    srtp: SrtpKey | None = field(default=None, repr=False, compare=False)
+    """What its RTP is encrypted with."""
 
 
 class _Row(BaseModel):
-    model_config = ConfigDict(extra="ignore")
+    # An error's text goes to the log, and a value may be a key.
+    model_config = ConfigDict(extra="ignore", hide_input_in_errors=True)
 
     call_id: CallId
     role: Role = Role.CUSTOMER
     channel: Channel | None = None
+    srtp: SecretStr | None = None
+
+    @field_validator("srtp")
+    @classmethod
+    def _is_key(cls, text: SecretStr | None) -> SecretStr | None:
+        if text is not None:
+            SrtpKey(text)
+        return text
 
     def name(self) -> CallName:
-        return CallName(self.call_id, self.channel or self.role.value, self.role)
+        srtp = SrtpKey(self.srtp) if self.srtp else None
+        return CallName(self.call_id, self.channel or self.role.value, self.role, srtp)
 
 
 class CallNames(Protocol):
@@ -59,7 +72,7 @@ class WireNames:
 
 
 class FileNames:
-    """A CSV file with the columns key,call_id,channel,role, of which the last two may be missing. Read when it changes.
+    """A CSV file with the columns key,call_id and perhaps channel,role,srtp. Read when it changes.
 
     Raises:
         UserError: it cannot be read.
@@ -96,7 +109,7 @@ def _parse(path: Path, text: str) -> dict[str, CallName]:
     rows = csv.DictReader(text.splitlines(), skipinitialspace=True)
     columns = {(name or "").strip().lower() for name in rows.fieldnames or ()}
     if not {"key", "call_id"} <= columns or columns - _COLUMNS:
-        raise UserError(f"--calls {path}: want the columns key,call_id,channel,role in its first line")
+        raise UserError(f"--calls {path}: want the columns key,call_id,channel,role,srtp in its first line")
     names: dict[str, CallName] = {}
     for row in rows:
         fields = {name.strip().lower(): value.strip() for name, value in row.items() if name and value}

@@ -21,6 +21,7 @@ from undertone.gateway.calls import Calls
 from undertone.gateway.metrics import GatewayMetrics
 from undertone.gateway.names import call_names
 from undertone.gateway.outbox import Outbox
+from undertone.gateway.rtp.wire import RtpWire
 from undertone.gateway.settings import GatewaySettings
 from undertone.gateway.wire import Started, Wire
 from undertone.messaging.clients import admin, audio_producer
@@ -41,6 +42,7 @@ class GatewayRequest:
 
     audiosocket: Address | None = None
     websocket: Address | None = None
+    rtp: Address | None = None
     calls: str | None = None
 
 
@@ -92,8 +94,12 @@ def _wires(request: GatewayRequest, settings: GatewaySettings) -> list[Wire]:
         from undertone.gateway.websocket.listener import WebSocketWire  # noqa: PLC0415  it needs a package of its own
 
         wires.append(WebSocketWire(request.websocket, settings))
+    if request.rtp:
+        wires.append(RtpWire(request.rtp, settings))
     if not wires:
-        raise UserError("no wire to listen on: give --audiosocket HOST:PORT or --websocket HOST:PORT")
+        raise UserError(
+            "no wire to listen on: give --audiosocket HOST:PORT, --websocket HOST:PORT or --rtp HOST:FIRST-LAST"
+        )
     return wires
 
 

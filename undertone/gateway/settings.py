@@ -62,6 +62,10 @@ class GatewaySettings(Settings):
     """Kafka takes nothing for so long: it is away, and new calls are refused."""
     lookup_timeout_s: float = Field(3, gt=0, le=60)
     """How long the URL of --calls may take to name a call."""
+    rtp_jitter_ms: int = Field(100, ge=20, le=2_000)
+    """How long a packet of RTP is waited for once a later one is there."""
+    rtp_payload_types: str = ""
+    """What RTP's dynamic payload types stand for, after commas: 96=L16/16000/1."""
     metrics_host: str = "127.0.0.1"
     metrics_port: int = Field(9465, ge=0, le=65535)
 
