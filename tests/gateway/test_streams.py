@@ -154,6 +154,27 @@ def test_who_is_faster_than_the_clock_is_refused_and_the_stream_ended() -> None:
         taken.stream.feed(noise(1))
 
 
+def test_a_gap_is_no_audio_that_came_too_fast() -> None:
+    taken = Taken(8000, pace=Pace(8000, 5, 2**40, live=True, now=lambda: 100.0))
+    taken.stream.feed(noise(20_000))
+    taken.stream.gap(60 * 8000)
+    taken.stream.feed(noise(20_000))
+    assert taken.stream.position == 40_000 + 60 * 8000
+    with pytest.raises(Refused) as refused:
+        taken.stream.feed(noise(1))
+    assert refused.value.reason is Refusal.TOO_FAST
+
+
+def test_gaps_are_bounded() -> None:
+    taken = Taken(8000)
+    taken.feed(noise(8_000), 160)
+    taken.stream.gap(6 * 24 * 3600 * 8000)
+    with pytest.raises(Refused) as refused:
+        taken.stream.gap(2 * 24 * 3600 * 8000)
+    assert refused.value.reason is Refusal.CALL_TOO_LARGE
+    assert taken.ends == 1
+
+
 def test_a_call_that_is_too_large_is_refused() -> None:
     taken = Taken(8000, Encoding.PCMU, Pace(8000, 30, 1_000, live=False))
     taken.stream.feed(noise(1_000))

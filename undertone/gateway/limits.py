@@ -7,10 +7,16 @@ from undertone.gateway.refusals import Refusal, Refused
 
 # Clocks of telephony equipment are off by parts in ten thousand; an hour's call must not be refused for that.
 _TOLERANCE = 1.02
+# A call's gaps together: no call lasts longer, and a stream's sample index has an end.
+_MAX_GAPS_S = 7 * 24 * 3600
 
 
 class Pace:
-    """Bounds one stream: its bytes, and how far it may be ahead of the clock. `live` False leaves out the clock."""
+    """Bounds one stream: its bytes, its gaps, and how far its audio may be ahead of the clock.
+
+    A gap costs nothing and is no audio: who says at once that a minute was left out is not too fast. `live` False
+    leaves out the clock.
+    """
 
     def __init__(
         self, rate: int, burst_s: float, max_bytes: int, *, live: bool, now: Callable[[], float] = time.monotonic
@@ -23,9 +29,20 @@ class Pace:
         self._now = now
         self._began: float | None = None
         self._samples = 0
+        self._missing = 0
+
+    def skip(self, samples: int) -> None:
+        """`samples` more that are missing.
+
+        Raises:
+            Refused: they are too many.
+        """
+        self._missing += samples
+        if self._missing > _MAX_GAPS_S * self._rate:
+            raise Refused(Refusal.CALL_TOO_LARGE, "gaps of more than a week in one stream")
 
     def take(self, samples: int, size: int) -> None:
-        """`samples` more, heard or missing, which came as `size` bytes.
+        """`samples` more that were heard, which came as `size` bytes.
 
         Raises:
             Refused: they are too many.

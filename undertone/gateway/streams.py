@@ -72,7 +72,7 @@ class LiveStream:
         Raises:
             Refused: too fast, too many, or the stream was ended from elsewhere; it has ended.
         """
-        self._go_on(len(samples), len(samples) * self.encoding.sample_bytes)
+        self._go_on(lambda: self._pace.take(len(samples), len(samples) * self.encoding.sample_bytes))
         self.position += len(samples)
         if self._resampler:
             samples = self._resampler.feed(samples[:, None].astype(np.float32) / np.float32(FULL_SCALE))
@@ -86,7 +86,7 @@ class LiveStream:
         """
         if samples <= 0:
             return
-        self._go_on(samples, 0)
+        self._go_on(lambda: self._pace.skip(samples))
         self.flush()
         self.position += samples
         self._first = self._out_position()
@@ -113,13 +113,13 @@ class LiveStream:
             self._cut(self._joined(), end=True)
         self._ended(self)
 
-    def _go_on(self, samples: int, size: int) -> None:
+    def _go_on(self, count: Callable[[], None]) -> None:
         if self._closed:
             raise self._refused or RuntimeError("a stream that has ended was fed")
         try:
             if self._start is None:
                 self._start = self._begin()
-            self._pace.take(samples, size)
+            count()
         except Refused as refused:
             self.end(refused)
             raise

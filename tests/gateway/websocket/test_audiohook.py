@@ -112,7 +112,7 @@ def test_a_call_gives_the_events_of_analyze(installation: Installation, start_ga
 
 
 def test_pauses_and_discards_are_gaps_to_the_sample(installation: Installation, start_gateway: StartGateway) -> None:
-    gateway = start_gateway("--websocket", "127.0.0.1:0", burst_s=60)
+    gateway = start_gateway("--websocket", "127.0.0.1:0", burst_s=10)
     sound = both_sides()[:40_000]
     with genesys(gateway) as client:
         client.begin()

@@ -40,11 +40,6 @@ def samples(duration: object) -> int:
     return round(seconds * RATE)
 
 
-def duration(count: int) -> str:
-    """The ISO 8601 text of so many samples."""
-    return f"PT{(Decimal(count) / RATE).normalize():f}S"
-
-
 Id = Annotated[str, StringConstraints(pattern=r"^[0-9A-Za-z._:-]{1,64}$")]
 Position = Annotated[int, BeforeValidator(samples)]
 SequenceNumber = Annotated[int, Field(ge=0, lt=2**53)]
