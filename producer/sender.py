@@ -69,9 +69,9 @@ class Sender:
             return time.monotonic() - self._heard_of_kafka if self._records else 0.0
 
     def send(
-        self, chunk: AudioChunk, *, source: str = "/undertone/producer", lost: Callable[[], None] | None = None
+        self, chunk: AudioChunk, *, source: str = "/undertone/producer", settled: Callable[[bool], None] | None = None
     ) -> None:
-        """Hand one chunk to the client; waits while too much is in flight. `lost` is called if Kafka does not take it.
+        """Hand one chunk to the client; waits while too much is in flight. `settled` is told whether Kafka took it.
 
         Raises:
             UserError: Kafka has refused so many chunks in a row that going on makes no sense.
@@ -92,13 +92,13 @@ class Sender:
                 self._topic, value=chunk.audio, key=chunk.stream.encode(), headers=chunk.headers(source)
             )
         except KafkaError as error:
-            self._lost(size, lost, error)
+            self._lost(size, settled, error)
             return
         except BaseException:
             self._leave_flight(size)
             raise
-        future.add_callback(partial(self._took, size, time.monotonic(), time.time()))
-        future.add_errback(partial(self._lost, size, lost))
+        future.add_callback(partial(self._took, size, settled, time.monotonic(), time.time()))
+        future.add_errback(partial(self._lost, size, settled))
 
     def flush(self) -> None:
         """Wait until everything in flight is delivered or has failed; once it is to stop, 10 s at most."""
@@ -120,7 +120,9 @@ class Sender:
             # The last batch's callbacks may still be running in the client's thread.
             self._changed.wait_for(lambda: not self._records, _CLOSE_S)
 
-    def _took(self, size: int, sent: float, sent_at: float, metadata: RecordMetadata) -> None:
+    def _took(
+        self, size: int, settled: Callable[[bool], None] | None, sent: float, sent_at: float, metadata: RecordMetadata
+    ) -> None:
         self._metrics.delivered(size, time.monotonic() - sent)
         self._clock.took(sent_at, time.time(), metadata.timestamp)
         with self._changed:
@@ -128,11 +130,13 @@ class Sender:
             self._heard_of_kafka = time.monotonic()
             self._failed_in_a_row = 0
             self._leave_flight(size)
+        if settled:
+            settled(True)
 
-    def _lost(self, size: int, lost: Callable[[], None] | None, error: Exception) -> None:
+    def _lost(self, size: int, settled: Callable[[bool], None] | None, error: Exception) -> None:
         self._metrics.failed(type(error).__name__)
-        if lost:
-            lost()
+        if settled:
+            settled(False)
         with self._changed:
             self.failed += 1
             self._failed_in_a_row += 1

@@ -1,5 +1,6 @@
 """`undertone gateway`: calls that come in by telephony's own protocols, to streams on Kafka."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -42,6 +43,15 @@ def gateway(
             "--rtp-payload",
             metavar="NUMBER=FORMAT/RATE[/CHANNELS]",
             help="What a dynamic payload type stands for, as in SDP: 96=L16/16000/1. May be given several times.",
+            show_default=False,
+        ),
+    ] = None,
+    watch: Annotated[
+        Path | None,
+        typer.Option(
+            "--watch",
+            metavar="DIR",
+            help="Send the recordings that are dropped into this folder, then move them to DIR/sent or DIR/bad.",
             show_default=False,
         ),
     ] = None,
@@ -90,6 +100,7 @@ def gateway(
         audiosocket=parse_address("--audiosocket", audiosocket) if audiosocket else None,
         websocket=parse_address("--websocket", websocket) if websocket else None,
         rtp=parse_address("--rtp", rtp, ports=True) if rtp else None,
+        watch=watch,
         calls=calls,
     )
     payload_types = ",".join(rtp_payload) if rtp_payload else None

@@ -19,10 +19,11 @@ from producer.start_times import StartTimes
 from schemas.audio import AudioChunk, Encoding, Role
 from schemas.errors import UserError, one_line
 from schemas.streams import valid_name
+from undertone.acoustics.resample import target_rate
 from undertone.gateway.limits import Pace
 from undertone.gateway.metrics import GapCause, GatewayMetrics
 from undertone.gateway.names import CallName, CallNames
-from undertone.gateway.outbox import Outbox
+from undertone.gateway.outbox import Account, Outbox
 from undertone.gateway.refusals import Refusal, Refused
 from undertone.gateway.settings import GatewaySettings
 from undertone.gateway.streams import LiveStream
@@ -30,6 +31,7 @@ from undertone.gateway.streams import LiveStream
 # Starts that are remembered, so that none is given twice; older ones are behind the clock by then.
 _MAX_STARTS = 100_000
 _MAX_CHANNEL = 32
+_LOOK_S = 0.1
 _log = logging.getLogger(__name__)
 
 
@@ -37,6 +39,7 @@ _log = logging.getLogger(__name__)
 class _Open:
     stream: LiveStream
     wire: str
+    account: Account
     away_since: float | None = None
     expiry: asyncio.TimerHandle | None = None
 
@@ -147,6 +150,15 @@ class Calls:
         there.away_since = time.monotonic()
         there.expiry = asyncio.get_running_loop().call_later(self.settings.resume_s, stream.end)
 
+    def account_of(self, stream: LiveStream) -> Account:
+        """What becomes of an open stream's chunks; it holds on when the stream has ended."""
+        return self._open[stream.name.call_id, stream.name.channel].account
+
+    async def room(self) -> None:
+        """Wait until there is room for what need not be sent now."""
+        while not self._outbox.room:
+            await asyncio.sleep(_LOOK_S)
+
     def close(self) -> None:
         """End every stream: the gateway stops. Who still feeds one is refused."""
         for there in list(self._open.values()):
@@ -164,6 +176,7 @@ class Calls:
 
     def _new(self, wire: str, name: CallName, rate: int, encoding: Encoding, live: bool) -> LiveStream:
         settings = self.settings
+        account = Account(partial(self._lost, wire, target_rate(rate)))
         stream = LiveStream(
             name,
             rate,
@@ -171,11 +184,11 @@ class Calls:
             chunk_ms=settings.chunk_ms,
             pace=Pace(rate, settings.burst_s, settings.max_call_bytes, live=live),
             begin=partial(self._begin, name.call_id),
-            send=partial(self._send, wire),
+            send=partial(self._send, wire, account),
             missing=partial(self.metrics.gap, wire),
             ended=self._ended,
         )
-        self._open[name.call_id, name.channel] = _Open(stream, wire)
+        self._open[name.call_id, name.channel] = _Open(stream, wire, account)
         self._channels[name.call_id] += 1
         self.metrics.streams.labels(wire).inc()
         self.metrics.open_streams.labels(wire).inc()
@@ -204,9 +217,9 @@ class Calls:
             del by_call[oldest]
         return start
 
-    def _send(self, wire: str, chunk: AudioChunk) -> None:
+    def _send(self, wire: str, account: Account, chunk: AudioChunk) -> None:
         self.metrics.audio_seconds.labels(wire).inc(chunk.samples / chunk.sample_rate)
-        self._outbox.put(chunk, f"/undertone/gateway/{wire}", partial(self._lost, wire, chunk.sample_rate))
+        self._outbox.put(chunk, f"/undertone/gateway/{wire}", account)
 
     def _lost(self, wire: str, rate: int, samples: int) -> None:
         self.metrics.gap(wire, GapCause.KAFKA, samples / rate)

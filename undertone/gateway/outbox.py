@@ -17,11 +17,35 @@ _TRIES_OF_AN_END = 30
 _log = logging.getLogger(__name__)
 
 
+class Account:
+    """What became of one stream's chunks. `lost` is told the number of samples of each that Kafka did not get."""
+
+    def __init__(self, lost: Callable[[int], None]) -> None:
+        self.lost_samples = 0
+        self.pending = 0
+        """Chunks of which it is not known yet whether Kafka has them."""
+        self._tell = lost
+        self._lock = threading.Lock()
+
+    def put(self) -> None:
+        """One more is on its way."""
+        with self._lock:
+            self.pending += 1
+
+    def settle(self, samples_lost: int) -> None:
+        """One has arrived, or not: then its samples are lost."""
+        with self._lock:
+            self.pending -= 1
+            self.lost_samples += samples_lost
+        if samples_lost:
+            self._tell(samples_lost)
+
+
 @dataclass(frozen=True, slots=True)
 class _Parcel:
     chunk: AudioChunk
     source: str
-    lost: Callable[[int], None]
+    account: Account
     tries: int = 1
 
 
@@ -61,15 +85,21 @@ class Outbox:
         """
         return self._sender.silent_s > self._patience_s or self._bytes > self._buffer_bytes // 2
 
-    def put(self, chunk: AudioChunk, source: str, lost: Callable[[int], None]) -> None:
-        """Take a chunk; `lost` is called with its number of samples, from any thread, where Kafka does not get it."""
+    @property
+    def room(self) -> bool:
+        """Whether who can wait (a recording, not a live call) may put more: a quarter of the room is for such."""
+        return self._bytes < self._buffer_bytes // 4 and not self.away
+
+    def put(self, chunk: AudioChunk, source: str, account: Account) -> None:
+        """Take a chunk; `account` is told what becomes of it, from any thread."""
+        account.put()
         if self._bytes + _size(chunk) > self._buffer_bytes:
-            if chunk.samples:
-                lost(chunk.samples)
+            account.settle(chunk.samples)
             if not chunk.end_of_stream:
                 return
+            account.put()
             chunk = _bare_end(chunk)
-        self._put(_Parcel(chunk, source, lost))
+        self._put(_Parcel(chunk, source, account))
 
     def close(self, wait_s: float) -> None:
         """Send what waits, for `wait_s` at most, and let go of Kafka. What is left then is lost, and counted."""
@@ -91,16 +121,17 @@ class Outbox:
             while (parcel := self._queue.get()) is not None:
                 with self._lock:
                     self._bytes -= _size(parcel.chunk)
-                self._sender.send(parcel.chunk, source=parcel.source, lost=partial(self._lost, parcel))
+                self._sender.send(parcel.chunk, source=parcel.source, settled=partial(self._settled, parcel))
         except Exception:
             # The service sees that it is dead, and ends.
             _log.exception("the thread that hands chunks to Kafka has failed")
 
-    def _lost(self, parcel: _Parcel) -> None:
-        if parcel.chunk.samples:
-            parcel.lost(parcel.chunk.samples)
-        if parcel.chunk.end_of_stream and parcel.tries < _TRIES_OF_AN_END and not self._stopping.is_set():
-            self._put(_Parcel(_bare_end(parcel.chunk), parcel.source, parcel.lost, parcel.tries + 1))
+    def _settled(self, parcel: _Parcel, delivered: bool) -> None:
+        chunk, account = parcel.chunk, parcel.account
+        if not delivered and chunk.end_of_stream and parcel.tries < _TRIES_OF_AN_END and not self._stopping.is_set():
+            account.put()
+            self._put(_Parcel(_bare_end(chunk), parcel.source, account, parcel.tries + 1))
+        account.settle(0 if delivered else chunk.samples)
 
 
 def _size(chunk: AudioChunk) -> int:

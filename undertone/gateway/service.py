@@ -8,6 +8,7 @@ import signal
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from producer.clock import ClockCheck
 from producer.metrics import ProducerMetrics
@@ -18,6 +19,7 @@ from schemas.topics import Topics
 from undertone.gateway.addresses import Address
 from undertone.gateway.audiosocket import AudioSocketWire
 from undertone.gateway.calls import Calls
+from undertone.gateway.folder import FolderWire
 from undertone.gateway.metrics import GatewayMetrics
 from undertone.gateway.names import call_names
 from undertone.gateway.outbox import Outbox
@@ -43,6 +45,7 @@ class GatewayRequest:
     audiosocket: Address | None = None
     websocket: Address | None = None
     rtp: Address | None = None
+    watch: Path | None = None
     calls: str | None = None
 
 
@@ -96,10 +99,10 @@ def _wires(request: GatewayRequest, settings: GatewaySettings) -> list[Wire]:
         wires.append(WebSocketWire(request.websocket, settings))
     if request.rtp:
         wires.append(RtpWire(request.rtp, settings))
+    if request.watch:
+        wires.append(FolderWire(request.watch, settings))
     if not wires:
-        raise UserError(
-            "no wire to listen on: give --audiosocket HOST:PORT, --websocket HOST:PORT or --rtp HOST:FIRST-LAST"
-        )
+        raise UserError("no wire to listen on: give --audiosocket, --websocket, --rtp or --watch")
     return wires
 
 

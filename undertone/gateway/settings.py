@@ -60,6 +60,8 @@ class GatewaySettings(Settings):
     """What waits for a Kafka that is away: 80 s of a hundred calls of L16 at 8 kHz."""
     kafka_patience_s: float = Field(5, gt=0, le=120)
     """Kafka takes nothing for so long: it is away, and new calls are refused."""
+    settle_s: float = Field(5, ge=0, le=86_400)
+    """A file of --watch that nothing has changed for so long is complete."""
     lookup_timeout_s: float = Field(3, gt=0, le=60)
     """How long the URL of --calls may take to name a call."""
     rtp_jitter_ms: int = Field(100, ge=20, le=2_000)
