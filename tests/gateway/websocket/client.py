@@ -15,10 +15,9 @@ from tests.support.installation import PATIENCE_S
 @contextlib.contextmanager
 def connected(address: tuple[str, int], path: str, **options: Any) -> Iterator[ClientConnection]:
     """A connection that waits as long as a busy machine may need."""
-    host, port = address
-    with connect(
-        f"ws://{host}:{port}{path}", open_timeout=PATIENCE_S, close_timeout=PATIENCE_S, ping_interval=None, **options
-    ) as connection:
+    scheme = "wss" if "ssl" in options else "ws"
+    patience: dict[str, Any] = {"open_timeout": PATIENCE_S, "close_timeout": PATIENCE_S, "ping_interval": None}
+    with connect(f"{scheme}://{address[0]}:{address[1]}{path}", **patience, **options) as connection:
         yield connection
 
 

@@ -4,19 +4,22 @@ import base64
 import http
 import json
 import socket
+import ssl
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import pytest
 from twilio.request_validator import RequestValidator
 from websockets.datastructures import Headers
-from websockets.exceptions import InvalidStatus
+from websockets.exceptions import InvalidMessage, InvalidStatus
 from websockets.http11 import Request
 from websockets.sync.client import connect
 
 from tests.gateway.conftest import StartGateway
+from tests.gateway.test_protection import certificate
 from tests.gateway.websocket import wire_messages
 from tests.gateway.websocket.client import call, connected
 from tests.support.gateway import chunks_of_calls, ended, heard
@@ -25,6 +28,8 @@ from tests.support.streams import load
 from undertone.gateway.refusals import Refused
 from undertone.gateway.settings import GatewaySettings
 from undertone.gateway.websocket.access import require_origin, require_signature, require_token
+from undertone.gateway.websocket.dialects import TWILIO
+from undertone.gateway.websocket.media_streams import MediaStreams
 
 SECRET = "0123456789abcdef" * 2
 SOUND = load("call.flac", 1)[0][:16_000]
@@ -75,6 +80,13 @@ def test_another_signature_is_not(given: str) -> None:
         require_signature(request(**{"X-Twilio-Signature": given}), None, "X-Twilio-Signature", SECRET)
     with pytest.raises(Refused, match="X-Twilio-Signature"):
         require_signature(request(), None, "X-Twilio-Signature", SECRET)
+
+
+def test_an_empty_secret_signs_nothing() -> None:
+    endpoint = MediaStreams(TWILIO)
+    endpoint.authorize(request(), GatewaySettings(twilio_auth_token=""))
+    with pytest.raises(Refused, match="X-Twilio-Signature"):
+        endpoint.authorize(request(), GatewaySettings(twilio_auth_token=SECRET))
 
 
 def basic(password: str) -> str:
@@ -212,6 +224,22 @@ def test_too_many_calls_may_try_again_later(address: tuple[str, int]) -> None:
         assert call(address, "/telnyx", wire_messages.telnyx(SOUND[:1600], "n-3"), **good)[0] == 1013
         # Not a second time while it is open.
         assert call(address, "/telnyx", wire_messages.telnyx(SOUND[:1600], "n-0"), **good)[0] == 1008
+
+
+def test_an_empty_secret_lets_nobody_in_without_a_token_and_tls_is_needed_where_there_is_a_certificate(
+    installation: Installation, start_gateway: StartGateway, tmp_path: Path
+) -> None:
+    cert, key = certificate(tmp_path, "gateway")
+    gateway = start_gateway(
+        "--websocket", "0.0.0.0:0", tls_cert=cert, tls_key=key, tokens="sesame", twilio_auth_token=""
+    )
+    address = ("127.0.0.1", gateway.address("websocket")[1])
+    context = ssl.create_default_context(cafile=str(cert))
+    assert call(address, "/twilio", twilio("CA1", "wrong"), ssl=context)[0] == 1008
+    assert call(address, "/twilio", twilio("CA2", "sesame"), ssl=context) == (1000, "")
+    with pytest.raises((InvalidMessage, EOFError, OSError)), connected(address, "/twilio"):
+        pass
+    assert chunks_of_calls(installation, ended("CA2/customer")).keys() == {"CA2/customer"}
 
 
 def test_who_says_nothing_is_let_go(start_gateway: StartGateway) -> None:

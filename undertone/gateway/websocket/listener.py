@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import http
+import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from urllib.parse import urlsplit
@@ -94,6 +95,8 @@ class WebSocketWire:
         """Serve until cancelled; then connections are closed as by a gateway that goes away."""
         for endpoint in PATHS.values():
             calls.metrics.begin(endpoint.wire)
+        # Two lines for each connection say nothing that the metrics do not.
+        logging.getLogger("websockets.server").setLevel(logging.WARNING)
         connections = _Connections(calls, self._settings)
         try:
             server = await listen(

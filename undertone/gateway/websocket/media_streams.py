@@ -46,7 +46,8 @@ class MediaStreams:
         secret = {"twilio": settings.twilio_auth_token, "signalwire": settings.signalwire_signing_key}.get(
             self._dialect.name
         )
-        return secret.get_secret_value() if secret else None
+        # An empty variable is none: it signs nothing.
+        return (secret.get_secret_value() if secret else "") or None
 
 
 class _MediaSession(Session):
