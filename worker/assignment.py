@@ -28,6 +28,8 @@ log = logging.getLogger(__name__)
 # An open transaction holds offsets back for 20 s by default; one whose end a broker has lost does so for good.
 _PATIENCE_S = 60.0
 _ANSWER_MS = 5000
+# An offset that is not held back is known after some milliseconds.
+_HELD_BACK_S = 0.5
 
 
 @dataclass
@@ -37,6 +39,7 @@ class _Assigned:
     committed: int | None = None
     restore: Restore | None = None  # asked for once the offset is known
     patience: Timer = field(default_factory=lambda: Timer(_PATIENCE_S))
+    held_back: Timer = field(default_factory=lambda: Timer(_HELD_BACK_S))
 
 
 class Assignment(ConsumerRebalanceListener):
@@ -47,12 +50,14 @@ class Assignment(ConsumerRebalanceListener):
         consumer: KafkaConsumer,
         engine: Engine,
         restorer: Restorer,
+        fence: Callable[[], None],
         metrics: WorkerMetrics,
         can_write: Callable[[int], bool] = lambda partition: True,
     ) -> None:
         self._consumer = consumer
         self._engine = engine
         self._restorer = restorer
+        self._fence = fence
         self._metrics = metrics
         # Whether state can be written for a partition: the producer learns of a new one later than the consumer.
         self._can_write = can_write
@@ -114,7 +119,7 @@ class Assignment(ConsumerRebalanceListener):
             # back until it is decided (KIP-447), so the end that is read after it lies behind all that it wrote.
             if not assigned.restore and self._learn_offset(partition, assigned):
                 assigned.restore = self._restorer.request(partition.partition)
-        self._tell_held_back()
+        self._look_after_held_back()
         self._finished += self._restorer.finished()
         resumed = {
             partition: it
@@ -163,8 +168,12 @@ class Assignment(ConsumerRebalanceListener):
             return False
         return True
 
-    def _tell_held_back(self) -> None:
-        held = [place for place, it in self._assigned.items() if not it.restore and it.patience.due()]
+    def _look_after_held_back(self) -> None:
+        """End what dead workers have left open; what nobody ends is told of."""
+        waiting = {place: it for place, it in self._assigned.items() if not it.restore}
+        if any(it.held_back.due() for it in waiting.values()):
+            self._fence()
+        held = [place for place, it in waiting.items() if it.patience.due()]
         if held:
             log.error(
                 "partitions %s: Kafka has held their offsets back for over %.0f s, as if a transaction were open;"

@@ -86,7 +86,7 @@ class WorkerMetrics:
             self.dead_letters.labels(reason)
         for outcome in ("loaded", "invalid", "crashed"):
             self.models.labels(outcome)
-        for outcome in ("committed", "aborted"):
+        for outcome in ("committed", "aborted", "fenced"):
             self.transactions.labels(outcome)
 
     @contextmanager

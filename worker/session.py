@@ -23,6 +23,7 @@ from undertone.messaging.settings import KafkaSettings
 from undertone.messaging.workarounds import close_at_once, has_joined, learn_partitions
 from worker.assignment import Assignment
 from worker.checkpoint import Checkpoint
+from worker.fencing import Fencing, group_id, transactional_id
 from worker.loop import Loop
 from worker.metrics import WorkerMetrics
 from worker.models import ModelFeed
@@ -77,6 +78,7 @@ class Session:
             self._consumer,
             engine,
             self._restorer,
+            Fencing(kafka, settings.transaction_timeout_s, metrics).request,
             metrics,
             lambda partition: partition in self._producer.partitions_for(topics.worker_state.name),
         )
@@ -183,10 +185,11 @@ def _consumer(kafka: KafkaSettings, settings: WorkerSettings) -> KafkaConsumer:
     session_ms = int(settings.session_timeout_s * 1000)
     return group_consumer(
         kafka,
-        f"{kafka.topic_prefix}undertone-workers",
+        group_id(kafka),
         settings.instance_id,
         session_timeout_ms=session_ms,
-        heartbeat_interval_ms=min(3000, session_ms // 3),
+        # It is by a heartbeat that the others learn whom the group has given up: with the client's 3 s, 3 s later.
+        heartbeat_interval_ms=min(1000, session_ms // 3),
         # The broker collects: it answers when this much is there or the time is up. So a poll brings what has
         # arrived in the meantime, and shares one transaction.
         fetch_min_bytes=settings.batch_bytes,
@@ -202,7 +205,7 @@ def _consumer(kafka: KafkaSettings, settings: WorkerSettings) -> KafkaConsumer:
 def _producer(kafka: KafkaSettings, settings: WorkerSettings) -> KafkaProducer:
     return transactional_producer(
         kafka,
-        f"{kafka.topic_prefix}undertone-worker-{settings.instance_id}",
+        transactional_id(kafka, settings.instance_id),
         transaction_timeout_ms=int(settings.transaction_timeout_s * 1000),
         # A transaction is flushed as a whole, so nothing is sent before: its records then fill few, large requests.
         # A partition takes one request after the other, and at the default 16 KiB that is one for four states.

@@ -36,7 +36,7 @@ def test_a_restore_that_is_stopped_resumes_nothing(
         closing(group_consumer(kafka_settings, f"{kafka_settings.topic_prefix}workers")) as consumer,
         closing(Restorer(kafka_settings, topics, metrics, lambda: None, lambda version: None, set)) as restorer,
     ):
-        assignment = Assignment(consumer, Engine(Model.load()), restorer, metrics)
+        assignment = Assignment(consumer, Engine(Model.load()), restorer, lambda: None, metrics)
         consumer.subscribe([topics.call_audio.name], listener=assignment)
 
         def go_on(restored: bool) -> bool:
