@@ -21,7 +21,7 @@ from tests.gateway.websocket.test_wires import as_ulaw, assert_analyzed
 from tests.support.gateway import GatewayProcess, chunks_of_calls, ended, heard
 from tests.support.installation import PATIENCE_S, Installation, wait_for
 from tests.support.streams import customer, load
-from undertone.acoustics.codecs import encode
+from undertone.acoustics.codecs import decode, encode
 from undertone.inference.model import Model
 
 SECRET = b"thirty-two bytes of a secret ..."
@@ -294,6 +294,51 @@ def test_a_call_that_is_cut_comes_back(installation: Installation, start_gateway
         assert sum(gap > 0 for gap in gaps) == 2
         assert len(whole) - len(want) == sum(gaps)
     assert gateway.metric("undertone_gateway_resumed_streams_total", wire="audiohook") == 4
+
+
+def test_a_session_takes_over_from_the_one_that_it_continues(
+    installation: Installation, start_gateway: StartGateway
+) -> None:
+    gateway = start_gateway("--websocket", "127.0.0.1:0")
+    sound = both_sides()[:24_000]
+    with genesys(gateway) as old, genesys(gateway, headers={}) as new:
+        old.begin()
+        old.speak(sound[:8_000])
+        wait_for(
+            lambda: gateway.metric("undertone_gateway_audio_seconds_total", wire="audiohook") == 2,
+            "what was said so far",
+        )
+        new.session = "11111111-84d3-4570-ac13-9a62d8f514c0"
+        new.begin(continuedSessions=[{"id": old.session, "serverseq": 1, "clientseq": 1}])
+        old.speak(sound[8_000:16_000])  # on its way when the client gave it up: not heard
+        old.close("reconnect")
+        new.speak(sound[16_000:])
+        new.close()
+    found = chunks_of_calls(installation, ended("call-1/customer", "call-1/agent"))
+    for side, name in enumerate(("customer", "agent")):
+        chunks, want = found[f"call-1/{name}"], as_ulaw(np.ascontiguousarray(sound[:, side]))
+        assert len({chunk.start_time for chunk in chunks}) == 1
+        spoken = np.concatenate([decode(chunk.audio, chunk.encoding) for chunk in chunks])
+        assert np.array_equal(spoken, np.delete(want, np.s_[8_000:16_000]))
+
+
+def test_running_calls_go_on_while_the_gateway_stops(installation: Installation, start_gateway: StartGateway) -> None:
+    gateway = start_gateway("--websocket", "127.0.0.1:0", drain_s=300)
+    sound = both_sides()[:16_000]
+    with genesys(gateway, "running") as client:
+        client.begin()
+        client.speak(sound[:8_000])
+        gateway.process.terminate()
+        wait_for(lambda: "stopping" in gateway.output, "the signal", said=lambda: gateway.output)
+        with genesys(gateway, "new") as other:
+            other.send(other.open())
+            assert other.told() == "error: 503 this gateway is about to stop"
+        client.speak(sound[8_000:])
+        client.close()
+    assert gateway.process.wait(PATIENCE_S) == 0
+    found = chunks_of_calls(installation, ended("running/customer", "running/agent"))
+    assert found.keys() == {"running/customer", "running/agent"}
+    assert np.array_equal(heard(found["running/customer"]), as_ulaw(np.ascontiguousarray(sound[:, 0])))
 
 
 @pytest.mark.slow

@@ -9,6 +9,7 @@ import contextlib
 import logging
 from functools import cache
 from typing import Literal
+from weakref import WeakValueDictionary
 
 import numpy as np
 from websockets.asyncio.server import ServerConnection
@@ -55,6 +56,8 @@ _CODES = {
 }
 # The client closes as soon as it is told to; one that does not is no reason to wait.
 _CLOSE_S = 5.0
+# By conversation and session: a client that comes back names those that it has given up, which may not know of it yet.
+_running: WeakValueDictionary[tuple[str, str], "_AudioHookSession"] = WeakValueDictionary()
 _log = logging.getLogger(__name__)
 
 
@@ -161,7 +164,17 @@ class _AudioHookSession(Session):
             raise Refused(Refusal.UNAUTHORIZED, "the organization is not that of the handshake")
         if not opening.probe:
             name = await self.named(opening.conversation)
+            for session in opening.continued:
+                self._take_over(opening.conversation, session)
+            _running[opening.conversation, str(self._dialogue.id)] = self
             for side in opening.media.channels:
                 channel, role = voice_of(name, _TRACKS[side])
                 self.streams.append(self.calls.open(NAME, name.call_id, channel, role, RATE, Encoding.PCMU))
         await self._connection.send(self._dialogue.opened(opening.media))
+
+    def _take_over(self, conversation: str, session: str) -> None:
+        """Let go of the streams of a session that this one continues; what still comes of it is not heard."""
+        other = _running.pop((conversation, session), None)
+        if other and other is not self:
+            other.cut(None)
+            other.streams.clear()

@@ -50,6 +50,7 @@ class Opening:
     conversation: str
     organization: str | None
     media: Media
+    continued: tuple[str, ...]
     probe: bool
 
 
@@ -210,7 +211,8 @@ class Dialogue:
         if media is None:
             raise ProtocolError(415, "none of the offered media is PCMU at 8000 Hz, external or internal")
         self.position, self._state = message.position, _State.OPENING
-        return Opening(said.conversation, said.organization, media, said.probe)
+        continued = tuple(session.id for session in said.continued)
+        return Opening(said.conversation, said.organization, media, continued, said.probe)
 
     def _skip(self, kind: str, said: Skipped) -> list[Step]:
         """A gap to where the client goes on: by its own clock where that is ours, else as long as it says."""

@@ -65,12 +65,19 @@ class Media(_Strict):
         return sides and (self.type, self.format, self.rate) == ("audio", "PCMU", RATE)
 
 
+class Continued(_Strict):
+    """A session that the client has given up for this one."""
+
+    id: Id
+
+
 class Open(_Strict):
     """`open`: whose call it is, and what the client offers."""
 
     conversation: Id = Field(alias="conversationId")
     organization: Id | None = Field(None, alias="organizationId")
     media: list[Media] = Field(max_length=64)
+    continued: list[Continued] = Field([], alias="continuedSessions", max_length=64)
 
     @property
     def probe(self) -> bool:
