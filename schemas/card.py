@@ -16,6 +16,7 @@ MAX_STATE_SIZE = 1024
 MAX_FLATBUFFER_BYTES = 4 * 1024 * 1024
 MAX_FILTER_BANK_BYTES = 128 * 129 * 4
 
+GroupName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9 _-]{0,39}$")]
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 
 
@@ -126,6 +127,27 @@ class CalibrationSpec(_Part):
         return self
 
 
+class CallerSpec(_Part):
+    """How much an utterance is judged against what its caller has sounded like before.
+
+    From the logits goes `weight` times the distance of the caller's mean evidence so far from `normal`, all of it once
+    there were many seconds of speech, half of it after `half_s`.
+    """
+
+    weight: float = Field(gt=0, le=1)
+    half_s: float = Field(default=5.0, gt=0, le=600)
+    normal: dict[str, Annotated[float, Field(ge=-20, le=20)]] = Field(
+        max_length=64, description="Evidence (log of the odds, before any prior) of a caller who is as usual, by label."
+    )
+
+
+class Place(_Part):
+    """Where an emotion lies in the plane of valence (displeasure to pleasure) and arousal (sleepy to stirred)."""
+
+    valence: float = Field(ge=-1, le=1)
+    arousal: float = Field(ge=-1, le=1)
+
+
 class TrainingData(_Part):
     """One corpus that a model was trained on."""
 
@@ -152,6 +174,15 @@ class ModelCard(_Part):
     network: NetworkSpec
     filter_bank: FilterBankSpec | None = None
     calibration: CalibrationSpec = CalibrationSpec()
+    caller: CallerSpec | None = Field(default=None, description="Null: each utterance is judged alone.")
+    groups: dict[GroupName, tuple[str, ...]] | None = Field(
+        default=None,
+        max_length=16,
+        description="Labels by group, for who wants fewer; null: negative, neutral, positive.",
+    )
+    affect: dict[str, Place] | None = Field(
+        default=None, max_length=64, description="Valence and arousal of labels; null: places on Russell's circle."
+    )
     training_data: tuple[TrainingData, ...] = ()
     metrics: dict[str, float] = {}
     licence: str = ""
@@ -162,6 +193,21 @@ class ModelCard(_Part):
     def _distinct(self) -> Self:
         if len(set(self.labels)) != len(self.labels):
             raise ValueError("labels repeat")
+        return self
+
+    @model_validator(mode="after")
+    def _groups_and_places(self) -> Self:
+        members = [label for group in (self.groups or {}).values() for label in group]
+        if len(set(members)) != len(members):
+            raise ValueError("a label is in two groups")
+        if unknown := {*members, *(self.affect or {})} - set(self.labels):
+            raise ValueError(f"groups or affect name {min(unknown)!r}, which is no label")
+        return self
+
+    @model_validator(mode="after")
+    def _normal(self) -> Self:
+        if self.caller and self.caller.normal.keys() != set(self.labels):
+            raise ValueError("caller.normal does not name each label once")
         return self
 
     @model_validator(mode="after")

@@ -29,6 +29,19 @@ class AudioSpan(BaseModel):
     last_offset: int
 
 
+class Relative(BaseModel):
+    """How an utterance stands to what the stream's utterances before it were like, in their standard deviations.
+
+    0 is this speaker's normal; null where too few utterances, or none of what is measured, came before.
+    """
+
+    model_config = ConfigDict(frozen=True, json_schema_serialization_defaults_required=True)
+
+    level: float | None = Field(default=None, description="Level in dB.")
+    pitch: float | None = Field(default=None, description="Logarithm of the pitch.")
+    arousal: float | None = None
+
+
 class _Event(BaseModel):
     """What all events say. Samples count from the stream's start; `end_sample` is the first one after it."""
 
@@ -47,6 +60,21 @@ class _Event(BaseModel):
     speech_s: float = Field(ge=0, description="Seconds of speech that the probabilities rest on.")
     level_dbfs: float | None = Field(description="Mean level of the speech, dB relative to full scale.")
     pitch_hz: float | None = Field(description="Geometric mean of the pitch of voiced speech, Hz.")
+    group: str | None = Field(
+        default=None,
+        description="The most probable of the model's groups, as `negative`, `neutral`, `positive`, or `uncertain`; "
+        "null without speech, from a model without groups, or from a worker that knew none.",
+    )
+    groups: dict[str, float] | None = Field(
+        default=None, description="Probability by group: the sum of its emotions'. A model may leave emotions out."
+    )
+    arousal: float | None = Field(
+        default=None, ge=-1, le=1, description="Sleepy (-1) to stirred (1): the emotions' places by their probability."
+    )
+    valence: float | None = Field(default=None, ge=-1, le=1, description="Displeasure (-1) to pleasure (1), likewise.")
+    relative: Relative | None = Field(
+        default=None, description="Against the stream's own utterances before this one; null in a summary."
+    )
     model_version: str
     audio: AudioSpan | None = None
 

@@ -25,7 +25,7 @@ from trainer.data.splits import Split
 from trainer.evaluation.cost import us_per_second
 from trainer.evaluation.held_out import HeldOutResult, evaluate_conditions, evaluate_files, join_results
 from trainer.options import TrainingOptions, choose_recipe, choose_splits, choose_start
-from trainer.packaging.bundle import make_bundle, training_prior, with_metrics, with_prior
+from trainer.packaging.bundle import for_calls, make_bundle, training_prior, with_metrics
 from trainer.training.calibration import calibrate
 from trainer.training.fit import Epoch, Weights, fit, predict
 from trainer.training.network import CONTEXT_FRAMES, NetworkShape
@@ -167,7 +167,7 @@ class _Training:
         clips = self.dataset.clips(rows)
         shares = training_prior(self.dataset.labels, clips.weights @ clips.targets)
         if self.options.prior:
-            return with_prior(bundle, self.options.prior, shares)
+            return for_calls(bundle, self.options.prior, shares)
         calibration = bundle.card.calibration.model_copy(update={"training_prior": shares})
         return replace(bundle, card=bundle.card.model_copy(update={"calibration": calibration}))
 

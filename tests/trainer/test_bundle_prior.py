@@ -4,15 +4,15 @@ import numpy as np
 import pytest
 
 from schemas.errors import UserError
-from trainer.packaging.bundle import training_prior, version_of, with_prior
+from trainer.packaging.bundle import for_calls, training_prior, version_of
 from undertone.inference.bundle import DEFAULT_BUNDLE, bundle_bytes, read_bundle
 from undertone.inference.model import Model
 
 
 def test_a_class_prior_makes_another_version_of_the_same_weights() -> None:
     shipped = read_bundle(DEFAULT_BUNDLE)
-    made = with_prior(shipped, "neutral=0.5")
-    other = with_prior(shipped, "neutral=0.4")
+    made = for_calls(shipped, "neutral=0.5")
+    other = for_calls(shipped, "neutral=0.4")
     again = read_bundle(bundle_bytes(made))
     assert again.card == made.card
     assert again.flatbuffer == shipped.flatbuffer
@@ -20,7 +20,7 @@ def test_a_class_prior_makes_another_version_of_the_same_weights() -> None:
     assert made.card.version == version_of(made.card.name, made.flatbuffer, made.card.calibration)
     assert Model.of(made).class_prior["neutral"] == pytest.approx(0.5)
     with pytest.raises(UserError, match="knows no nuetral"):
-        with_prior(shipped, "nuetral=0.5")
+        for_calls(shipped, "nuetral=0.5")
 
 
 def test_the_training_datas_shares_are_those_of_its_clips() -> None:

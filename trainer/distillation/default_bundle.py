@@ -24,12 +24,12 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from schemas.card import CalibrationSpec
+from schemas.card import CalibrationSpec, CallerSpec
 from trainer.data.clips import Clips
 from trainer.distillation.curriculum import Curriculum
 from trainer.evaluation.babble import write_with_sounds
 from trainer.evaluation.cost import us_per_second
-from trainer.packaging.bundle import make_bundle, training_prior, with_metrics, with_prior
+from trainer.packaging.bundle import for_calls, make_bundle, training_prior, with_metrics
 from trainer.training.calibration import calibrate
 from trainer.training.fit import predict, uar_of
 from trainer.training.network import network_weights
@@ -43,9 +43,11 @@ Predictions = dict[str, NDArray[np.float32]]
 
 FOLDS = 4
 NOISE_DB = 10.0
-# The class prior of the bundle that ships (docs/research/experiments.md): the least for which more than three quarters
-# of the speech in ordinary calls come out as neutral or calm.
-CALLS = "neutral=0.9,calm=0.06"
+# What the bundle that ships expects of calls, and how far it judges an utterance against its caller's earlier ones
+# (docs/research/experiments.md, "Ordinary calls").
+CALLS = "neutral=0.7,calm=0.2"
+CALLER_WEIGHT = 0.5
+NORMAL = {"neutral": 2.0, "calm": 1.0}
 
 
 def fold_network(curriculum: Curriculum, parts: Sequence[NDArray[np.integer]], number: int) -> keras.Model:
@@ -135,6 +137,11 @@ def main() -> None:
     write(curriculum, model, calibration, found, options.out, options.prior, int8=options.int8)
 
 
+def caller_spec(labels: Sequence[str]) -> CallerSpec:
+    """For a model of these labels."""
+    return CallerSpec(weight=CALLER_WEIGHT, normal={label: NORMAL.get(label, 0.0) for label in labels})
+
+
 def write(
     curriculum: Curriculum,
     model: keras.Model,
@@ -156,7 +163,8 @@ def write(
         int8=int8,
     )
     shares = training_prior(curriculum.dataset.labels, curriculum.variants[0].targets.sum(axis=0))
-    bundle = with_metrics(with_prior(bundle, prior, shares), found | {"us_per_s": us_per_second(bundle)})
+    caller = caller_spec(curriculum.dataset.labels)
+    bundle = with_metrics(for_calls(bundle, prior, shares, caller), found | {"us_per_s": us_per_second(bundle)})
     out.write_bytes(bundle_bytes(bundle))
     save_weights(out, network_weights(model), model.undertone_shape, bundle.card.version)
 

@@ -13,6 +13,7 @@ from schemas.card import (
     FRAMES_PER_STEP,
     STEPS_PER_BLOCK,
     CalibrationSpec,
+    CallerSpec,
     ModelCard,
     NetworkSpec,
     TrainingData,
@@ -22,6 +23,7 @@ from trainer.data.clips import Clips, window
 from trainer.data.speech import step_mask
 from trainer.packaging.export import BATCH_SIZES, to_tflite
 from trainer.training.network import build_block_model
+from undertone.inference.affect import groups_of, places_of
 from undertone.inference.bundle import Bundle, with_filter_bank
 from undertone.inference.class_prior import parse_prior, shares_of
 from undertone.inference.runtime import Runtime
@@ -80,6 +82,8 @@ def make_bundle(
             arithmetic="dynamic-range-int8" if int8 else "float32",
         ),
         calibration=calibration,
+        groups=groups_of(tuple(labels)),
+        affect=places_of(tuple(labels)),
         training_data=training_data,
         licence=licence_of(training_data),
         intended_use=INTENDED_USE,
@@ -92,18 +96,26 @@ def make_bundle(
     return with_metrics(bundle, {"parity": worst})
 
 
-def version_of(name: str, flatbuffer: bytes, calibration: CalibrationSpec) -> str:
-    """A version: a function of the weights, and of the class prior where there is one, for it changes every event."""
+def version_of(name: str, flatbuffer: bytes, calibration: CalibrationSpec, caller: CallerSpec | None = None) -> str:
+    """A version: of the weights, and of a class prior and of a caller's memory where there are any, for both show."""
     digest = hashlib.sha256(flatbuffer)
     if calibration.prior:
         digest.update(calibration.model_dump_json().encode())
+    if caller:
+        digest.update(caller.model_dump_json().encode())
     return f"{name}-{digest.hexdigest()[:10]}"
 
 
-def with_prior(bundle: Bundle, prior: str, training_prior: Mapping[str, float] | None = None) -> Bundle:
+def for_calls(
+    bundle: Bundle,
+    prior: str,
+    training_prior: Mapping[str, float] | None = None,
+    caller: CallerSpec | None = None,
+) -> Bundle:
     """The bundle for calls in which labels are as often as `prior` says: another card, so another version.
 
     Args:
+        caller: how far an utterance is judged against its caller's earlier ones; None: as the card says.
         training_prior: shares in the training data; None: as the card has them.
 
     Raises:
@@ -115,8 +127,10 @@ def with_prior(bundle: Bundle, prior: str, training_prior: Mapping[str, float] |
     shares = shares_of(parse_prior(prior), bundle.card.labels, calibration)
     rounded = {label: round(share, 6) for label, share in shares.items()}
     calibration = calibration.model_copy(update={"prior": rounded})
-    version = version_of(bundle.card.name, bundle.flatbuffer, calibration)
-    return replace(bundle, card=bundle.card.model_copy(update={"calibration": calibration, "version": version}))
+    caller = caller or bundle.card.caller
+    version = version_of(bundle.card.name, bundle.flatbuffer, calibration, caller)
+    changes = {"calibration": calibration, "caller": caller, "version": version}
+    return replace(bundle, card=bundle.card.model_copy(update=changes))
 
 
 def training_prior(labels: Sequence[str], weights: NDArray[np.floating]) -> dict[str, float]:

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from schemas.card import ModelCard
+from undertone.inference.affect import groups_of, places_of
 
 _HEAD = """# Model card
 
@@ -26,6 +27,11 @@ _TAIL = """## How to read the figures
 The class prior is how often each emotion is expected in calls; probabilities and `uncertain` are those after it
 (`--class-prior`, `UNDERTONE_CLASS_PRIOR` for others). Figures on corpora expect every emotion equally often.
 
+A group's probability is the sum of its emotions'. Arousal and valence of an event are the mean of the emotions' places
+by their probability; the places lie on Russell's circle (1980, "A circumplex model of affect", Journal of Personality
+and Social Psychology 39), each emotion at the nearest of his eight directions or halfway between two, and neutral in
+the middle. They say where the words lie, not what a body feels.
+
 `uncertain` is the label where the best emotion is less probable than the threshold above. It was chosen so that one
 prediction in ten on the validation speakers is called uncertain.
 
@@ -44,6 +50,26 @@ def card_page(card: ModelCard) -> str:
 
 def _shares(prior: dict[str, float] | None) -> str:
     return ", ".join(f"{label} {share:.3g}" for label, share in (prior or {}).items())
+
+
+def _caller(card: ModelCard) -> str:
+    if card.caller is None:
+        return "none: each utterance is judged alone"
+    normal = ", ".join(f"{label} {value:g}" for label, value in card.caller.normal.items() if value)
+    return (
+        f"takes {card.caller.weight:g} of the distance of the caller's mean evidence from {normal}; half of that after "
+        f"{card.caller.half_s:g} s of speech"
+    )
+
+
+def _groups(card: ModelCard) -> str:
+    groups = groups_of(card.labels) if card.groups is None else card.groups
+    return "; ".join(f"{name}: {', '.join(members)}" for name, members in groups.items()) or "none"
+
+
+def _places(card: ModelCard) -> str:
+    places = places_of(card.labels) if card.affect is None else card.affect
+    return ", ".join(f"{label} {place.valence:g} {place.arousal:g}" for label, place in places.items()) or "none"
 
 
 def _body(card: ModelCard) -> Iterator[str]:
@@ -70,6 +96,9 @@ def _body(card: ModelCard) -> Iterator[str]:
         ("temperature", f"{card.calibration.temperature:g}"),
         ("class prior", _shares(card.calibration.prior) or "that of the training data"),
         ("in the training data", _shares(card.calibration.training_prior) or "not stated"),
+        ("caller's memory", _caller(card)),
+        ("groups", _groups(card)),
+        ("valence, arousal", _places(card)),
         ("network", f"{network.parameters:,} parameters, {network.arithmetic}, {network.size:,} bytes"),
         ("state", f"{network.state_size} floats a stream"),
         ("batches", ", ".join(map(str, network.batch_sizes))),

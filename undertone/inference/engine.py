@@ -19,7 +19,7 @@ from undertone.acoustics.frames import BLOCK_FRAMES, block_samples, hop_samples
 from undertone.acoustics.gate import Gate, GateDecision, GateState
 from undertone.acoustics.level import sum_squares
 from undertone.acoustics.pitch import pitch_sums, track_pitch
-from undertone.inference import segments
+from undertone.inference import caller_memory, segments
 from undertone.inference.ended import EndedStreams
 from undertone.inference.events import EventWriter
 from undertone.inference.intake import FeedResult, Intake
@@ -194,9 +194,9 @@ class Engine:
         found = segments.cut(table.rows[index], gate.raw, spec)
         self._close(index[found.closing], "silence", result)
 
+        self._begin(index[found.opening])
         rows = table.rows[index]
         segments.begin(rows, found, rate, first_offsets)
-        self._begin(index[found.opening])
         segments.add_speech(rows, gate.raw, energies, rate)
         self._predict(index, rows, windows, segments.speech_steps(rows, found, gate.active), rate)
         rows["clock"] += block_samples(rate)
@@ -225,6 +225,8 @@ class Engine:
                 # Sums over other labels cannot be continued: the summary speaks of the new ones.
                 table.totals[row] = 0
                 table.rows[row]["total_steps"] = 0
+            caller_memory.forget_model(table.rows[row])
+            table.heard[row] = 0
         table.model[index] = slot
 
     def _predict(
@@ -255,9 +257,19 @@ class Engine:
                 result.clicks += 1
                 continue
             result.events.append(self._events.segment(row, model, ended_by))
-            probabilities = model.probabilities(self._table.logits[row : row + 1, : len(model.card.labels)])[0]
+            probabilities = self._events.probabilities(row, model)
             self._table.totals[row, : probabilities.size] += fields["steps"] * np.log(np.maximum(probabilities, 1e-9))
             segments.add_to_totals(fields)
+            self._remember(row, model)
+
+    def _remember(self, row: int, model: Model) -> None:
+        """Count a segment that has ended into its caller's memory."""
+        table, labels = self._table, len(model.card.labels)
+        fields = table.rows[row]
+        caller_memory.remember(fields, self._events.measured(row, model))
+        alone = model.alone(table.logits[row : row + 1, :labels])[0]
+        heard, steps = table.heard[row, :labels], int(fields["heard_steps"])
+        fields["heard_steps"] = model.caller_normal.add(heard, steps, alone, int(fields["steps"]))
 
     def _end(self, run: Run, result: FeedResult, now_ms: int | None) -> None:
         """End a stream: its open segment, its summary, and a marker that knows late chunks."""
@@ -288,7 +300,7 @@ class Engine:
 
     def _make_room(self, model: Model) -> None:
         labels = len(model.card.labels)
-        self._table.widen(state=model.card.network.state_size, logits=labels, totals=labels)
+        self._table.widen(state=model.card.network.state_size, logits=labels, totals=labels, heard=labels)
 
     def _model_of(self, row: int) -> Model:
         return self._models[int(self._table.model[row])]

@@ -10,7 +10,9 @@ from schemas.card import ModelCard
 from schemas.events import UNCERTAIN
 from undertone.acoustics.frontend import FrontEnd
 from undertone.acoustics.gate import Gate
+from undertone.inference.affect import Affect
 from undertone.inference.bundle import DEFAULT_BUNDLE, Bundle, filter_bank, read_bundle
+from undertone.inference.caller_normal import CallerNormal
 from undertone.inference.class_prior import CARD, log_ratio, parse_prior, shares_of
 from undertone.inference.runtime import Runtime
 
@@ -25,6 +27,8 @@ class Model:
         self.front_end = FrontEnd(card.front_end, filters)
         self.gate = Gate(card.gate)
         self._filters = filters
+        self.affect = Affect(card)
+        self.caller_normal = CallerNormal(card)
         self._log_ratio = log_ratio(card.labels, card.calibration)
 
     @classmethod
@@ -69,16 +73,32 @@ class Model:
         """The share of each label that the probabilities expect."""
         return shares_of(CARD, self.card.labels, self.card.calibration)
 
-    def probabilities(self, logits: NDArray[np.floating]) -> NDArray[np.float64]:
-        """Calibrated probabilities [n, labels] of logits [n, labels], as the card's `CalibrationSpec` says."""
-        return softmax(logits.astype(np.float64) / self.card.calibration.temperature + self._log_ratio)
+    def probabilities(
+        self, logits: NDArray[np.floating], offset: NDArray[np.float64] | None = None
+    ) -> NDArray[np.float64]:
+        """Calibrated probabilities [n, labels] of logits [n, labels], as the card's `CalibrationSpec` says.
+
+        Args:
+            offset: [labels], what the caller's memory takes from the logits.
+        """
+        scaled = logits.astype(np.float64) / self.card.calibration.temperature
+        return softmax((scaled if offset is None else scaled - offset) + self._log_ratio)
+
+    def alone(self, logits: NDArray[np.floating]) -> NDArray[np.float64]:
+        """Probabilities as the training data has them: before the caller's memory and the class prior."""
+        return softmax(logits.astype(np.float64) / self.card.calibration.temperature)
 
     def label(self, probabilities: NDArray[np.float64]) -> str:
         """The most probable label, or `uncertain` where it is less probable than the card asks."""
-        best = int(probabilities.argmax())
-        if probabilities[best] < self.card.calibration.uncertain_below:
-            return UNCERTAIN
-        return self.card.labels[best]
+        return self._sure(dict(zip(self.card.labels, probabilities.tolist(), strict=True)))
+
+    def group(self, groups: Mapping[str, float]) -> str | None:
+        """The most probable group, or `uncertain` by the same threshold; None where the model has no groups."""
+        return self._sure(groups) if groups else None
+
+    def _sure(self, probabilities: Mapping[str, float]) -> str:
+        best = max(probabilities, key=probabilities.__getitem__)
+        return UNCERTAIN if probabilities[best] < self.card.calibration.uncertain_below else best
 
 
 def softmax(scores: NDArray[np.float64]) -> NDArray[np.float64]:

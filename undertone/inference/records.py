@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from undertone.acoustics.frames import RATES, block_samples, fft_samples, hop_samples
+from undertone.inference import caller_memory
 
 MAX_CONTEXT_FRAMES = 8
 # A partition and a stream's name. Where a topic gets more partitions, a call may go on in another one, which another
@@ -56,12 +57,15 @@ ROW = np.dtype(
         ("last_offset", "<i8"),
         ("seen_ms", "<i8"),  # event time of the last chunk
         ("agent", "?"),
+        *caller_memory.FIELDS,
     ]
 )
+# Before format 3 a row ended before the memory.
+_ROW_BYTES_BEFORE = ROW.itemsize - np.dtype(caller_memory.FIELDS).itemsize
 
 _HEADER = struct.Struct("<2sBBHHB")  # magic, format, kind, state size, labels, length of the model's version
-# Format 1, which 0.1.0 writes, is the same without the checksum.
-_MAGIC, _UNCHECKED, _FORMAT = b"UT", 1, 2
+# Format 1, which 0.1.0 writes, has no checksum, and formats 1 and 2 have no memory of the caller: an empty one is read.
+_MAGIC, _UNCHECKED, _FORMAT = b"UT", 1, 3
 _OPEN, _ENDED, _IDLE = 0, 1, 2
 _MARKER = struct.Struct("<qqq")
 _ENDED_MS = struct.Struct("<q")
@@ -75,7 +79,7 @@ def lookback(rate: int) -> int:
 
 @dataclass(frozen=True, slots=True)
 class OpenRecord:
-    """An open stream: its row, the samples it carries, its network's state and its sums.
+    """An open stream: its row, the samples it carries, its network's state, its sums and its memory.
 
     Of a stream that is closed for being idle there are no samples, no state and no logits.
     """
@@ -86,6 +90,7 @@ class OpenRecord:
     state: NDArray[np.float32]
     logits: NDArray[np.float32]
     totals: NDArray[np.float64]
+    heard: NDArray[np.float64]
 
     def pack(self) -> bytes:
         """As bytes: about 2.5 KB at 8 kHz between segments, 4 KB inside one."""
@@ -100,6 +105,7 @@ class OpenRecord:
                 self.state.astype("<f4").tobytes(),
                 self.logits.astype("<f4").tobytes(),
                 self.totals.astype("<f8").tobytes(),
+                self.heard.astype("<f8").tobytes(),
             )
         )
 
@@ -117,7 +123,7 @@ class Ended:
     idle: OpenRecord | None = None
 
     def pack(self) -> bytes:
-        """As bytes: 37, or about 350 of an idle one."""
+        """As bytes: 37, or about 460 of an idle one."""
         if self.idle:
             return _checked(_header(_IDLE, self.idle) + _ENDED_MS.pack(self.ended_ms) + self.idle._body())
         return _checked(_header(_ENDED) + _MARKER.pack(self.start_us, self.sequence, self.ended_ms))
@@ -127,12 +133,12 @@ def read_record(value: bytes) -> OpenRecord | Ended:
     """Read a state record.
 
     Raises:
-        ValueError: not a record of this format or the one before, damaged, or its parts do not fit its length.
+        ValueError: not a record of this format or one before, damaged, or its parts do not fit its length.
     """
     if len(value) < _HEADER.size:
         raise ValueError("state record is too short")
     magic, form, kind, state_size, labels, name_size = _HEADER.unpack_from(value)
-    if magic != _MAGIC or form not in (_UNCHECKED, _FORMAT) or kind not in (_OPEN, _ENDED, _IDLE):
+    if magic != _MAGIC or not _UNCHECKED <= form <= _FORMAT or kind not in (_OPEN, _ENDED, _IDLE):
         raise ValueError(f"state record of format {form}.{kind}, this version reads up to {_FORMAT}")
     body = (value if form == _UNCHECKED else _check(value))[_HEADER.size :]
     if kind == _ENDED:
@@ -140,11 +146,11 @@ def read_record(value: bytes) -> OpenRecord | Ended:
             raise ValueError("state record has another length than it says")
         return Ended(*_MARKER.unpack(body))
     if kind == _OPEN:
-        return _open_record(body, name_size, state_size, labels, labels, carries=True)
+        return _open_record(body, form, name_size, state_size, labels, labels, carries=True)
     if len(body) < _ENDED_MS.size:
         raise ValueError("state record is too short")
     (ended_ms,) = _ENDED_MS.unpack_from(body)
-    idle = _open_record(body[_ENDED_MS.size :], name_size, 0, 0, labels, carries=False)
+    idle = _open_record(body[_ENDED_MS.size :], form, name_size, 0, 0, labels, carries=False)
     return Ended(int(idle.row["start_us"]), int(idle.row["sequence"]), ended_ms, idle)
 
 
@@ -168,22 +174,22 @@ def _check(value: bytes) -> bytes:
 
 
 def _open_record(
-    body: bytes, name_size: int, state_size: int, logits: int, totals: int, *, carries: bool
+    body: bytes, form: int, name_size: int, state_size: int, logits: int, totals: int, *, carries: bool
 ) -> OpenRecord:
     version, body = body[:name_size].decode(errors="replace"), body[name_size:]
-    if len(body) < ROW.itemsize:
+    remembers = form == _FORMAT
+    row_bytes = ROW.itemsize if remembers else _ROW_BYTES_BEFORE
+    if len(body) < row_bytes:
         raise ValueError("state record is too short")
-    row, body = np.frombuffer(body, ROW, 1)[0], body[ROW.itemsize :]
+    row, body = np.frombuffer(body[:row_bytes].ljust(ROW.itemsize, b"\0"), ROW)[0], body[row_bytes:]
     rate, held = int(row["rate"]), int(row["held"])
     if rate not in RATES or not 0 <= held < block_samples(rate):
         raise ValueError("state record is damaged")
-    sizes = [2 * (lookback(rate) + held) * carries, 4 * state_size, 4 * logits, 8 * totals]
+    sizes = [2 * (lookback(rate) + held) * carries, 4 * state_size, 4 * logits, 8 * totals, 8 * totals * remembers]
     if len(body) != sum(sizes):
         raise ValueError("state record has another length than it says")
     edges = np.cumsum([0, *sizes])
     parts = (body[a:b] for a, b in itertools.pairwise(edges))
-    return OpenRecord(
-        version,
-        row,
-        *(np.frombuffer(part, kind) for part, kind in zip(parts, ("<i2", "<f4", "<f4", "<f8"), strict=True)),
-    )
+    kinds = ("<i2", "<f4", "<f4", "<f8", "<f8")
+    samples, state, logits_of, sums, heard_of = (np.frombuffer(*pair) for pair in zip(parts, kinds, strict=True))
+    return OpenRecord(version, row, samples, state, logits_of, sums, heard_of if remembers else np.zeros(totals))

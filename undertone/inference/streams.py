@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from undertone.acoustics.frames import block_samples
 from undertone.acoustics.gate import GateState
+from undertone.inference import caller_memory
 from undertone.inference.records import NO_END, NO_OFFSET, ROW, OpenRecord, StreamKey, lookback
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -16,7 +17,7 @@ _NOBODY = -1
 
 
 class StreamTable:
-    """Rows by partition and stream name. `state`, `logits` and `totals` grow with the largest model in use."""
+    """Rows by partition and stream name. `state`, `logits`, `totals` and `heard` grow with the largest model in use."""
 
     def __init__(self, state_size: int, labels: int) -> None:
         capacity = _SMALLEST
@@ -25,6 +26,7 @@ class StreamTable:
         self.state = np.zeros((capacity, state_size), np.float32)
         self.logits = np.zeros((capacity, labels), np.float32)
         self.totals = np.zeros((capacity, labels), np.float64)  # log-probabilities times steps, of closed segments
+        self.heard = np.zeros((capacity, labels), np.float64)  # evidence times steps, of the caller's memory
         self.model = np.zeros(capacity, np.int32)  # slot of the model that the row's numbers belong to
         self.partition = np.full(capacity, _NOBODY, np.int32)  # of free rows it is -1
         self.names: list[str] = [""] * capacity
@@ -73,7 +75,7 @@ class StreamTable:
             self._rebuild(np.arange(len(self.rows)), 2 * len(self.rows))
         self.widen(samples=lookback(rate) + block_samples(rate))
         row = self._free.pop()
-        for array in (self.samples, self.state, self.logits, self.totals):
+        for array in (self.samples, self.state, self.logits, self.totals, self.heard):
             array[row] = 0
         self.rows[row] = np.zeros((), ROW)
         self.rows[row]["rate"] = rate
@@ -98,7 +100,7 @@ class StreamTable:
             self._rebuild(np.flatnonzero(self.partition != _NOBODY), wanted)
 
     def widen(self, **widths: int) -> None:
-        """Make room for a larger `state`, more `logits` and `totals`, or `samples` of a higher rate; rows stay."""
+        """Make room for a larger `state`, for more labels, or for `samples` of a higher rate; rows stay."""
         if any(width > getattr(self, name).shape[1] for name, width in widths.items()):
             self._rebuild(np.arange(len(self.rows)), len(self.rows), **widths)
 
@@ -115,13 +117,20 @@ class StreamTable:
             self.state[row, : state_size if self.rows[row]["open"] else 0],
             self.logits[row, :labels],
             self.totals[row, :labels],
+            self.heard[row, :labels],
         )
 
     def idle_record(self, row: int, version: str, labels: int) -> OpenRecord:
         """What a stream that is closed for being idle goes on with: its row and its sums, and nothing that it heard."""
         nothing = np.empty(0, np.float32)
         return OpenRecord(
-            version, self.rows[row].copy(), np.empty(0, np.int16), nothing, nothing, self.totals[row, :labels].copy()
+            version,
+            self.rows[row].copy(),
+            np.empty(0, np.int16),
+            nothing,
+            nothing,
+            self.totals[row, :labels].copy(),
+            self.heard[row, :labels].copy(),
         )
 
     def unpack(
@@ -135,14 +144,16 @@ class StreamTable:
             self.state[row, : record.state.size] = record.state
             self.logits[row, : record.logits.size] = record.logits
             self.totals[row, : record.totals.size] = record.totals
+            self.heard[row, : record.heard.size] = record.heard
         else:
             self.rows[row]["open"] = False
             self.rows[row]["total_steps"] = 0
+            caller_memory.forget_model(self.rows[row])
         return row
 
     def _rebuild(self, kept: NDArray[np.intp], capacity: int, **widths: int) -> None:
         """Lay the rows `kept`, in this order, at the front of arrays of `capacity` rows; `widths` by array."""
-        for name in ("rows", "samples", "state", "logits", "totals", "model", "partition"):
+        for name in ("rows", "samples", "state", "logits", "totals", "heard", "model", "partition"):
             old = getattr(self, name)
             shape = (capacity, *(max(size, widths.get(name, 0)) for size in old.shape[1:]))
             new = np.full(shape, _NOBODY, old.dtype) if name == "partition" else np.zeros(shape, old.dtype)
