@@ -1,6 +1,7 @@
 """Whoever claims a partition has it: no earlier owner can write any more, and the positions go with the rows."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from uuid import uuid4
 
 import pytest
@@ -8,8 +9,8 @@ from kafka.consumer.fetcher import ConsumerRecord
 
 from schemas.events import EventEnvelope
 from tests.sinks.carrying import call_events
-from tests.support.postgres import PostgresServer
 from undertone.sinks.events import stored_event
+from undertone.sinks.parquet import Parquet
 from undertone.sinks.postgres import Postgres
 from undertone.sinks.target import Batch, Fenced, Source, Target, Written
 
@@ -32,11 +33,14 @@ def write(target: Target, events: Sequence[EventEnvelope], first: int, source: S
     return target.write(source, Batch(stored, {0: first + len(events)}), lambda: False)
 
 
-@pytest.fixture
-def pair(postgres: PostgresServer) -> tuple[Target, Target]:
-    """Two sinks at the same place."""
-    dsn = postgres.create_database()
-    return Postgres(dsn), Postgres(dsn)
+@pytest.fixture(params=["postgres", "file", "memory"])
+def pair(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[Target, Target]:
+    """Two sinks at the same place; `memory` stands for the object stores."""
+    if request.param == "postgres":
+        dsn = request.getfixturevalue("postgres").create_database()
+        return Postgres(dsn), Postgres(dsn)
+    url = f"file://{tmp_path}/events" if request.param == "file" else f"memory://{uuid4().hex}"
+    return Parquet(url), Parquet(url)
 
 
 def test_an_earlier_owner_cannot_write(pair: tuple[Target, Target]) -> None:

@@ -1,5 +1,6 @@
 """`undertone sink`: events to where people keep them."""
 
+import re
 import signal
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated
@@ -54,7 +55,7 @@ def postgres(
     from schemas.errors import UserError
     from undertone.cli.extras import require
 
-    require("sink", "`undertone sink` needs psycopg", "psycopg")
+    require("sink", "`undertone sink postgres` needs psycopg", "psycopg")
 
     def target(settings: "SinkSettings", _: "SinkMetrics") -> "Target":
         from undertone.sinks.postgres import Postgres
@@ -63,6 +64,81 @@ def postgres(
         if not given:
             raise UserError("where is PostgreSQL? Give --dsn, or set UNDERTONE_SINK_DSN")
         return Postgres(given)
+
+    _run(target, updates, metrics_port, bootstrap_servers)
+
+
+@sink.command()
+def parquet(
+    to: Annotated[
+        str,
+        typer.Option("--to", help="Where: file:///data/events, s3://bucket/events, or another of fsspec's stores."),
+    ],
+    updates: Updates = False,
+    metrics_port: MetricsPort = None,
+    bootstrap_servers: BootstrapServers = None,
+) -> None:
+    """Write events to Parquet files by hour, each exactly once, until SIGTERM or Ctrl-C; then finish the batch.
+
+    Files lie in date=YYYY-MM-DD/hour=HH/ and appear when they are committed, so that any reader of **/*.parquet is
+    right. Start more of them for the same place and they share the partitions.
+    """
+    from undertone.cli.extras import require
+
+    require("sink", "`undertone sink parquet` needs pyarrow and fsspec", "pyarrow", "fsspec")
+
+    def target(*_: object) -> "Target":
+        from undertone.sinks.parquet import Parquet
+
+        return Parquet(to)
+
+    _run(target, updates, metrics_port, bootstrap_servers)
+
+
+@sink.command()
+def webhook(
+    url: Annotated[str, typer.Option("--url", help="Where events are posted, https://...; http to this machine only.")],
+    batch: Annotated[
+        int, typer.Option("--batch", min=1, max=1000, help="Events in one request; with more than 1 an array of them.")
+    ] = 1,
+    tries: Annotated[
+        int, typer.Option("--tries", min=1, max=100, help="Refused so many times, an event goes to dead-letters.")
+    ] = 8,
+    timeout_s: Annotated[
+        float, typer.Option("--timeout", min=0.1, max=300, help="Seconds that an answer may take.")
+    ] = 10.0,
+    allow_http: Annotated[
+        bool, typer.Option("--allow-http", help="Also http to other machines, where the network is yours.")
+    ] = False,
+    name: Annotated[
+        str | None,
+        typer.Option(
+            "--name",
+            help="What it is called in Kafka. Default: by the address; a new one begins anew.",
+            show_default=False,
+        ),
+    ] = None,
+    updates: Updates = False,
+    metrics_port: MetricsPort = None,
+    bootstrap_servers: BootstrapServers = None,
+) -> None:
+    """Post events to a service of yours, signed, each at least once, until SIGTERM or Ctrl-C.
+
+    UNDERTONE_SINK_SECRET is what they are signed with. An answer of 2xx takes an event; anything else is tried again.
+    """
+    from schemas.errors import UserError
+    from undertone.cli.extras import require
+
+    require("sink", "`undertone sink webhook` needs httpx and tenacity", "httpx", "tenacity")
+    if name and not re.fullmatch(r"[A-Za-z0-9._-]{1,100}", name):
+        raise UserError(f"--name {name[:40]!r}: take letters, digits, dots, dashes and underscores")
+
+    def target(settings: "SinkSettings", metrics: "SinkMetrics") -> "Target":
+        from undertone.sinks.webhook import Webhook, WebhookOptions
+        from undertone.sinks.webhook_signature import Signer
+
+        secret = settings.sink_secret.get_secret_value() if settings.sink_secret else ""
+        return Webhook(WebhookOptions(url, batch, tries, timeout_s, allow_http, name), Signer(secret), metrics)
 
     _run(target, updates, metrics_port, bootstrap_servers)
 

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
+from uuid import UUID
 
 from kafka import KafkaConsumer
 from kafka.errors import AuthorizationError, KafkaError, UnsupportedCodecError
@@ -152,7 +153,7 @@ class SinkService:
         with closing(admin(self._kafka)) as client:
             require_topics(client, topics.emotion_events, topics.dead_letters)
             # Of all topics: asked for one by name, a broker might create it.
-            ids = {topic["name"]: topic["topic_id"] for topic in client.describe_topics()}
+            ids = {topic["name"]: UUID(str(topic["topic_id"])) for topic in client.describe_topics()}
         return Source(topics.emotion_events.name, ids[topics.emotion_events.name])
 
     def _consumer(self, group: str) -> KafkaConsumer:

@@ -1,0 +1,144 @@
+"""Files on a disk or in an object store, through fsspec: the few steps that committing files needs."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import fsspec
+from fsspec.implementations.local import LocalFileSystem
+
+from schemas.errors import UserError, one_line
+from undertone.sinks.target import TargetAway
+
+
+class Store:
+    """An object store: an object appears whole, and `create` is a put that fails where there is one already.
+
+    S3, Google's and Azure's have that (If-None-Match and its like), and fsspec's drivers for them ask for it by the
+    mode "create". A driver that does not know it looks first and then writes: two sinks must not share such a place.
+    """
+
+    def __init__(self, fs: Any, root: str) -> None:
+        self._fs = fs
+        self._root = root.rstrip("/")
+
+    def names(self, folder: str) -> list[str]:
+        """The names of the files in a folder, in order; none where there is no folder."""
+        with self._told():
+            self._fs.invalidate_cache()  # a driver may keep listings, and others write there
+            try:
+                found = self._fs.ls(self._path(folder), detail=False)
+            except FileNotFoundError:
+                return []
+            return sorted(name.rsplit("/", 1)[-1] for name in found)
+
+    def read(self, path: str) -> bytes:
+        """A file's content."""
+        with self._told():
+            return bytes(self._fs.cat_file(self._path(path)))
+
+    def exists(self, path: str) -> bool:
+        """Whether there is such a file now."""
+        with self._told():
+            self._fs.invalidate_cache()
+            return bool(self._fs.exists(self._path(path)))
+
+    def write(self, path: str, content: bytes) -> None:
+        """Write a file that nobody else writes."""
+        with self._told():
+            self._fs.pipe_file(self._path(path), content)
+
+    def create(self, path: str, content: bytes) -> None:
+        """Write a file, whole and at once, unless it exists.
+
+        Raises:
+            FileExistsError: it does.
+        """
+        with self._told():
+            self._fs.pipe_file(self._path(path), content, mode="create")
+
+    def move(self, path: str, to: str) -> None:
+        """Give a file its final name, under which it appears whole; nothing where another one has done it."""
+        with self._told(), suppress(FileNotFoundError):
+            self._fs.mv(self._path(path), self._path(to))
+
+    def remove(self, path: str) -> None:
+        """Delete a file; nothing where there is none."""
+        with self._told(), suppress(FileNotFoundError):
+            self._fs.rm_file(self._path(path))
+
+    def _path(self, path: str) -> str:
+        return f"{self._root}/{path}"
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        """What a store refuses, as one line: to be tried again, or to be mended by a person."""
+        try:
+            yield
+        except (FileExistsError, UserError):
+            raise
+        except (PermissionError, NotADirectoryError) as error:
+            raise UserError(f"{self._root} cannot be written: {one_line(error)}") from error
+        except Exception as error:  # each driver has exceptions of its own
+            raise TargetAway(f"{self._root}: {type(error).__name__}: {one_line(error)}") from error
+
+
+class LocalStore(Store):
+    """A folder on a disk: what is written is synced before it counts."""
+
+    def write(self, path: str, content: bytes) -> None:
+        """Write a file that nobody else writes."""
+        with self._told():
+            self._write(Path(self._path(path)), content)
+
+    def create(self, path: str, content: bytes) -> None:
+        """Write under a name of its own, and then link: only a link fails where there is one, and is whole at once."""
+        final = Path(self._path(path))
+        written = final.with_name(f"{uuid4().hex}.tmp")
+        with self._told():
+            self._write(written, content)
+            try:
+                final.hardlink_to(written)
+            finally:
+                written.unlink()
+            _sync(final.parent)
+
+    def move(self, path: str, to: str) -> None:
+        """Give a file its final name; nothing where another one has done it."""
+        final = Path(self._path(to))
+        with self._told(), suppress(FileNotFoundError):
+            final.parent.mkdir(parents=True, exist_ok=True)
+            Path(self._path(path)).replace(final)
+            _sync(final.parent)
+
+    def _write(self, path: Path, content: bytes) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("xb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+
+
+def open_store(url: str) -> Store:
+    """The store that a URL names: `file:///...`, a path, `s3://bucket/...`.
+
+    Raises:
+        UserError: no such kind of store, or its driver is not installed.
+    """
+    try:
+        fs, root = fsspec.core.url_to_fs(url)
+    except (ImportError, ValueError) as error:
+        raise UserError(f"--to {url.split('?', maxsplit=1)[0]}: {one_line(error)}") from error
+    return LocalStore(fs, root) if isinstance(fs, LocalFileSystem) else Store(fs, root)
+
+
+def _sync(folder: Path) -> None:
+    """Let a folder's new entry outlive a loss of power."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
