@@ -113,7 +113,7 @@ def test_a_strange_answer_costs_no_more_than_it_may(receiver: Receiver, kind: st
 
         receiver.misbehave = misbehave
         began = time.monotonic()
-        written = post(receiver, tries=2, timeout_s=1)
+        written = post(receiver, tries=2, timeout_s=0.5)
         assert time.monotonic() - began < 60
         assert not elsewhere.requests
     # An answer of 200 that goes on for ever is a yes; one that does not come to its end in time is not.
@@ -190,6 +190,7 @@ def test_a_sink_that_is_killed_delivers_each_event_all_the_same(carrying: Carryi
     assert set(receiver.ids) == carrying.sent.keys()
 
 
+@pytest.mark.slow
 def test_what_is_given_up_is_a_dead_letter(carrying: Carrying, receiver: Receiver) -> None:
     events = [event for event in EVENTS if event.data.type != "update"]
     receiver.misbehave = lambda handler, body: events[0].id.encode() in body and answer(handler, 400)
