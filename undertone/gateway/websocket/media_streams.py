@@ -1,5 +1,7 @@
 """Twilio's Media Streams and the dialects of it: one connection is one call, with one stream for each track."""
 
+import logging
+
 from websockets.asyncio.server import ServerConnection
 from websockets.http11 import Request
 
@@ -15,6 +17,8 @@ from undertone.gateway.websocket.dialects import Dialect, Start
 from undertone.gateway.websocket.media_messages import Media, MediaMessages, Stop
 from undertone.gateway.websocket.sessions import Session, converse, voice_of
 from undertone.gateway.websocket.tracks import Stretch, Track
+
+_log = logging.getLogger(__name__)
 
 
 class MediaStreams:
@@ -96,6 +100,10 @@ class _MediaSession(Session):
         for track, stream in self._tracks.values():
             for stretch in track.flush():
                 _feed(stream, stretch)
+            if track.late:
+                name = f"{stream.name.call_id}/{stream.name.channel}"
+                _log.warning("%s: %s: %d messages came twice or too late", self.wire, name, track.late)
+                track.late = 0
 
     def _open(self, role: Role) -> tuple[Track, LiveStream]:
         start, name = self._messages.start, self._name
