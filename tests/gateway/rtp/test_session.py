@@ -138,6 +138,34 @@ def test_only_the_first_peer_is_heard() -> None:
     assert harness.counts[Outcome.OTHER_SOURCE] == 5
 
 
+def test_a_phone_that_is_started_anew_elsewhere_is_heard_once_its_old_address_is_silent() -> None:
+    harness = Harness()
+    harness.send(*Sender(speech(20)).packets())
+    harness.wait(1)
+    harness.send(*Sender(speech(20, 30), ssrc=9).packets(), peer=OTHER)
+    assert harness.counts[Outcome.OTHER_SOURCE] == 20
+    harness.wait(0.6)
+    harness.send(*Sender(speech(20, 60), ssrc=10).packets(), peer=OTHER)
+    harness.wait(1)
+    assert harness.session.peer == OTHER
+    harness.session.end()
+    (stream,) = harness.streams
+    assert stream.codes == speech(20) + speech(20, 60)
+    # 20 packets of the stranger and two pauses, as long as nobody was heard.
+    assert stream.gaps == [(20 * 160, 16_000, GapCause.BROKE_OFF)]
+
+
+def test_a_source_that_moves_goes_on_by_its_own_clock() -> None:
+    harness = Harness()
+    packets = Sender(speech(200)).packets()
+    harness.send(*packets[:20])
+    harness.wait(2.4)
+    harness.send(*packets[140:], peer=OTHER)
+    harness.session.end()
+    assert harness.session.peer == OTHER
+    assert harness.streams[0].gaps == [(20 * 160, 120 * 160, GapCause.LOSS)]
+
+
 def test_another_ssrc_takes_over_once_the_first_is_silent_and_the_stream_goes_on() -> None:
     harness = Harness()
     harness.send(*Sender(speech(20)).packets())
@@ -229,7 +257,7 @@ def test_what_waited_behind_a_goodbye_is_the_next_calls() -> None:
     harness.send(*following)
     harness.wait(1)
     assert harness.session.over
-    assert harness.session.leftover() == following
+    assert [came.datagram for came in harness.session.leftover()] == following
     assert harness.streams[0].codes == speech(10)
 
 

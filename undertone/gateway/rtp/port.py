@@ -16,7 +16,8 @@ from undertone.gateway.rtp.hearing import Hearing
 from undertone.gateway.rtp.naming import names_of, sides
 from undertone.gateway.rtp.outcomes import Outcome
 from undertone.gateway.rtp.packet import RtpPacket, is_rtcp, peek
-from undertone.gateway.rtp.session import Peer, Session
+from undertone.gateway.rtp.session import Session
+from undertone.gateway.rtp.source import Peer
 from undertone.gateway.rtp.srtp import Srtp
 from undertone.gateway.streams import LiveStream
 
@@ -183,8 +184,8 @@ class Port:
         if session.source and session.peer:
             self._admission.left(session.source.ssrc, now)
             self._let_go()
-            for datagram in session.leftover():
-                self._rtp(datagram, session.peer, now)
+            for came in session.leftover():
+                self._rtp(came.datagram, came.peer, now)
 
     def _let_go(self) -> None:
         self._session = None

@@ -9,19 +9,20 @@ from undertone.gateway.rtp.hearing import Hearing
 from undertone.gateway.rtp.jitter import Ordered
 from undertone.gateway.rtp.outcomes import Outcome
 from undertone.gateway.rtp.packet import RtpPacket, parse
-from undertone.gateway.rtp.source import Source, Successor, Waiting
+from undertone.gateway.rtp.source import Peer, Source, Successor, Waiting
 from undertone.gateway.rtp.srtp import Srtp, Unauthentic
 
 # RFC 3550, A.1: so many packets in sequence, and a stray datagram is none of them.
 _MIN_SEQUENTIAL = 2
 # One packet and no second: nobody is there, and somebody else may come.
 _PROBATION_S = 1.0
-
-Peer = tuple[str, int]
+# A telephone that is started anew, or moved to another media server, sends from another address. Until its old one has
+# been silent for this long, it is a stranger.
+_HOLD_S = 2.0
 
 
 class Session:
-    """Hears one peer: the first whose packets are valid. Whatever others send is dropped and counted."""
+    """Hears one peer: the first whose packets are valid. While it sends, what others send is dropped and counted."""
 
     def __init__(
         self,
@@ -68,7 +69,7 @@ class Session:
         Raises:
             Refused: its streams cannot be opened, or take no more.
         """
-        if self.peer is not None and peer != self.peer:
+        if self._is_held_against(peer, now):
             self._count(Outcome.OTHER_SOURCE, 1)
             return
         try:
@@ -81,8 +82,7 @@ class Session:
             return
         if self.source is None and not self._begins(packet, peer):
             return
-        self.last_heard = now
-        self._arrived(packet, datagram, now)
+        self._arrived(Waiting(packet, datagram, peer, now))
         self.advance(now)
 
     def rtcp(self, datagram: bytes, peer: Peer, now: float) -> None:
@@ -133,9 +133,9 @@ class Session:
         self._flush()
         self.hearing.end()
 
-    def leftover(self) -> list[bytes]:
-        """Datagrams of another source that waited when this one ended: the next call's first."""
-        return [waiting.datagram for waiting in self._successor.take()]
+    def leftover(self) -> list[Waiting]:
+        """What waited of another source when this one ended: the next call's first packets."""
+        return self._successor.take()
 
     def report(self, ssrc: int, cname: str, now: float) -> bytes | None:
         """A receiver report to the source, protected where it is; None where nothing was heard yet."""
@@ -151,6 +151,11 @@ class Session:
     def _confirmed(self) -> bool:
         return self.hearing.began or (self.source is not None and len(self.source.buffer) >= _MIN_SEQUENTIAL)
 
+    def _is_held_against(self, peer: Peer, now: float) -> bool:
+        if self.peer is None or self.source is None or peer == self.peer:
+            return False
+        return now - self.source.last_arrived < _HOLD_S
+
     def _protected(self, report: bytes) -> bytes:
         return self._srtp.protected(report) if self._srtp else report
 
@@ -164,16 +169,16 @@ class Session:
         self.source = Source(packet.ssrc, payload_type.clock_rate, self._depth_s)
         return True
 
-    def _arrived(self, packet: RtpPacket, datagram: bytes, now: float) -> None:
+    def _arrived(self, came: Waiting) -> None:
         assert self.source is not None  # noqa: S101
-        arrival = self.source.push(packet, now)
+        packet = came.packet
+        arrival = self.source.push(packet, came.arrived)
         if arrival is None:
-            dropped = self._successor.push(Waiting(packet, datagram, now))
-            self._count(Outcome.OTHER_SOURCE, dropped)
-        elif packet.payload_type not in self._types:
-            self._count(Outcome.UNKNOWN_TYPE, 1)
-        else:
-            self._count(Outcome(arrival), 1)
+            self._count(Outcome.OTHER_SOURCE, self._successor.push(came))
+            return
+        # The same source from another address: it has moved.
+        self.peer, self.last_heard = came.peer, came.arrived
+        self._count(Outcome(arrival) if packet.payload_type in self._types else Outcome.UNKNOWN_TYPE, 1)
 
     def _succeed(self, now: float) -> None:
         """Another sequence takes over; the streams go on."""
@@ -182,8 +187,10 @@ class Session:
         waiting = self._successor.take()
         self.source = Source(waiting[0].packet.ssrc, self.source.reception.clock_rate, self._depth_s)
         self.hearing.another_source()
-        for packet, datagram, arrived in waiting:
-            self._arrived(packet, datagram, arrived)
+        if waiting[0].peer != self.peer:
+            self.control_peer = None
+        for came in waiting:
+            self._arrived(came)
         self.advance(now)
 
     def _flush(self) -> None:

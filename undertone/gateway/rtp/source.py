@@ -12,6 +12,8 @@ _MAX_WAITING = 100
 # RFC 3550, A.1: so many packets in sequence, and a stray datagram is none of them.
 _MIN_SEQUENTIAL = 2
 
+Peer = tuple[str, int]
+
 
 class Source:
     """Puts the packets of one SSRC in order, and counts for the reports to it."""
@@ -51,10 +53,11 @@ class Source:
 
 
 class Waiting(NamedTuple):
-    """A packet that waits, with the datagram that it came in."""
+    """A packet that waits, with the datagram that it came in, from whom and when."""
 
     packet: RtpPacket
     datagram: bytes
+    peer: Peer
     arrived: float
 
 
@@ -73,9 +76,10 @@ class Successor:
         """Let a packet wait; returns how many were dropped for it."""
         dropped = 0
         if self._waiting:
-            last, packet = self._waiting[-1].packet, waiting.packet
-            ahead = (packet.sequence - last.sequence) % (1 << 16)
-            if packet.ssrc != last.ssrc or not 0 < ahead < MAX_MISORDER or len(self._waiting) >= _MAX_WAITING:
+            last = self._waiting[-1]
+            ahead = (waiting.packet.sequence - last.packet.sequence) % (1 << 16)
+            follows = waiting.peer == last.peer and waiting.packet.ssrc == last.packet.ssrc and 0 < ahead < MAX_MISORDER
+            if not follows or len(self._waiting) >= _MAX_WAITING:
                 dropped = len(self._waiting)
                 self._waiting = []
         self._waiting.append(waiting)

@@ -19,7 +19,7 @@ from undertone.gateway.rtp.codecs import payload_types
 from undertone.gateway.rtp.outcomes import Outcome
 from undertone.gateway.rtp.packet import MAX_BYTES
 from undertone.gateway.rtp.port import NAME, Port, Shared
-from undertone.gateway.rtp.session import Peer
+from undertone.gateway.rtp.source import Peer
 from undertone.gateway.settings import GatewaySettings
 from undertone.gateway.wire import Started
 
