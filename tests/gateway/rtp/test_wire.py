@@ -60,12 +60,13 @@ def recording(tmp_path: Path) -> tuple[bytes, Path]:
     return codes, path
 
 
+@pytest.mark.slow
 def test_a_call_gives_the_events_of_analyze_however_it_is_mixed_up(
     installation: Installation, start_gateway: StartGateway, tmp_path: Path
 ) -> None:
     codes, path = recording(tmp_path)
     names = named(tmp_path, 1)
-    gateway, port = started(start_gateway, "--calls", str(names), rtp_jitter_ms=1000)
+    gateway, port = started(start_gateway, "--calls", str(names), rtp_jitter_ms=2000)
     named(tmp_path, port)
     rng = random.Random(5)
     packets = Sender(codes).packets()
@@ -82,6 +83,7 @@ def test_a_call_gives_the_events_of_analyze_however_it_is_mixed_up(
     assert packets_of(gateway, "lost") == 0
 
 
+@pytest.mark.slow
 def test_losses_and_pauses_are_exact_gaps_counted_and_reported(
     installation: Installation, start_gateway: StartGateway
 ) -> None:
@@ -140,12 +142,13 @@ def test_srtp_is_heard_with_its_key_alone_and_answered_under_it(
     assert text not in gateway.output
 
 
+@pytest.mark.slow
 def test_who_is_refused_hears_why_and_strangers_take_nothing_from_a_call(
     installation: Installation, start_gateway: StartGateway, tmp_path: Path
 ) -> None:
     codes = recording(tmp_path)[0][: 160 * 100]
     names = named(tmp_path, 1)
-    gateway, port = started(start_gateway, "--calls", str(names), idle_s=3)
+    gateway, port = started(start_gateway, "--calls", str(names), idle_s=6)
     packets = Sender(codes).packets()
     with Phone(port) as phone:
         phone.send(packets[:5])
@@ -154,27 +157,26 @@ def test_who_is_refused_hears_why_and_strangers_take_nothing_from_a_call(
     with Phone(port) as phone, Phone(port) as stranger:
 
         def taken() -> bool:
-            phone.send(packets[:1])
+            phone.send(packets[:2])
             return gateway.metric("undertone_gateway_open_connections", wire="rtp") == 1
 
         wait_for(taken, "the call to be let in again")
-        for mine, strange in zip(packets[1:], Sender(codes, ssrc=9).packets(), strict=False):
+        for mine, strange in zip(packets[2:], Sender(codes, ssrc=9).packets(), strict=False):
             phone.send([mine])
             stranger.send([strange, b"", b"\x00" * 40, rtp(1, 1, first=0x81)], every_s=0)
         # Nobody says goodbye: the call ends once it is silent for UNDERTONE_GATEWAY_IDLE_S.
         chunks = chunks_of_calls(installation, ended("call/customer"))["call/customer"]
     assert b"".join(chunk.audio for chunk in chunks) == encode(decode(codes, Encoding.PCMU), Encoding.PCMU)
-    assert packets_of(gateway, "other_source") == 4 * 99
+    assert packets_of(gateway, "other_source") == 4 * 98
     assert gateway.metric("undertone_gateway_broken_off_streams_total", wire="rtp") == 1
 
 
 def test_a_call_that_comes_too_fast_is_told_goodbye(installation: Installation, start_gateway: StartGateway) -> None:
     gateway, port = started(start_gateway, burst_s=1)
     with Phone(port) as phone:
-        phone.send(Sender(bytes(160 * 400)).packets(), every_s=0.002)
+        phone.send(Sender(bytes(160 * 800)).packets(), every_s=0.002)
         goodbye_said = phone.rtcp.recv(2048)
         assert b"ahead of the clock" in goodbye_said
-        assert struct.unpack_from("!xB", goodbye_said, len(goodbye_said) - 4 * (goodbye_said[-1] == 0))
     name = f"rtp-{port}-{SSRC}/customer"
     assert chunks_of_calls(installation, ended(name))[name]
     assert gateway.metric("undertone_gateway_refused_total", wire="rtp", reason="too_fast") == 1

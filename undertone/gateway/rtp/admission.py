@@ -17,11 +17,11 @@ _STRAGGLERS_S = 0.5
 
 
 class Admission:
-    """The door of one port. `may_connect` knows the allowed networks."""
+    """The door of one port. `may_send` knows the allowed networks."""
 
-    def __init__(self, types: Mapping[int, PayloadType], may_connect: Callable[[str], bool]) -> None:
+    def __init__(self, types: Mapping[int, PayloadType], may_send: Callable[[str], bool]) -> None:
         self._types = types
-        self._may_connect = may_connect
+        self._may_send = may_send
         self._room, self._filled_at = float(_BURST_PACKETS), 0.0
         self._deaf_until = 0.0
         self._deaf_while_it_sends = False
@@ -34,7 +34,7 @@ class Admission:
         if room < 1:
             return Outcome.TOO_MANY
         self._room -= 1
-        return None if self._may_connect(host) else Outcome.NOT_ALLOWED
+        return None if self._may_send(host) else Outcome.NOT_ALLOWED
 
     def keeps_out(self, datagram: bytes, now: float) -> Outcome | None:
         """Why a datagram cannot be a call's first; None where it can."""

@@ -31,9 +31,10 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Shared:
-    """What all ports of a wire have in common. `count` counts packets."""
+    """What all ports of a wire have in common. `count` counts packets, `may_send` knows the allowed networks."""
 
     calls: Calls
+    may_send: Callable[[str], bool]
     types: Mapping[int, PayloadType]
     depth_s: float
     loop: asyncio.AbstractEventLoop
@@ -50,7 +51,7 @@ class Port:
         self._shared = shared
         self._send = send
         self._calls = shared.calls
-        self._admission = Admission(shared.types, shared.calls.settings.may_connect)
+        self._admission = Admission(shared.types, shared.may_send)
         self._ssrc = secrets.randbits(32)
         self._session: Session | None = None
         self._counted = contextlib.ExitStack()

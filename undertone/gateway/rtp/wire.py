@@ -9,7 +9,7 @@ import logging
 import resource
 import socket
 from collections.abc import Callable
-from functools import partial
+from functools import lru_cache, partial
 
 from schemas.errors import UserError
 from undertone.gateway.addresses import Address
@@ -48,7 +48,10 @@ class RtpWire:
     async def run(self, calls: Calls, started: Started) -> None:
         """Serve until cancelled; then sources are told goodbye."""
         loop = asyncio.get_running_loop()
-        shared = Shared(calls, self._types, calls.settings.rtp_jitter_ms / 1000, loop, _counter(calls.metrics))
+        # Asked with every packet; to read an address and compare it takes 8 to 19 us, and all the rest of a packet 25.
+        may_send = lru_cache(maxsize=1024)(calls.settings.may_connect)
+        depth_s = calls.settings.rtp_jitter_ms / 1000
+        shared = Shared(calls, may_send, self._types, depth_s, loop, _counter(calls.metrics))
         _allow_files(2 * len(self._ports) + _OTHER_FILES, self._address)
         with contextlib.ExitStack() as stack:
             ports = [self._open(number, shared, stack) for number in self._ports]
