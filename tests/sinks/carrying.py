@@ -8,29 +8,33 @@ import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from kafka import KafkaProducer
 
 from schemas.audio import Role
-from schemas.events import STRUCTURED_HEADERS, AudioSpan, EventEnvelope, Segment, Summary, Update
+from schemas.events import STRUCTURED_HEADERS, AudioSpan, EventEnvelope, Relative, Segment, Summary, Update
 from tests.support.installation import SESSION_TIMEOUT_S, Installation, WorkerProcess
 from tests.support.service import get
 from undertone.messaging.clients import transactional_producer
 
 START = datetime(2026, 1, 1, 12, 30, tzinfo=UTC)
 RATE = 8000
+# A model may leave emotions out of its groups; those without one are weighed by the table of emotions.
+GROUPS = {"angry": "negative", "happy": "positive", "neutral": "neutral"}
 PROGRAM = ("-c", "from undertone.cli.main import main; main()", "sink")
 
 
 def call_events(call_id: str, utterances: Sequence[str], start: datetime = START) -> list[EventEnvelope]:
     """The events of one stream: a second of speech for each label, with an update in its middle, and a summary."""
     common = {"call_id": call_id, "channel": "customer", "role": Role.CUSTOMER, "sample_rate": RATE}
-    common |= {"level_dbfs": -23.5, "pitch_hz": None, "model_version": "v1"}
+    common |= {"level_dbfs": -23.5, "pitch_hz": None, "model_version": "v1", "arousal": 0.25, "valence": -0.5}
     said: list[Update | Segment | Summary] = []
     for number, label in enumerate(utterances):
         first = number * 2 * RATE
         voice = common | {"label": label, "probabilities": {label: 0.75, "neutral": 0.25}, "start_sample": first}
         audio = AudioSpan(topic="call-audio", partition=1, first_offset=number, last_offset=number + 1)
+        voice |= {"group": GROUPS.get(label), "groups": {"negative": 0.75}, "relative": Relative(level=1.5)}
         said.append(Update(**voice, end_sample=first + RATE // 2, speech_s=0.5, audio=audio))
         said.append(Segment(**voice, end_sample=first + RATE, speech_s=1.0, audio=audio, ended_by="silence"))
     end = len(utterances) * 2 * RATE
@@ -38,6 +42,14 @@ def call_events(call_id: str, utterances: Sequence[str], start: datetime = START
     whole = {"start_sample": 0, "end_sample": end, "speech_s": float(len(utterances)), "segments": len(utterances)}
     said.append(Summary(**common, **whole, label=last, probabilities={last: 1.0} if utterances else {}, ended_by="end"))
     return [EventEnvelope.around(event, start) for event in said]
+
+
+def columns_of(event: EventEnvelope) -> dict[str, Any]:
+    """What an event's data say, in the columns of sinks; without where its audio lies."""
+    data = event.data.model_dump(mode="json", exclude={"audio", "group", "groups", "relative"})
+    relative = event.data.relative.model_dump() if event.data.relative else dict.fromkeys(Relative.model_fields)
+    data |= {f"relative_{name}": value for name, value in relative.items()}
+    return data | {"emotion_group": event.data.group, "emotion_groups": event.data.groups}
 
 
 class Carrying:

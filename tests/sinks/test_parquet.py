@@ -11,7 +11,7 @@ import duckdb
 import pytest
 
 from schemas.events import EventEnvelope
-from tests.sinks.carrying import START, Carrying, call_events, metric
+from tests.sinks.carrying import START, Carrying, call_events, columns_of, metric
 from tests.sinks.test_fencing import SOURCE, write
 from tests.support.installation import wait_for
 from tests.support.paths import ROOT
@@ -38,7 +38,7 @@ def assert_rows_are(folder: Path, events: dict[str, EventEnvelope]) -> None:
     assert sorted(row["id"] for row in found) == sorted(events)
     for row in found:
         event = events[row["id"]]
-        data = event.data.model_dump(mode="json", exclude={"audio"})
+        data = columns_of(event)
         assert {name: row[name] for name in data} == data
         assert row["ended_at"] == event.time
         assert (row["date"], int(row["hour"])) == (event.time.date(), event.time.hour)

@@ -43,7 +43,7 @@ class StoredEvent:
     def columns(self) -> dict[str, Any]:
         """Column -> value, None where this kind of event has none. Tables and files name them alike."""
         event = self.envelope.data
-        audio = event.audio
+        audio, relative = event.audio, event.relative
         return {
             "id": self.envelope.id,
             "type": event.type,
@@ -61,6 +61,13 @@ class StoredEvent:
             "speech_s": event.speech_s,
             "level_dbfs": event.level_dbfs,
             "pitch_hz": event.pitch_hz,
+            "emotion_group": event.group,  # a word that SQL keeps for itself
+            "emotion_groups": event.groups,
+            "arousal": event.arousal,
+            "valence": event.valence,
+            "relative_level": relative.level if relative else None,
+            "relative_pitch": relative.pitch if relative else None,
+            "relative_arousal": relative.arousal if relative else None,
             "model_version": event.model_version,
             "ended_by": event.ended_by if isinstance(event, Segment | Summary) else None,
             "segments": event.segments if isinstance(event, Summary) else None,
@@ -89,7 +96,8 @@ def stored_event(record: ConsumerRecord) -> StoredEvent:
         raise Rejected(Reason.INVALID_EVENT, f"{where + ': ' if where else ''}{first['msg']}") from None
     except OverflowError as error:
         raise Rejected(Reason.INVALID_EVENT, f"time: {error}") from None
-    for name, value in chain(columns.items(), event.envelope.data.probabilities.items()):
+    data = event.envelope.data
+    for name, value in chain(columns.items(), data.probabilities.items(), (data.groups or {}).items()):
         _check(name, value)
     return event
 

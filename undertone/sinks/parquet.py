@@ -35,6 +35,13 @@ _TYPES = {
     "speech_s": pa.float64(),
     "level_dbfs": pa.float64(),
     "pitch_hz": pa.float64(),
+    "emotion_group": pa.string(),
+    "emotion_groups": pa.map_(pa.string(), pa.float64()),
+    "arousal": pa.float64(),
+    "valence": pa.float64(),
+    "relative_level": pa.float64(),
+    "relative_pitch": pa.float64(),
+    "relative_arousal": pa.float64(),
     "model_version": pa.string(),
     "ended_by": pa.string(),
     "segments": pa.int64(),
@@ -119,9 +126,10 @@ class Parquet:
 
 
 def _file_of(events: Sequence[StoredEvent]) -> bytes:
-    rows = [event.columns() for event in events]
-    for row in rows:
-        row["probabilities"] = list(row["probabilities"].items())
+    rows = [
+        {name: list(value.items()) if isinstance(value, dict) else value for name, value in event.columns().items()}
+        for event in events
+    ]
     content = pa.BufferOutputStream()
     pq.write_table(pa.Table.from_pylist(rows, schema=SCHEMA), content, compression="zstd")
     return content.getvalue().to_pybytes()

@@ -132,7 +132,7 @@ def _insert(connection: psycopg.Connection, kind: str, events: Iterable[StoredEv
 
 def _row(kind: str, event: StoredEvent) -> dict[str, Any]:
     columns = {name: value for name, value in event.columns().items() if name not in _LACKS[kind]}
-    return columns | {"probabilities": json.dumps(event.envelope.data.probabilities)}
+    return {name: json.dumps(value) if isinstance(value, dict) else value for name, value in columns.items()}
 
 
 @contextmanager
