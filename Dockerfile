@@ -1,4 +1,4 @@
-# Three images from one file: docker build --target worker|producer|trainer .
+# Four images from one file: docker build --target worker|producer|gateway|trainer .
 # Packages come from the lock files, checked by hash; pip and setuptools stay behind in the build stages.
 
 FROM python:3.11-slim-bookworm AS base
@@ -15,6 +15,10 @@ RUN python -m venv --without-pip /venv \
     && /tools/bin/pip --python /venv/bin/python install --require-hashes -r requirements/runtime.lock \
     # NumPy's and SciPy's own tests, 32 MB.
     && find /venv -type d -name tests -prune -exec rm -rf {} +
+
+FROM build AS gateway-packages
+RUN python -m venv --without-pip /venv \
+    && /tools/bin/pip --python /venv/bin/python install --require-hashes -r requirements/gateway.lock
 
 FROM build AS trainer-packages
 RUN python -m venv --without-pip /venv \
@@ -61,6 +65,20 @@ CMD ["worker"]
 FROM runtime AS producer
 COPY samples/ /samples/
 CMD ["produce", "--help"]
+
+FROM service AS gateway
+COPY --from=gateway-packages /venv /venv
+USER root
+RUN --mount=from=build,source=/tools,target=/tools --mount=from=wheel,source=/wheel,target=/wheel \
+    /tools/bin/pip --python /venv/bin/python install --no-deps --no-index /wheel/*.whl
+USER undertone
+# Reachable from outside the container; publish it to trusted networks only.
+ENV UNDERTONE_GATEWAY_METRICS_HOST=0.0.0.0
+EXPOSE 9465
+HEALTHCHECK --interval=10s --timeout=5s --start-period=60s --retries=3 \
+    CMD ["python", "-c", "from urllib.request import urlopen; urlopen('http://127.0.0.1:9465/readyz', timeout=4)"]
+# Which wires, and where: `docker run ... gateway --audiosocket 0.0.0.0:9092` and who may connect.
+CMD ["gateway", "--help"]
 
 FROM service AS trainer
 COPY --from=trainer-packages /venv /venv

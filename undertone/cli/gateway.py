@@ -81,7 +81,7 @@ def gateway(
 
     Examples:
 
-        undertone gateway --audiosocket 127.0.0.1:9092
+        undertone gateway --audiosocket 127.0.0.1:9019
         undertone gateway --websocket 127.0.0.1:8080
         undertone gateway --rtp 127.0.0.1:10000-10999 --calls calls.csv
     """

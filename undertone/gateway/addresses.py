@@ -1,4 +1,4 @@
-"""Addresses to listen on, as people write them: `127.0.0.1:9092`, `[::1]:9092`, `0.0.0.0:10000-10999`."""
+"""Addresses to listen on, as people write them: `127.0.0.1:9019`, `[::1]:9019`, `0.0.0.0:10000-10999`."""
 
 import ipaddress
 import re
@@ -43,7 +43,7 @@ def parse_address(option: str, text: str, *, ports: bool = False) -> Address:
     match = _ADDRESS.fullmatch(text.strip())
     want = "HOST:FIRST-LAST" if ports else "HOST:PORT"
     if not match or (match["last"] is not None) != ports:
-        raise UserError(f"{option} {text}: want {want}, as in 127.0.0.1:{'10000-10999' if ports else '9092'}")
+        raise UserError(f"{option} {text}: want {want}, as in 127.0.0.1:{'10000-10999' if ports else '9019'}")
     first, last = int(match["first"]), int(match["last"]) if match["last"] else None
     if max(first, last or 0) > 65535 or (last is not None and not 0 < first <= last):
         raise UserError(f"{option} {text}: ports go up to 65535, the first before the last")

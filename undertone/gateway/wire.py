@@ -5,7 +5,7 @@ from typing import Protocol
 
 from undertone.gateway.calls import Calls
 
-# The wire's name and where it listens, as the ready line tells them: ("audiosocket", "127.0.0.1:9092").
+# The wire's name and where it listens, as the ready line tells them: ("audiosocket", "127.0.0.1:9019").
 Started = Callable[[str, str], None]
 
 
