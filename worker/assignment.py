@@ -209,7 +209,7 @@ class Assignment(ConsumerRebalanceListener):
         restore = assigned.restore
         if not restore:
             return False
-        missing = restore.model_versions() - self._engine.model_versions
+        missing = restore.model_versions - self._engine.model_versions
         if not missing <= restore.models.keys():
             # A new model came after the restorer had looked, and the engine gave one up that is needed after all.
             restore.cancelled = True

@@ -88,7 +88,7 @@ class Restorer:
 
     def _finish(self, restore: Restore) -> None:
         """Hand a restore over that has been read to its end, once its models are here."""
-        if restore.model_versions() <= self._loaded():
+        if restore.model_versions <= self._loaded():
             self._finished.put(restore)
         else:  # in a thread of its own: other partitions need not wait for `models`
             threading.Thread(target=self._find_models, args=(restore,), name="models", daemon=True).start()
@@ -100,7 +100,7 @@ class Restorer:
         """
         while not (restore.cancelled or self._closed.is_set()):
             try:
-                for version in restore.model_versions() - self._loaded() - restore.models.keys():
+                for version in restore.model_versions - self._loaded() - restore.models.keys():
                     restore.models[version] = self._find_model(version)
                     if not restore.models[version]:
                         log.warning("model %s is gone: utterances that it had begun begin again", version)
