@@ -65,6 +65,17 @@ def test_a_calls_files_are_heard_in_order_as_one_stream_with_a_second_between(tm
             np.testing.assert_allclose(prediction.final, list(mine[0].probabilities.values()), atol=2e-6)
 
 
+def test_a_file_that_begins_within_a_hop_has_its_own_utterances(tmp_path: Path, model: Model) -> None:
+    """Lengths are no multiples of 200 samples, and speech begins with the first sample: on noise the gate is open."""
+    noise = np.random.default_rng(0).normal(0, 2000, 20_000).astype(np.int16)
+    for number in range(4):
+        soundfile.write(tmp_path / f"{number}.wav", noise[: 16_000 + 37 * number + 1], 16_000)
+    ((_, predictions),) = predict_calls([[tmp_path / f"{number}.wav" for number in range(4)]], model)
+    for prediction in predictions:
+        assert not isinstance(prediction, UserError)
+        assert 0.9 < prediction.speech_s < 1.5
+
+
 def test_figures_are_given_by_what_was_heard_before(tmp_path: Path, model: Model) -> None:
     first, second = model.card.labels[:2]
     rows = [

@@ -104,3 +104,17 @@ def test_another_model_keeps_the_voice_and_begins_with_its_arousal_anew(model: M
     assert segments[3].relative is not None and segments[3].relative.arousal is not None
     after = segments[4].relative
     assert after is not None and after.level is not None and after.pitch is not None and after.arousal is None
+
+
+def test_a_model_of_other_labels_begins_with_the_summary_anew(model: Model) -> None:
+    other = model.with_card(model.card.model_copy(update={"version": "other-1", "labels": model.card.labels[::-1]}))
+    chunks = cut(utterances([0] * 6), RATE, 2100)
+    engine = Engine(model)
+    events = engine.feed(chunks[: 4 * 8]).events
+    engine.switch_model(other)
+    events += engine.feed(chunks[4 * 8 :]).events
+    later = [
+        event.data for event in events if isinstance(event.data, Segment) and event.data.model_version == "other-1"
+    ]
+    assert len(later) == 2
+    assert events[-1].data.speech_s == pytest.approx(sum(one.speech_s for one in later))

@@ -20,6 +20,7 @@ from schemas.events import Segment, Summary, Update
 from schemas.streams import voices
 from undertone.acoustics.chunks import chunks_of, of_call, pieces
 from undertone.acoustics.decode import probe, read_blocks
+from undertone.acoustics.frames import hop_samples
 from undertone.acoustics.resample import target_rate
 from undertone.inference.engine import Engine
 from undertone.inference.model import Model, softmax
@@ -65,8 +66,8 @@ class Call:
     unreadable: dict[int, UserError] = field(default_factory=dict)
 
     def file_of(self, event: Update | Segment) -> int:
-        """Which of the call's files an utterance lies in."""
-        return bisect_right(self.starts, event.start_sample) - 1
+        """Which of the call's files an utterance lies in; it begins with a hop, whose front may lie before the file."""
+        return bisect_right(self.starts, event.start_sample + hop_samples(event.sample_rate) - 1) - 1
 
 
 def predict_files(
