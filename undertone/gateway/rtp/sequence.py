@@ -48,6 +48,11 @@ class Reception:
         self._transit = transit
 
     @property
+    def reported_highest(self) -> int:
+        """The highest number as reports have it: wraps count from the first packet on."""
+        return self.highest - _CYCLE
+
+    @property
     def jitter(self) -> int:
         """Interarrival jitter in units of the timestamp (6.4.1)."""
         return int(self._jitter)

@@ -128,10 +128,16 @@ class Session:
             self._succeed(now)
 
     def end(self) -> None:
-        """The call is over: what waits is heard, and its streams end."""
+        """The call is over: what waits is heard, and its streams end.
+
+        Raises:
+            Refused: as `rtp`, of what waited; the streams have ended all the same.
+        """
         self.over = True
-        self._flush()
-        self.hearing.end()
+        try:
+            self._flush()
+        finally:
+            self.hearing.end()
 
     def leftover(self) -> list[Waiting]:
         """What waited of another source when this one ended: the next call's first packets."""

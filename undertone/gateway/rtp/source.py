@@ -45,7 +45,7 @@ class Source:
             ssrc=self.ssrc,
             fraction_lost=reception.fraction_lost(),
             lost=reception.lost,
-            highest=reception.highest,
+            highest=reception.reported_highest,
             jitter=reception.jitter,
             last_report=report.ntp >> 16 & 0xFFFFFFFF if report else 0,
             delay=int((now - self._report_arrived) * 65536) if report else 0,

@@ -60,7 +60,7 @@ class RtpWire:
                 while True:
                     await asyncio.sleep(_LOOK_S)
                     for port in ports:
-                        port.look(loop.time())
+                        _look(port, loop.time())
             finally:
                 for port in ports:
                     port.close()
@@ -105,6 +105,13 @@ def _read(opened: socket.socket, port: Port, *, control: bool) -> None:
         except Exception:
             # One call's trouble is not the others'.
             _log.exception("rtp: port %d has failed on a datagram", port.number)
+
+
+def _look(port: Port, now: float) -> None:
+    try:
+        port.look(now)
+    except Exception:
+        _log.exception("rtp: port %d has failed", port.number)
 
 
 def _counter(metrics: GatewayMetrics) -> Callable[[Outcome, int], None]:
