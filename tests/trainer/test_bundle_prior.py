@@ -17,7 +17,7 @@ def test_a_class_prior_makes_another_version_of_the_same_weights() -> None:
     assert again.card == made.card
     assert again.flatbuffer == shipped.flatbuffer
     assert len({shipped.card.version, made.card.version, other.card.version}) == 3
-    assert made.card.version == version_of(made.card.name, made.flatbuffer, made.card.calibration)
+    assert made.card.version == version_of(made.card.name, made.flatbuffer, made.card.calibration, made.card.caller)
     assert Model.of(made).class_prior["neutral"] == pytest.approx(0.5)
     with pytest.raises(UserError, match="knows no nuetral"):
         for_calls(shipped, "nuetral=0.5")

@@ -82,6 +82,6 @@ def test_a_later_model_without_a_label_of_the_class_prior_is_taken_up_all_the_sa
     model = Model.load()
     feed = ModelFeed(model, WorkerMetrics(), prior="neutral=0.5,sad=0.1")
     labels = tuple("gloomy" if label == "sad" else label for label in model.card.labels)
-    calibration = CalibrationSpec()
-    other = model.with_card(model.card.model_copy(update={"labels": labels, "calibration": calibration}))
+    changes = {"labels": labels, "calibration": CalibrationSpec(), "caller": None}
+    other = model.with_card(model.card.model_copy(update=changes))
     assert feed._with_prior(other).class_prior["neutral"] == pytest.approx(0.5)

@@ -45,7 +45,7 @@ FOLDS = 4
 NOISE_DB = 10.0
 # What the bundle that ships expects of calls, and how far it judges an utterance against its caller's earlier ones
 # (docs/research/experiments.md, "Ordinary calls").
-CALLS = "neutral=0.7,calm=0.2"
+CALLS = {"neutral": 0.7, "calm": 0.2}
 CALLER_WEIGHT = 0.5
 NORMAL = {"neutral": 2.0, "calm": 1.0}
 
@@ -118,7 +118,7 @@ def main() -> None:
     parser.add_argument(
         "--int8", action="store_true", help="large products in eight bits: half the time, half the size"
     )
-    parser.add_argument("--prior", default=CALLS, help="how often labels are in calls")
+    parser.add_argument("--prior", help="how often labels are in calls; default: neutral 0.7, calm 0.2")
     options = parser.parse_args()
     options.work.mkdir(parents=True, exist_ok=True)
     unheard = expand(options.unheard_noise)
@@ -137,8 +137,15 @@ def main() -> None:
     write(curriculum, model, calibration, found, options.out, options.prior, int8=options.int8)
 
 
-def caller_spec(labels: Sequence[str]) -> CallerSpec:
-    """For a model of these labels."""
+def calls_prior(labels: Sequence[str]) -> dict[str, float]:
+    """What is expected of calls, as far as a model has these labels."""
+    return {label: share for label, share in CALLS.items() if label in labels}
+
+
+def caller_spec(labels: Sequence[str]) -> CallerSpec | None:
+    """For a model of these labels; None where none of them is that of a caller as usual."""
+    if not NORMAL.keys() & set(labels):
+        return None
     return CallerSpec(weight=CALLER_WEIGHT, normal={label: NORMAL.get(label, 0.0) for label in labels})
 
 
@@ -148,7 +155,7 @@ def write(
     calibration: CalibrationSpec,
     found: dict[str, float],
     out: Path,
-    prior: str,
+    prior: str | None,
     *,
     int8: bool = False,
 ) -> None:
@@ -164,7 +171,8 @@ def write(
     )
     shares = training_prior(curriculum.dataset.labels, curriculum.variants[0].targets.sum(axis=0))
     caller = caller_spec(curriculum.dataset.labels)
-    bundle = with_metrics(for_calls(bundle, prior, shares, caller), found | {"us_per_s": us_per_second(bundle)})
+    expected = prior or calls_prior(curriculum.dataset.labels)
+    bundle = with_metrics(for_calls(bundle, expected, shares, caller), found | {"us_per_s": us_per_second(bundle)})
     out.write_bytes(bundle_bytes(bundle))
     save_weights(out, network_weights(model), model.undertone_shape, bundle.card.version)
 

@@ -108,7 +108,7 @@ def version_of(name: str, flatbuffer: bytes, calibration: CalibrationSpec, calle
 
 def for_calls(
     bundle: Bundle,
-    prior: str,
+    prior: str | Mapping[str, float],
     training_prior: Mapping[str, float] | None = None,
     caller: CallerSpec | None = None,
 ) -> Bundle:
@@ -124,7 +124,7 @@ def for_calls(
     calibration = bundle.card.calibration
     if training_prior is not None:
         calibration = calibration.model_copy(update={"training_prior": dict(training_prior)})
-    shares = shares_of(parse_prior(prior), bundle.card.labels, calibration)
+    shares = shares_of(parse_prior(prior) if isinstance(prior, str) else prior, bundle.card.labels, calibration)
     rounded = {label: round(share, 6) for label, share in shares.items()}
     calibration = calibration.model_copy(update={"prior": rounded})
     caller = caller or bundle.card.caller
