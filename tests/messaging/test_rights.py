@@ -19,15 +19,15 @@ from kafka.admin import (
 
 from schemas.topics import Topics
 from tests.producer.test_produce import PHONE, UNDERTONE
-from tests.support.installation import Installation
+from tests.support.installation import Installation, wait_for
 from tests.support.paths import ROOT
 from tests.support.streams import customer, cut
 from undertone.devbroker import broker
-from undertone.messaging.clients import admin
+from undertone.messaging.clients import admin, idempotent_producer
 from undertone.messaging.settings import KafkaSettings
 
 PAGE = (ROOT / "docs" / "how-to" / "bring-your-own-kafka.md").read_text()
-SERVICES = ("topics", "produce", "worker", "forget", "tail")
+SERVICES = ("topics", "produce", "worker", "forget", "tail", "sink")
 PASSWORD = "open-sesame"  # noqa: S105  not a real one
 PREFIX = "site."
 
@@ -44,6 +44,7 @@ def granted(service: str) -> Iterator[ACL]:
         patterns = [ResourcePattern(ResourceType.TOPIC, PREFIX + name) for name in names]
         for kind, what, how in (
             (ResourceType.GROUP, "group", ACLResourcePatternType.LITERAL),
+            (ResourceType.GROUP, "groups that begin with", ACLResourcePatternType.PREFIXED),
             (ResourceType.TRANSACTIONAL_ID, "transactional ids that begin with", ACLResourcePatternType.PREFIXED),
         ):
             patterns += [ResourcePattern(kind, PREFIX + name, how) for name in re.findall(rf"{what} `(.*?)`", clause)]
@@ -122,6 +123,21 @@ def test_the_rights_of_the_page_are_enough(guarded: tuple[KafkaSettings, dict[st
         done = run(environment, "tail", "--from", "start", "--until-end", "--format", "jsonl")
         assert done.returncode == 0, done.stderr
         assert '"call_id":"phone"' in done.stdout
+        program = (
+            "-c",
+            "from undertone.cli.main import main; main()",
+            "sink",
+            "parquet",
+            "--to",
+            str(tmp_path / "kept"),
+        )
+        batches = {"sink_batch_s": 0.2, "sink_metrics_port": 0}
+        sink = installation.worker("s1", program, sasl_plain_username="sink", **batches)
+        wait_for(lambda: any(tmp_path.glob("kept/**/*.parquet")), "a file", said=sink.last_words)
+        with closing(idempotent_producer(settings)) as producer:
+            producer.send(topics.emotion_events.name, key=b"x", value=b"no event").get(60)
+        assert len(installation.dead_letters(1)) == 1
+        assert sink.stop() == 0
     finally:
         installation.close()
     # Without them it would not have worked.
