@@ -134,14 +134,16 @@ def test_each_kind_is_installed_once_and_holds_the_smaller_ones(clone: Path, mac
 
 def test_ci_installs_what_is_missing_after_renewing_the_lists(clone: Path, machine: Path) -> None:
     shutil.copytree(ROOT / ".ci", clone / ".ci")
-    _install(machine, "promtool", "exit 0")
+    for program in ("promtool", "ffmpeg", "pg_ctlcluster"):
+        _install(machine, program, "exit 0")
     _install(machine, "apt-get", f'echo "apt-get $@" >>{clone}/asked; ln -sf {clone}/make {machine}/make')
     _install(clone, "make", f'echo "make $@" >>{clone}/asked')
     (machine / "ln").symlink_to(shutil.which("ln") or "/usr/bin/ln")
     subprocess.run([clone / ".ci" / "run"], env={"PATH": str(machine)}, check=True)
     assert (clone / "asked").read_text().splitlines() == [
         "apt-get update -qq",
-        "apt-get install -y -qq --no-install-recommends make chromium",
+        "apt-get install -y -qq --no-install-recommends make chromium"
+        " gstreamer1.0-tools gstreamer1.0-plugins-base gstreamer1.0-plugins-good",
         "make lint",
         "make test",
     ]
