@@ -10,7 +10,7 @@ import pytest
 import soundfile
 from numpy.typing import NDArray
 
-from schemas.card import FrontEndSpec, GateSpec, SegmentSpec
+from schemas.card import CalibrationSpec, FrontEndSpec, GateSpec, SegmentSpec
 from schemas.events import Segment
 from tests.support.streams import cut
 from tests.support.voices import RATE, utterance
@@ -138,7 +138,7 @@ def bundle(network: keras.Model) -> Bundle:
         _clips([babbling(seed) for seed in range(8)], DEFAULT),
         name="card",
         labels=("a", "b", "c"),
-        calibration=Model.load().card.calibration.model_copy(update={"temperature": 1.0}),
+        calibration=CalibrationSpec(uncertain_below=0.4),
         training_data=(),
     )
 

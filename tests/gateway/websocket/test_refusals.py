@@ -258,7 +258,7 @@ def test_compression_is_agreed_where_the_protocol_has_it(address: tuple[str, int
 
 
 def test_a_slow_client_is_heard(address: tuple[str, int], installation: Installation) -> None:
-    """Frames that come in pieces, some of them a byte long."""
+    """A handshake and frames that come a byte at a time."""
     head = (
         "GET /mod_audio_stream?token=sesame&call_id=slow HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\n"
         "Connection: Upgrade\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
@@ -268,10 +268,17 @@ def test_a_slow_client_is_heard(address: tuple[str, int], installation: Installa
     closing = b"\x88\x82\0\0\0\0\x03\xe8"
     with socket.create_connection(address, timeout=PATIENCE_S) as client:
         client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        for byte in head.encode() + frame + closing:
-            client.send(bytes([byte]))
+        _send_in_bytes(client, head.encode())
+        # Who opens a connection waits for the answer (RFC 6455, 4.1); what comes and closes before it is not heard.
+        assert client.recv(4096).startswith(b"HTTP/1.1 101 ")
+        _send_in_bytes(client, frame + closing)
         while client.recv(4096):
             pass
     np.testing.assert_array_equal(
         heard(chunks_of_calls(installation, ended("slow/customer"))["slow/customer"]), SOUND[:400]
     )
+
+
+def _send_in_bytes(client: socket.socket, data: bytes) -> None:
+    for byte in data:
+        client.send(bytes([byte]))
