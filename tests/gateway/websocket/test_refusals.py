@@ -21,7 +21,7 @@ from websockets.sync.client import connect
 from tests.gateway.conftest import StartGateway
 from tests.gateway.test_protection import certificate
 from tests.gateway.websocket import wire_messages
-from tests.gateway.websocket.client import call, connected
+from tests.gateway.websocket.client import answer, call, connected
 from tests.support.gateway import chunks_of_calls, ended, heard
 from tests.support.installation import PATIENCE_S, Installation
 from tests.support.streams import load
@@ -184,6 +184,32 @@ def test_each_refusal_has_its_code(address: tuple[str, int], installation: Insta
     streams = chunks_of_calls(installation, ended("t-1/customer", "t-2/customer"))
     assert len(heard(streams["t-1/customer"])) == 1600
     assert 3 * 8000 <= len(heard(streams["t-2/customer"])) < 4 * 8000
+
+
+@pytest.mark.parametrize(
+    ("last", "code", "reason"),
+    [
+        ("x" * 66_000, 1009, "message_too_large"),
+        (b"\x81\x82\0\0\0\0\xff\xfe", 1007, "malformed"),
+        (b"\x83\x80\0\0\0\0", 1002, "malformed"),
+    ],
+    ids=["too large", "no UTF-8", "no frame"],
+)
+def test_what_the_library_refuses_ends_the_streams_at_once(
+    installation: Installation, start_gateway: StartGateway, last: str | bytes, code: int, reason: str
+) -> None:
+    """A text is sent as a message, bytes as they are."""
+    gateway = start_gateway("--websocket", "127.0.0.1:0", resume_s=600)
+    with connected(gateway.address("websocket"), "/telnyx") as connection:
+        for message in wire_messages.telnyx(SOUND[:1600], "t-1")[:-1]:
+            connection.send(message)
+        if isinstance(last, str):
+            connection.send(last)
+        else:
+            connection.socket.sendall(last)
+        assert answer(connection)[0] == code
+    assert len(heard(chunks_of_calls(installation, ended("t-1/customer"))["t-1/customer"])) == 1600
+    assert gateway.metric("undertone_gateway_refused_total", reason=reason, wire="telnyx") == 1
 
 
 def test_handshakes_are_turned_away(address: tuple[str, int]) -> None:

@@ -37,12 +37,6 @@ CLOSE_CODES = {
     Refusal.MESSAGE_TOO_LARGE: CloseCode.MESSAGE_TOO_BIG,
     Refusal.CALL_TOO_LARGE: CloseCode.MESSAGE_TOO_BIG,
 }
-# What the library itself closes a connection with.
-_REFUSALS: Mapping[int, Refusal] = {
-    CloseCode.MESSAGE_TOO_BIG: Refusal.MESSAGE_TOO_LARGE,
-    CloseCode.INVALID_DATA: Refusal.MALFORMED,
-    CloseCode.PROTOCOL_ERROR: Refusal.MALFORMED,
-}
 # A close frame has room for 123 bytes.
 _MAX_REASON = 120
 # Messages of one connection that are read ahead; more stay in the network.
@@ -151,10 +145,8 @@ class _Connections:
             self._calls.refused(endpoint.wire, refused, _peer(connection))
             reason = one_line(refused.text, _MAX_REASON).encode()[:_MAX_REASON].decode(errors="ignore")
             await _close(connection, CLOSE_CODES.get(refused.reason, CloseCode.POLICY_VIOLATION), reason)
-        except ConnectionClosed as closed:
-            ours = None if closed.rcvd_then_sent else closed.sent
-            if ours and ours.code in _REFUSALS:
-                self._calls.refused(endpoint.wire, Refused(_REFUSALS[ours.code], ours.reason), _peer(connection))
+        except ConnectionClosed:
+            pass  # the other side is gone, and its streams know
 
 
 async def _close(connection: ServerConnection, code: CloseCode, reason: str) -> None:

@@ -2,15 +2,24 @@
 
 import asyncio
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 
 from websockets.asyncio.server import ServerConnection
 from websockets.exceptions import ConnectionClosed
+from websockets.frames import CloseCode
 
 from schemas.audio import Role
 from undertone.gateway.calls import Calls
 from undertone.gateway.names import CallName
 from undertone.gateway.refusals import MalformedMessage, Refusal, Refused
 from undertone.gateway.streams import LiveStream
+
+# What the library itself closes a connection with: too large a message, a text that is none, a frame that is none.
+_REFUSALS: Mapping[int, Refusal] = {
+    CloseCode.MESSAGE_TOO_BIG: Refusal.MESSAGE_TOO_LARGE,
+    CloseCode.INVALID_DATA: Refusal.MALFORMED,
+    CloseCode.PROTOCOL_ERROR: Refusal.MALFORMED,
+}
 
 
 class Session(ABC):
@@ -87,6 +96,11 @@ async def _take_all(connection: ServerConnection, session: Session) -> None:
         raise Refused(Refusal.IDLE, f"no audio for {idle_s:g} s") from None
     except MalformedMessage as error:
         raise Refused(Refusal.MALFORMED, str(error)) from None
+    except ConnectionClosed as closed:
+        ours = None if closed.rcvd_then_sent else closed.sent
+        if ours and ours.code in _REFUSALS:
+            raise Refused(_REFUSALS[ours.code], ours.reason) from None
+        raise
 
 
 def voice_of(name: CallName, track: Role) -> tuple[str, Role]:
