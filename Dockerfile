@@ -77,7 +77,7 @@ ENV UNDERTONE_GATEWAY_METRICS_HOST=0.0.0.0
 EXPOSE 9465
 HEALTHCHECK --interval=10s --timeout=5s --start-period=60s --retries=3 \
     CMD ["python", "-c", "from urllib.request import urlopen; urlopen('http://127.0.0.1:9465/readyz', timeout=4)"]
-# Which wires, and where: `docker run ... gateway --audiosocket 0.0.0.0:9092` and who may connect.
+# Which wires, and where: `docker run ... gateway --audiosocket 0.0.0.0:9019` and who may connect.
 CMD ["gateway", "--help"]
 
 FROM service AS trainer

@@ -12,16 +12,20 @@ import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from schemas.topics import Topics
+from tests.support.gateway import AudioSocketClient
+from tests.support.installation import wait_for
 from tests.support.paths import ROOT
 from undertone.devbroker.broker import free_port
 from undertone.messaging.clients import reader
+from undertone.messaging.reading import partitions_of, read_to_end
 from undertone.messaging.settings import KafkaSettings
 
 BASE_IMAGES = ("python:3.11-slim-bookworm", "apache/kafka:4.3.0", "prom/prometheus:v3.5.0")
-BUILT = ("topics", "worker", "producer")
+BUILT = ("topics", "worker", "producer", "gateway")
 # The build uses this machine's network as it is: behind a proxy that only the host knows, it works too.
 OVERRIDE = "services:\n" + "".join(f"  {name}: {{build: {{network: host}}}}\n" for name in BUILT)
 
@@ -51,7 +55,7 @@ class Stack:
     """The Compose project, on ports of its own."""
 
     def __init__(self, override: Path) -> None:
-        self.kafka_port, self.prometheus_port = free_port(0), free_port(0)
+        self.kafka_port, self.prometheus_port, self.audiosocket_port = free_port(0), free_port(0), free_port(0)
         self._project = f"undertone-test-{os.getpid()}"
         self._files = ["--file", str(ROOT / "docker-compose.yml"), "--file", str(override)]
 
@@ -59,11 +63,12 @@ class Stack:
         """Run `docker compose` on the project."""
         return _docker("compose", "--project-name", self._project, *self._files, *arguments, timeout=timeout)
 
-    def targets(self) -> list[str]:
-        """The health of each worker as Prometheus sees it."""
+    def targets(self, job: str) -> list[str]:
+        """The health of each process of a job as Prometheus sees it."""
         url = f"http://127.0.0.1:{self.prometheus_port}/api/v1/targets"
         with urllib.request.urlopen(url, timeout=10) as answer:
-            return [target["health"] for target in json.load(answer)["data"]["activeTargets"]]
+            targets = json.load(answer)["data"]["activeTargets"]
+        return [target["health"] for target in targets if target["labels"]["job"] == job]
 
 
 @pytest.fixture(scope="module")
@@ -82,12 +87,15 @@ def stack(docker: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[St
     with pytest.MonkeyPatch.context() as environment:
         environment.setenv("KAFKA_HOST_PORT", str(stack.kafka_port))
         environment.setenv("PROMETHEUS_HOST_PORT", str(stack.prometheus_port))
-        stack.compose("build", timeout=1200)
+        environment.setenv("AUDIOSOCKET_HOST_PORT", str(stack.audiosocket_port))
+        environment.setenv("WEBSOCKET_HOST_PORT", str(free_port(0)))
+        environment.setenv("UNDERTONE_GATEWAY_TOKENS", "sesame")
+        stack.compose("--profile", "gateway", "build", timeout=1200)
         try:
             stack.compose("up", "--detach", "--no-build", "--scale", "worker=2", timeout=600)
             yield stack
         finally:
-            stack.compose("down", "--volumes", "--timeout", "20")
+            stack.compose("--profile", "gateway", "down", "--volumes", "--timeout", "20")
 
 
 def test_the_replayed_call_becomes_events(stack: Stack) -> None:
@@ -105,10 +113,22 @@ def test_the_replayed_call_becomes_events(stack: Stack) -> None:
 
 
 def test_prometheus_scrapes_every_worker(stack: Stack) -> None:
-    deadline = time.monotonic() + 60
-    while stack.targets() != ["up", "up"]:
-        assert time.monotonic() < deadline, stack.targets()
-        time.sleep(1)
+    wait_for(lambda: stack.targets("worker") == ["up", "up"], "two workers", 60, lambda: str(stack.targets("worker")))
+
+
+def test_a_gateway_takes_calls_where_it_is_asked_for(stack: Stack) -> None:
+    assert not stack.compose("ps", "--quiet", "--all", "gateway").strip()
+    stack.compose("--profile", "gateway", "up", "--detach", "--no-build", "gateway", timeout=300)
+    wait_for(lambda: "ready audiosocket" in stack.compose("logs", "gateway"), "the gateway")
+    client = AudioSocketClient(("127.0.0.1", stack.audiosocket_port))
+    client.speak(np.zeros(8_000, np.int16), 8_000)
+    client.end()
+    wait_for(lambda: stack.targets("gateway") == ["up"], "its metrics", 60, lambda: str(stack.targets("gateway")))
+    settings = KafkaSettings(bootstrap_servers=f"127.0.0.1:{stack.kafka_port}")
+    with reader(settings, auto_offset_reset="earliest") as consumer:
+        partitions = partitions_of(consumer, Topics().call_audio.name)
+        streams = {record.key.decode() for record in read_to_end(settings, consumer, partitions)}
+    assert f"{client.call}/customer" in streams
 
 
 def test_every_published_port_is_on_loopback(stack: Stack) -> None:
