@@ -134,7 +134,7 @@ def test_each_kind_is_installed_once_and_holds_the_smaller_ones(clone: Path, mac
 
 def test_ci_installs_what_is_missing_after_renewing_the_lists(clone: Path, machine: Path) -> None:
     shutil.copytree(ROOT / ".ci", clone / ".ci")
-    for program in ("promtool", "ffmpeg", "pg_ctlcluster"):
+    for program in ("promtool", "ffmpeg", "sipp", "pg_ctlcluster"):
         _install(machine, program, "exit 0")
     _install(machine, "apt-get", f'echo "apt-get $@" >>{clone}/asked; ln -sf {clone}/make {machine}/make')
     _install(clone, "make", f'echo "make $@" >>{clone}/asked')
