@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from schemas.audio import AudioChunk, Role
-from undertone.acoustics.frames import BLOCK_FRAMES, block_samples, hop_samples
+from undertone.acoustics.frames import BLOCK_FRAMES, RATES, block_samples, hop_samples
 from undertone.acoustics.gate import Gate, GateDecision, GateState
 from undertone.acoustics.level import sum_squares
 from undertone.acoustics.pitch import pitch_sums, track_pitch
@@ -26,7 +26,7 @@ from undertone.inference.intake import FeedResult, Intake
 from undertone.inference.model import Model
 from undertone.inference.model_slots import ModelSlots
 from undertone.inference.records import Ended, StreamKey, lookback, read_record
-from undertone.inference.runs import Buffer, Run, Samples, by_settings
+from undertone.inference.runs import Buffers, Run, Samples
 from undertone.inference.streams import StreamTable
 
 Rows = NDArray[np.intp]
@@ -91,7 +91,8 @@ class Engine:
                 waiting.setdefault((partition, chunk.stream), deque()).append(chunk)
         while waiting:
             runs = [run for key, queue in waiting.items() if (run := self._take(key, queue, result))]
-            self._process(runs, result)
+            if runs:
+                self._process(runs, result)
             waiting = {key: queue for key, queue in waiting.items() if queue}
         return result
 
@@ -100,7 +101,8 @@ class Engine:
         result = FeedResult()
         runs = [Run(row, ended_by="idle") for row in self._table.idle(partition, now_ms - self._idle_ms).tolist()]
         self._dirty.update(self._table.key(run.row) for run in runs)
-        self._process(runs, result, now_ms)
+        if runs:
+            self._process(runs, result, now_ms)
         self._ended.expire(partition, now_ms)
         self._table.shrink()
         return result
@@ -170,24 +172,30 @@ class Engine:
             if run.ended_by:
                 fields = self._table.rows[run.row]
                 fields["last_sample"] = fields["clock"] + fields["held"] + run.length
-        for rate in (8000, 16000):
-            buffers = [Buffer(run, self._table) for run in runs if self._table.rows[run.row]["rate"] == rate]
-            for block in range(max((buffer.blocks for buffer in buffers), default=0)):
-                due = [buffer for buffer in buffers if block < buffer.blocks]
-                for slot, some in by_settings(due, self._table, self._models.current_slot).items():
-                    self._block(some, block, rate, self._models[slot], result)
-            for buffer in buffers:
-                buffer.keep(self._table)
+        rates = self._table.rows["rate"][[run.row for run in runs]]
+        for rate in RATES:
+            of_rate = [runs[n] for n in np.flatnonzero(rates == rate).tolist()]
+            if of_rate:
+                buffers = Buffers(of_rate, self._table, rate)
+                self._blocks(buffers, rate, result)
+                buffers.keep(self._table)
         for run in runs:
             if run.ended_by:
                 self._end(run, result, now_ms)
 
-    def _block(self, buffers: Sequence[Buffer], block: int, rate: int, settings: Model, result: FeedResult) -> None:
-        """One block of each of B streams of one rate and of equal settings: gate, segments, network, events."""
+    def _blocks(self, buffers: Buffers, rate: int, result: FeedResult) -> None:
+        """Every whole block, by the model whose gate and segment settings it goes by: mostly there is one."""
+        for block in range(int(buffers.blocks.max())):
+            due = np.flatnonzero(buffers.blocks > block)
+            slots = self._table.settings_slots(buffers.rows[due], self._models.current_slot)
+            for slot in np.unique(slots):
+                self._block(buffers, due[slots == slot], block, rate, self._models[slot], result)
+
+    def _block(self, buffers: Buffers, which: Rows, block: int, rate: int, settings: Model, result: FeedResult) -> None:
+        """One block of the runs `which`, of equal settings: gate, segments, network, events."""
         table, spec = self._table, settings.card.segments
-        index = np.array([buffer.row for buffer in buffers])
-        windows = np.stack([buffer.window(block) for buffer in buffers])
-        first_offsets, last_offsets = np.array([buffer.block_offsets(block) for buffer in buffers]).T
+        index, windows = buffers.rows[which], buffers.windows(which, block)
+        first_offsets, last_offsets = buffers.block_offsets(which, block)
 
         energies = sum_squares(windows[:, lookback(rate) :].reshape(-1, BLOCK_FRAMES, hop_samples(rate)))
         gate = self._gate(index, energies, rate, settings.gate)

@@ -65,9 +65,9 @@ class StreamTable:
         """The slots of the models that rows refer to."""
         return set(np.unique(self.model[self.partition != _NOBODY]).tolist())
 
-    def settings_slot(self, row: int, current: int) -> int:
-        """The slot of the model that cuts the row's sound: an utterance ends by the settings that it began with."""
-        return int(self.model[row]) if self.rows[row]["open"] else current
+    def settings_slots(self, rows: NDArray[np.intp], current: int) -> NDArray[np.int32]:
+        """The slots of the models that cut the rows' sound: an utterance ends by the settings that it began with."""
+        return np.where(self.rows["open"][rows], self.model[rows], np.int32(current))
 
     def add(self, stream: str, partition: int, topic: str | None, rate: int, slot: int, gate: GateState) -> int:
         """A fresh row for a stream that is not in the table."""
