@@ -6,9 +6,10 @@ stream ends. Reading only `segment` is enough for most services; `update` is for
 
 import hashlib
 from datetime import datetime, timedelta
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, NamedTuple, Self
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, TypeAdapter
+from pydantic_core import to_json
 
 from schemas.audio import CallId, Channel, Role
 
@@ -125,16 +126,47 @@ class EventEnvelope(BaseModel):
     @classmethod
     def around(cls, event: Update | Segment | Summary, start_time: datetime) -> Self:
         """Wrap an event of the stream that began at `start_time`."""
-        subject = f"{event.call_id}/{event.channel}"
-        identity = f"{subject} {start_time.isoformat()} {event.type} {event.start_sample} {event.end_sample}"
-        return cls(
-            id=hashlib.sha256(identity.encode()).hexdigest()[:32],
-            source="/undertone/worker",
-            type=f"undertone.emotion.{event.type}.v1",
-            subject=subject,
-            time=start_time + timedelta(seconds=event.end_sample / event.sample_rate),
-            data=event,
-        )
+        return cls.model_validate({**_around(event.model_dump(), start_time), "data": event})
+
+
+class WrittenEvent(NamedTuple):
+    """An event as it crosses Kafka, and what a service that writes it has to know of it."""
+
+    subject: str  # the stream's name, which is the record's key
+    kind: str  # `update`, `segment` or `summary`
+    value: bytes  # the envelope's JSON
+    last: tuple[int, int] | None  # partition and offset of the last audio that it speaks of
+
+    def envelope(self) -> EventEnvelope:
+        """Read it, as whoever consumes `emotion-events` does."""
+        return EventEnvelope.model_validate_json(self.value)
+
+
+def write_event(data: dict[str, Any], start_time: datetime) -> WrittenEvent:
+    """Write an event of the stream that began at `start_time`; `data` has the fields of its model in their order.
+
+    The models are not gone through: 5 us an event where checking and dumping them takes 25. Bytes are the same.
+    """
+    envelope = _around(data, start_time)
+    audio = data["audio"]
+    last = (audio["partition"], audio["last_offset"]) if audio else None
+    return WrittenEvent(envelope["subject"], data["type"], to_json(envelope), last)
+
+
+def _around(data: dict[str, Any], start_time: datetime) -> dict[str, Any]:
+    """The envelope's fields, in their order."""
+    subject, kind = f"{data['call_id']}/{data['channel']}", data["type"]
+    identity = f"{subject} {start_time.isoformat()} {kind} {data['start_sample']} {data['end_sample']}"
+    return {
+        "specversion": "1.0",
+        "id": hashlib.sha256(identity.encode()).hexdigest()[:32],
+        "source": "/undertone/worker",
+        "type": f"undertone.emotion.{kind}.v1",
+        "subject": subject,
+        "time": start_time + timedelta(seconds=data["end_sample"] / data["sample_rate"]),
+        "datacontenttype": "application/json",
+        "data": data,
+    }
 
 
 def event_line(event: Update | Segment | Summary, *, with_audio: bool = True) -> str:

@@ -17,7 +17,7 @@ from kafka.errors import CommitFailedError, KafkaError, KafkaTimeoutError
 from kafka.structs import ConsumerGroupMetadata, OffsetAndMetadata, TopicPartition
 
 from schemas.dead_letters import Rejected
-from schemas.events import STRUCTURED_HEADERS, EventEnvelope
+from schemas.events import STRUCTURED_HEADERS, WrittenEvent
 from schemas.topics import Topics
 from undertone.inference.engine import StateRecord
 from undertone.messaging.dead_letters import DeadLetterPolicy, dead_letter
@@ -37,13 +37,11 @@ class Transaction:
         self._topics = topics
         self._dead_letter_policy = dead_letter_policy
 
-    def publish(self, events: Iterable[EventEnvelope]) -> None:
+    def publish(self, events: Iterable[WrittenEvent]) -> None:
         """Events, each under its stream's key, so that a stream's events keep their order."""
+        topic = self._topics.emotion_events.name
         for event in events:
-            value = event.model_dump_json().encode()
-            self._producer.send(
-                self._topics.emotion_events.name, key=event.subject.encode(), value=value, headers=STRUCTURED_HEADERS
-            )
+            self._producer.send(topic, key=event.subject.encode(), value=event.value, headers=STRUCTURED_HEADERS)
 
     def save(self, records: Iterable[StateRecord]) -> None:
         """The changelog: each stream's state, in the partition with the number of its audio's partition."""

@@ -102,7 +102,7 @@ class Loop:
             self._do_chores(batch)
         if changed or batch.records or batch.rejected or self._check_in.due():
             with self._checkpoint.transaction(positions) as transaction:
-                transaction.publish(result.events)
+                transaction.publish(result.written)
                 transaction.save(changed)
                 transaction.reject(batch.rejected)
             self._check_in.restart()
@@ -131,7 +131,7 @@ class Loop:
                 now_ms = self._event_time.now(partition)
                 if now_ms is not None:
                     idle = self._engine.close_idle(partition.partition, now_ms)
-                    result.events += idle.events
+                    result.written += idle.written
                     result.clicks += idle.clicks
         except Exception as error:
             raise EngineFailure(batch.chunks) from error

@@ -126,10 +126,9 @@ class WorkerMetrics:
         self.clicks.inc(result.clicks)
         for _, rejected in batch.rejected:
             self.dead_letters.labels(rejected.reason).inc()
-        for event in result.events:
-            self.events.labels(event.data.type).inc()
-            audio = event.data.audio
-            record = batch.records.get((audio.partition, audio.last_offset)) if audio else None
+        for event in result.written:
+            self.events.labels(event.kind).inc()
+            record = batch.records.get(event.last) if event.last else None
             if record:  # else the event needed nothing of this batch: its stream was closed for being idle
                 self.event_delay.observe(max(0.0, time.time() - record.timestamp / 1000))
 

@@ -10,7 +10,7 @@ from schemas.events import Relative, Segment
 from tests.support.streams import cut, lines
 from undertone.inference import caller_memory
 from undertone.inference.call_stream import CallStream
-from undertone.inference.caller_memory import FEWEST, relative, remember
+from undertone.inference.caller_memory import FEWEST, MEASURES, relative, remember
 from undertone.inference.engine import Engine
 from undertone.inference.model import Model
 from undertone.inference.records import ROW
@@ -24,32 +24,54 @@ def model() -> Model:
     return Model.load()
 
 
-def row() -> np.void:
-    return np.zeros(1, ROW)[0]
+def memory() -> NDArray[np.void]:
+    """One stream's row."""
+    return np.zeros(1, ROW)
+
+
+def measured(**found: tuple[float, float]) -> caller_memory.Measured:
+    """One utterance's values and weights; what is not named was not to be measured."""
+    pairs = {name: found.get(name, (0.0, 0)) for name in MEASURES}
+    return {name: (np.array([value]), np.array([weight])) for name, (value, weight) in pairs.items()}
+
+
+def stands(kept: NDArray[np.void], found: caller_memory.Measured) -> Relative:
+    (said,) = relative(kept, found)
+    return Relative.model_validate(said)
 
 
 def test_mean_and_deviation_are_those_of_all_utterances_weighted() -> None:
     rng = np.random.default_rng(0)
     values, weights = rng.normal(-30, 4, 50), rng.uniform(1, 40, 50)
-    kept = row()
+    kept = memory()
     for value, weight in zip(values, weights, strict=True):
-        remember(kept, {"level": (value, weight), "pitch": None, "arousal": None})
+        remember(kept, measured(level=(value, weight)))
     mean = np.average(values, weights=weights)
     deviation = np.sqrt(np.average((values - mean) ** 2, weights=weights) * 50 / 49)
-    found = relative(kept, {"level": (-20.0, 1), "pitch": (5.0, 1), "arousal": None})
+    found = stands(kept, measured(level=(-20.0, 1), pitch=(5.0, 1)))
     assert found.level == pytest.approx((-20 - mean) / deviation, abs=0.006)
     assert (found.pitch, found.arousal) == (None, None)
 
 
 def test_a_thin_memory_says_nothing_and_an_even_speaker_is_no_yardstick_of_nothing() -> None:
-    kept = row()
-    measured: caller_memory.Measured = {"level": (-30.0, 10), "pitch": (5.0, 10), "arousal": (0.1, 10)}
+    kept = memory()
+    even = measured(level=(-30.0, 10), pitch=(5.0, 10), arousal=(0.1, 10))
     for heard in range(FEWEST):
-        assert relative(kept, measured) == Relative(), heard
-        remember(kept, measured)
-    assert relative(kept, measured) == Relative(level=0, pitch=0, arousal=0)
-    louder: caller_memory.Measured = {"level": (-24.0, 1), "pitch": (5.0, 1), "arousal": (0.1, 1)}
-    assert relative(kept, louder).level == 8
+        assert stands(kept, even) == Relative(), heard
+        remember(kept, even)
+    assert stands(kept, even) == Relative(level=0, pitch=0, arousal=0)
+    assert stands(kept, measured(level=(-24.0, 1), pitch=(5.0, 1), arousal=(0.1, 1))).level == 8
+    assert stands(kept, measured(level=(-24.0, 1))) == Relative(level=8)
+
+
+def test_what_is_not_measured_leaves_the_memory_as_it_is_and_neighbours_too() -> None:
+    alone, among = memory(), np.zeros(3, ROW)
+    for value, weight in ((-30.0, 4), (-28.0, 0), (-31.0, 9), (-25.0, 2)):
+        if weight:
+            remember(alone, measured(level=(value, weight)))
+        remember(among, {"level": (np.array([-40.0, value, 7.0]), np.array([5, weight, 0]))})
+    assert among[1:2].tobytes() == alone.tobytes()
+    assert among[2:3].tobytes() == memory().tobytes()
 
 
 def utterances(levels: list[float]) -> NDArray[np.int16]:

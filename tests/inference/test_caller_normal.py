@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from schemas.card import STEPS_PER_SECOND, CallerSpec, ModelCard
@@ -25,29 +26,31 @@ def test_an_empty_memory_takes_nothing_and_a_full_one_its_share_of_the_distance(
     card = card_with(model, 0.5)
     rule, labels = CallerNormal(card), card.labels
     training = np.array([(card.calibration.training_prior or {})[label] for label in labels])
-    heard = np.zeros(len(labels))
-    assert rule.offset(heard, 0) is None
+    heard, nothing = np.zeros((1, len(labels))), np.zeros(1, np.int32)
+    assert not np.any(rule.offsets(heard, nothing))
     evidence = np.zeros(len(labels))
     evidence[labels.index("happy")] = 1.5
     probabilities = training * np.exp(evidence)
-    steps = rule.add(heard, 0, probabilities / probabilities.sum(), 5 * STEPS_PER_SECOND)
-    assert steps == 5 * STEPS_PER_SECOND
+    alone = probabilities[None] / probabilities.sum()
+    steps = rule.add(heard, nothing, alone, np.array([5 * STEPS_PER_SECOND]))
+    assert steps.tolist() == [5 * STEPS_PER_SECOND]
     normal = np.array([2.0 if label == "neutral" else 0.0 for label in labels])
     distance = (evidence - evidence.mean()) - (normal - normal.mean())
-    offset = rule.offset(heard, steps)
-    assert offset is not None
-    np.testing.assert_allclose(offset, 0.25 * distance, atol=1e-9)  # half of the half, after half_s
-    assert CallerNormal(model.card.model_copy(update={"caller": None})).offset(heard, steps) is None
+    offsets = rule.offsets(heard, steps)
+    assert offsets is not None
+    np.testing.assert_allclose(offsets[0], 0.25 * distance, atol=1e-9)  # half of the half, after half_s
+    assert CallerNormal(model.card.model_copy(update={"caller": None})).offsets(heard, steps) is None
 
 
 def test_what_is_older_than_two_minutes_of_speech_fades(model: Model) -> None:
     rule, labels = CallerNormal(card_with(model, 1)), model.card.labels
     happy, sad = (np.where(np.array(labels) == name, 0.9, 0.1 / (len(labels) - 1)) for name in ("happy", "sad"))
-    heard, steps = np.zeros(len(labels)), 0
+    heard = np.zeros((1, len(labels)))
+    steps: NDArray[np.integer] = np.zeros(1, np.int64)
     for probabilities in (happy, sad, sad, sad, sad):
-        steps = rule.add(heard, steps, probabilities, MOST_STEPS)
-        assert steps == MOST_STEPS
-    assert heard.argmax() == labels.index("sad")
+        steps = rule.add(heard, steps, probabilities[None], np.array([MOST_STEPS]))
+        assert steps.tolist() == [MOST_STEPS]
+    assert heard[0].argmax() == labels.index("sad")
     assert np.abs(heard).max() <= MOST_STEPS * 10
 
 

@@ -64,13 +64,20 @@ class Affect:
         if set(places) == set(card.labels):
             self._places = np.array([(places[label].arousal, places[label].valence) for label in card.labels])
 
-    def groups(self, probabilities: NDArray[np.float64]) -> dict[str, float]:
-        """The probability of each group."""
-        return dict(zip(self.names, (self._members @ probabilities).tolist(), strict=True)) if self.names else {}
+    # Both take a product for each row of its own, of one shape: its bits do not depend on how many rows there are.
 
-    def arousal_valence(self, probabilities: NDArray[np.float64]) -> tuple[float, float] | None:
-        """The mean place of the labels by their probability, each -1 to 1; None where a label has no place."""
+    def groups(self, probabilities: NDArray[np.float64]) -> list[dict[str, float]]:
+        """The probability of each group, for each row of probabilities [n, labels]."""
+        if not self.names:
+            return [{} for _ in probabilities]
+        shares = np.matmul(self._members, probabilities[:, :, None])[:, :, 0]
+        return [dict(zip(self.names, row, strict=True)) for row in shares.tolist()]
+
+    def arousal_valence(self, probabilities: NDArray[np.float64]) -> NDArray[np.float64] | None:
+        """The mean places [n, 2] of the labels by probabilities [n, labels], each -1 to 1.
+
+        None where a label has no place.
+        """
         if self._places is None:
             return None
-        arousal, valence = probabilities @ self._places
-        return float(arousal), float(valence)
+        return np.matmul(probabilities[:, None, :], self._places)[:, 0]

@@ -1,12 +1,12 @@
 """What a stream's speaker has sounded like so far: the yardstick for what he sounds like now.
 
 Of each measure a row keeps a mean and a sum of squared deviations over its closed utterances, weighted by how much each
-rests on (West 1979): 28 bytes a measure, however long the call is. All of it works on single rows of the stream table.
+rests on (West 1979): 28 bytes a measure, however long the call is. All of it works on rows that were copied out of the
+stream table.
 """
 
 import numpy as np
-
-from schemas.events import Relative
+from numpy.typing import NDArray
 
 MEASURES = ("level", "pitch", "arousal")
 FIELDS = [
@@ -20,27 +20,25 @@ FEWEST = 3
 # between neutral utterances of one actor who was not in training: 1.5 dB, 0.09 and 0.1 (CREMA-D and EMOVO, 57 actors).
 _LEAST_DEVIATION = {"level": 0.75, "pitch": 0.045, "arousal": 0.05}
 
-# By measure: (value, weight), or None where there is nothing to measure.
-Measured = dict[str, tuple[float, float] | None]
+# By measure: values [n], and what each rests on [n], 0 where there is nothing to measure.
+Measured = dict[str, tuple[NDArray[np.float64], NDArray[np.integer]]]
 
 
-def remember(row: np.void, measured: Measured) -> None:
-    """Count an utterance that has ended into the memory, in place."""
-    for measure, found in measured.items():
-        if found is None:
-            continue
-        value, weight = found
-        whole = row[f"{measure}_weight"] + weight
-        off = value - row[f"{measure}_mean"]
-        row[f"{measure}_mean"] += off * weight / whole
-        row[f"{measure}_squares"] += weight * off * (value - row[f"{measure}_mean"])
-        row[f"{measure}_weight"] = whole
-        row[f"{measure}_heard"] += 1
+def remember(rows: NDArray[np.void], measured: Measured) -> None:
+    """Count utterances that have ended into the memory, in place."""
+    for measure, (values, weights) in measured.items():
+        whole = rows[f"{measure}_weight"] + weights
+        off = np.where(weights > 0, values - rows[f"{measure}_mean"], 0.0)
+        rows[f"{measure}_mean"] += off * weights / np.where(weights > 0, whole, 1.0)
+        rows[f"{measure}_squares"] += weights * off * (values - rows[f"{measure}_mean"])
+        rows[f"{measure}_weight"] = whole
+        rows[f"{measure}_heard"] += weights > 0
 
 
-def relative(row: np.void, measured: Measured) -> Relative:
-    """How an utterance stands to the memory, in standard deviations; nothing is remembered by that."""
-    return Relative(**{measure: _deviations(row, measure, measured[measure]) for measure in MEASURES})
+def relative(rows: NDArray[np.void], measured: Measured) -> list[dict[str, float | None]]:
+    """How utterances stand to the memory, in standard deviations, by measure; nothing is remembered by that."""
+    columns = [_deviations(rows, measure, *measured[measure]) for measure in MEASURES]
+    return [dict(zip(MEASURES, row, strict=True)) for row in zip(*columns, strict=True)]
 
 
 def forget_model(row: np.void) -> None:
@@ -50,11 +48,17 @@ def forget_model(row: np.void) -> None:
     row["heard_steps"] = 0
 
 
-def _deviations(row: np.void, measure: str, found: tuple[float, float] | None) -> float | None:
-    heard = int(row[f"{measure}_heard"])
-    if found is None or heard < FEWEST:
-        return None
+def _deviations(
+    rows: NDArray[np.void], measure: str, values: NDArray[np.float64], weights: NDArray[np.integer]
+) -> list[float | None]:
+    heard = rows[f"{measure}_heard"]
+    known = (weights > 0) & (heard >= FEWEST)
+    if not known.any():
+        return [None] * len(rows)
     # As many utterances as three give too small a deviation on the mean: n / (n - 1), as for equal weights.
-    variance = row[f"{measure}_squares"] / row[f"{measure}_weight"] * heard / (heard - 1)
-    deviation = max(float(np.sqrt(max(variance, 0.0))), _LEAST_DEVIATION[measure])
-    return round(float(found[0] - row[f"{measure}_mean"]) / deviation, 2) + 0.0  # no -0.0
+    weight = np.where(known, rows[f"{measure}_weight"], 1.0)
+    variance = rows[f"{measure}_squares"] / weight * heard / np.where(known, heard - 1, 1)
+    deviation = np.maximum(np.sqrt(np.maximum(variance, 0.0)), _LEAST_DEVIATION[measure])
+    off = (values - rows[f"{measure}_mean"]) / deviation
+    # + 0.0: no -0.0
+    return [round(value, 2) + 0.0 if said else None for value, said in zip(off.tolist(), known.tolist(), strict=True)]

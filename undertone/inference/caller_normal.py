@@ -28,25 +28,35 @@ class CallerNormal:
         normal = np.array(list(_in_order(card.caller.normal, card))) if card.caller else np.zeros(len(card.labels))
         self._normal = normal - normal.mean()
 
-    def add(self, heard: Floats, steps: int, probabilities: Floats, more: int) -> int:
-        """Count an utterance of `more` steps into the sum `heard`, in place; returns the steps it rests on then.
+    def add(
+        self, heard: Floats, steps: NDArray[np.integer], probabilities: Floats, more: NDArray[np.integer]
+    ) -> NDArray[np.integer]:
+        """Count utterances of `more` steps [n] into the sums `heard` [n, labels], in place.
 
         Args:
-            probabilities: [labels], of the utterance alone, before memory and class prior.
+            steps: [n], that the sums rest on.
+            probabilities: [n, labels], of each utterance alone, before memory and class prior.
+
+        Returns:
+            The steps that the sums rest on now, [n].
         """
         evidence = np.log(np.maximum(probabilities, _SMALLEST)) - self._prior
-        heard += more * (evidence - evidence.mean())
-        if steps + more <= MOST_STEPS:
-            return steps + more
-        heard *= MOST_STEPS / (steps + more)
-        return MOST_STEPS
+        heard += more[:, None] * (evidence - evidence.mean(axis=1, keepdims=True))
+        whole = steps + more
+        full = whole > MOST_STEPS
+        heard[full] *= (MOST_STEPS / whole[full])[:, None]
+        return np.minimum(whole, MOST_STEPS)
 
-    def offset(self, heard: Floats, steps: int) -> Floats | None:
-        """What to take from the logits [labels]; None where nothing was heard, or the card asks for nothing."""
-        if self._spec is None or not steps:
+    def offsets(self, heard: Floats, steps: NDArray[np.integer]) -> Floats | None:
+        """What to take from the logits, [n, labels]: 0 where nothing was heard; None where the card asks for nothing.
+
+        Args:
+            heard: [n, labels] sums of evidence; `steps` [n], what they rest on.
+        """
+        if self._spec is None:
             return None
         share = self._spec.weight * steps / (steps + self._spec.half_s * STEPS_PER_SECOND)
-        return np.asarray(share * (heard / steps - self._normal))
+        return share[:, None] * (heard / np.maximum(steps, 1)[:, None] - self._normal)
 
 
 def _in_order(by_label: dict[str, float], card: ModelCard) -> list[float]:

@@ -8,7 +8,7 @@ stream's events depend on its samples alone: not on where the chunks were cut, n
 """
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,7 +21,7 @@ from undertone.acoustics.level import sum_squares
 from undertone.acoustics.pitch import pitch_sums, track_pitch
 from undertone.inference import caller_memory, segments
 from undertone.inference.ended import EndedStreams
-from undertone.inference.events import EventWriter
+from undertone.inference.events import EventWriter, Utterances
 from undertone.inference.intake import FeedResult, Intake
 from undertone.inference.model import Model
 from undertone.inference.model_slots import ModelSlots
@@ -213,8 +213,8 @@ class Engine:
 
         too_long = segments.too_long(rows, rate, spec)
         self._close(index[too_long], "length", result)
-        for row in index[segments.update_due(rows, rate, spec) & ~too_long]:
-            result.events.append(self._events.update(row, self._model_of(row)))
+        for some, model in self._by_model(index[segments.update_due(rows, rate, spec) & ~too_long]):
+            result.written += self._events.updates(self._events.utterances(some, model))
 
     def _gate(self, index: Rows, energies: NDArray[np.int64], rate: int, gate: Gate) -> GateDecision:
         rows = self._table.rows
@@ -258,33 +258,34 @@ class Engine:
 
     def _close(self, index: Rows, ended_by: str, result: FeedResult) -> None:
         """End open segments: an event each, or a counted click, and their share of the stream's summary."""
-        for row in index:
-            fields, model = self._table.rows[row], self._model_of(row)
-            fields["open"] = False
-            if segments.click(fields, model.card.segments):
-                result.clicks += 1
-                continue
-            result.events.append(self._events.segment(row, model, ended_by))
-            probabilities = self._events.probabilities(row, model)
-            self._table.totals[row, : probabilities.size] += fields["steps"] * np.log(np.maximum(probabilities, 1e-9))
-            segments.add_to_totals(fields)
-            self._remember(row, model)
+        self._table.rows["open"][index] = False
+        for some, model in self._by_model(index):
+            clicks = segments.clicks(self._table.rows[some], model.card.segments)
+            result.clicks += int(clicks.sum())
+            if not clicks.all():
+                said = self._events.utterances(some[~clicks], model)
+                result.written += self._events.segments(said, ended_by)
+                self._remember(said)
 
-    def _remember(self, row: int, model: Model) -> None:
-        """Count a segment that has ended into its caller's memory."""
-        table, labels = self._table, len(model.card.labels)
-        fields = table.rows[row]
-        caller_memory.remember(fields, self._events.measured(row, model))
-        alone = model.alone(table.logits[row : row + 1, :labels])[0]
-        heard, steps = table.heard[row, :labels], int(fields["heard_steps"])
-        fields["heard_steps"] = model.caller_normal.add(heard, steps, alone, int(fields["steps"]))
+    def _remember(self, said: Utterances) -> None:
+        """Count segments that have ended into their streams' totals and their callers' memory."""
+        table, index, model = self._table, said.index, said.model
+        rows, labels = said.rows, len(model.card.labels)
+        weighted = rows["steps"][:, None] * np.log(np.maximum(said.probabilities, 1e-9))
+        table.totals[index, :labels] += weighted
+        segments.add_to_totals(rows)
+        caller_memory.remember(rows, said.measured)
+        heard = table.heard[index, :labels]
+        rows["heard_steps"] = model.caller_normal.add(heard, rows["heard_steps"], said.alone, rows["steps"])
+        table.heard[index, :labels] = heard
+        table.rows[index] = rows
 
     def _end(self, run: Run, result: FeedResult, now_ms: int | None) -> None:
         """End a stream: its open segment, its summary, and a marker that knows late chunks."""
         row, fields, model = run.row, self._table.rows[run.row], self._model_of(run.row)
         if fields["open"]:
             self._close(np.array([row]), "end", result)
-        result.events.append(self._events.summary(row, model, run.ended_by))
+        result.written.append(self._events.summary(row, model, run.ended_by))
         idle = None
         if run.ended_by == "idle":
             idle = self._table.idle_record(row, model.card.version, len(model.card.labels))
@@ -309,6 +310,12 @@ class Engine:
     def _make_room(self, model: Model) -> None:
         labels = len(model.card.labels)
         self._table.widen(state=model.card.network.state_size, logits=labels, totals=labels, heard=labels)
+
+    def _by_model(self, index: Rows) -> Iterator[tuple[Rows, Model]]:
+        """The rows `index` by the model that predicts them: mostly there is one."""
+        slots = self._table.model[index]
+        for slot in np.unique(slots):
+            yield index[slots == slot], self._models[slot]
 
     def _model_of(self, row: int) -> Model:
         return self._models[int(self._table.model[row])]

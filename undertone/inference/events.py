@@ -1,5 +1,12 @@
-"""From a row of the stream table to the event that says what was predicted."""
+"""From rows of the stream table to the events that say what was predicted, all streams of a round at once.
 
+Events are written as the JSON that crosses Kafka, field by field in the order of the models in `schemas/events.py`:
+to make a model of each and to dump it cost as much as the whole front end. `tests/inference/test_events.py` holds the
+two together.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -7,7 +14,7 @@ from numpy.typing import NDArray
 
 from schemas.audio import Role
 from schemas.card import BLOCK_MS, STEPS_PER_BLOCK
-from schemas.events import NO_SPEECH, AudioSpan, EventEnvelope, Segment, Summary, Update
+from schemas.events import NO_SPEECH, WrittenEvent, write_event
 from undertone.acoustics.frames import hop_samples
 from undertone.acoustics.level import dbfs
 from undertone.inference.caller_memory import Measured, relative
@@ -17,6 +24,22 @@ from undertone.inference.streams import StreamTable, start_time
 
 STEP_SECONDS = BLOCK_MS / STEPS_PER_BLOCK / 1000
 
+Rows = NDArray[np.intp]
+Floats = NDArray[np.float64]
+Fields = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Utterances:
+    """What is known of the open segments of n rows that one model predicts."""
+
+    index: Rows
+    rows: NDArray[np.void]  # [n], a copy
+    model: Model
+    alone: Floats  # [n, labels], of the utterance alone, before the caller's memory and the class prior
+    probabilities: Floats  # [n, labels], in the light of what the caller has sounded like
+    measured: Measured
+
 
 class EventWriter:
     """Writes the events of one stream table."""
@@ -24,113 +47,149 @@ class EventWriter:
     def __init__(self, table: StreamTable) -> None:
         self._table = table
 
-    def update(self, row: int, model: Model) -> EventEnvelope:
-        """The open segment so far, up to the last whole block."""
-        fields = self._table.rows[row]
-        said = self._segment_so_far(row, model)
-        return self._envelope(row, Update(end_sample=int(fields["clock"]), **said))
-
-    def segment(self, row: int, model: Model, ended_by: Any) -> EventEnvelope:
-        """A segment that has ended; it ends with its last speech."""
-        fields = self._table.rows[row]
-        said = self._segment_so_far(row, model)
-        return self._envelope(row, Segment(end_sample=int(fields["speech_end"]), ended_by=ended_by, **said))
-
-    def summary(self, row: int, model: Model, ended_by: Any) -> EventEnvelope:
-        """The whole stream: the mean of its segments' log-probabilities, weighted by their steps of speech."""
-        fields = self._table.rows[row]
-        labels, steps = model.card.labels, int(fields["total_steps"])
-        said: dict[str, Any] = {"label": NO_SPEECH, "probabilities": {}}
-        if steps:
-            said = self._say(model, softmax(self._table.totals[row, : len(labels)] / steps))
-        summary = Summary(
-            **self._stream(row, model, fields["stream_offset"]),
-            **said,
-            **self._voice(
-                fields["total_frames"],
-                fields["total_energy"],
-                fields["total_log_pitch"],
-                fields["total_voiced"],
-                fields["rate"],
-            ),
-            start_sample=int(fields["first_sample"]),
-            end_sample=int(fields["last_sample"]),
-            speech_s=round(steps * STEP_SECONDS, 3),
-            segments=int(fields["segments"]),
-            ended_by=ended_by,
-        )
-        return self._envelope(row, summary)
-
-    def measured(self, row: int, model: Model) -> Measured:
-        """What the caller's memory is made of, of the open segment."""
-        fields = self._table.rows[row]
-        frames, voiced, steps = (int(fields[name]) for name in ("speech_frames", "voiced", "steps"))
-        level = float(dbfs(fields["energy"], frames * hop_samples(int(fields["rate"])))) if frames else 0.0
-        # Of the utterance alone: a class prior that expects calm presses all arousal of an event towards none.
-        logits = self._table.logits[row : row + 1, : len(model.card.labels)]
-        place = model.affect.arousal_valence(model.alone(logits)[0])
-        return {
-            "level": (level, frames) if frames else None,
-            "pitch": (float(fields["log_pitch"]) / voiced, voiced) if voiced else None,
-            "arousal": (place[0], steps) if place and steps else None,
-        }
-
-    def _segment_so_far(self, row: int, model: Model) -> dict[str, Any]:
-        fields = self._table.rows[row]
-        return {
-            **self._stream(row, model, fields["segment_offset"]),
-            **self._say(model, self.probabilities(row, model)),
-            "relative": relative(fields, self.measured(row, model)),
-            **self._voice(
-                fields["speech_frames"], fields["energy"], fields["log_pitch"], fields["voiced"], fields["rate"]
-            ),
-            "start_sample": int(fields["segment_start"]),
-            "speech_s": round(int(fields["steps"]) * STEP_SECONDS, 3),
-        }
-
-    def probabilities(self, row: int, model: Model) -> NDArray[np.float64]:
-        """Of the open segment's emotions, in the light of what the caller has sounded like."""
+    def utterances(self, index: Rows, model: Model) -> Utterances:
+        """The open segments so far of the rows `index`, which `model` predicts."""
         table, labels = self._table, len(model.card.labels)
-        offset = model.caller_normal.offset(table.heard[row, :labels], int(table.rows[row]["heard_steps"]))
-        return model.probabilities(table.logits[row : row + 1, :labels], offset)[0]
+        rows, logits = table.rows[index], table.logits[index, :labels]
+        alone = model.alone(logits)
+        offsets = model.caller_normal.offsets(table.heard[index, :labels], rows["heard_steps"])
+        probabilities = model.probabilities(logits, offsets)
+        return Utterances(index, rows, model, alone, probabilities, _measured(rows, model, alone))
 
-    def _stream(self, row: int, model: Model, first_offset: int) -> dict[str, Any]:
+    def updates(self, said: Utterances) -> Iterator[WrittenEvent]:
+        """Of open segments, up to the last whole block."""
+        return self._segments(said, "update", said.rows["clock"], {})
+
+    def segments(self, said: Utterances, ended_by: str) -> Iterator[WrittenEvent]:
+        """Of segments that have ended; each ends with its last speech."""
+        return self._segments(said, "segment", said.rows["speech_end"], {"ended_by": ended_by})
+
+    def summary(self, row: int, model: Model, ended_by: str | None) -> WrittenEvent:
+        """The whole stream: the mean of its segments' log-probabilities, weighted by their steps of speech."""
+        rows = self._table.rows[[row]]
+        labels, steps = len(model.card.labels), int(rows["total_steps"][0])
+        emotion = _NOTHING_SAID
+        if steps:
+            (emotion,) = _emotions(model, softmax(self._table.totals[[row], :labels] / steps))
+        (voice,) = _voices(rows, "total_frames", "total_energy", "total_log_pitch", "total_voiced")
+        span = int(rows["first_sample"][0]), int(rows["last_sample"][0])
+        said = {**emotion, **voice, "speech_s": _seconds(steps), "relative": None}
+        more = {"ended_by": ended_by, "segments": int(rows["segments"][0])}
+        return self._event(row, model, "summary", span, int(rows["stream_offset"][0]), said, more)
+
+    def _segments(self, said: Utterances, kind: str, ends: NDArray[np.int64], more: Fields) -> Iterator[WrittenEvent]:
+        rows, model = said.rows, said.model
+        columns = zip(
+            said.index.tolist(),
+            zip(rows["segment_start"].tolist(), ends.tolist(), strict=True),
+            rows["segment_offset"].tolist(),
+            rows["steps"].tolist(),
+            _emotions(model, said.probabilities),
+            _voices(rows, "speech_frames", "energy", "log_pitch", "voiced"),
+            relative(rows, said.measured),
+            strict=True,
+        )
+        for row, span, offset, steps, emotion, voice, against in columns:
+            fields = {**emotion, **voice, "speech_s": _seconds(steps), "relative": against}
+            yield self._event(row, model, kind, span, offset, fields, more)
+
+    def _event(
+        self, row: int, model: Model, kind: str, span: tuple[int, int], first_offset: int, said: Fields, more: Fields
+    ) -> WrittenEvent:
         call_id, _, channel = self._table.names[row].partition("/")
         fields = self._table.rows[row]
-        audio, topic = None, self._table.topics[row]
-        if topic and first_offset != NO_OFFSET:
-            audio = AudioSpan(
-                topic=topic,
-                partition=int(self._table.partition[row]),
-                first_offset=int(first_offset),
-                last_offset=int(fields["last_offset"]),
-            )
-        return {
+        data = {
             "call_id": call_id,
             "channel": channel,
-            "role": Role.AGENT if fields["agent"] else Role.CUSTOMER,
+            "role": Role.AGENT.value if fields["agent"] else Role.CUSTOMER.value,
+            "start_sample": span[0],
+            "end_sample": span[1],
             "sample_rate": int(fields["rate"]),
+            **{name: said[name] for name in _SAID},
             "model_version": model.card.version,
-            "audio": audio,
+            "audio": self._audio(row, first_offset, int(fields["last_offset"])),
+            "type": kind,
+            **more,
         }
+        return write_event(data, start_time(fields["start_us"]))
 
-    def _say(self, model: Model, probabilities: NDArray[np.float64]) -> dict[str, Any]:
-        # Six digits: finer differences are those of the arithmetic, not of the voice.
-        rounded = {name: round(float(p), 6) for name, p in zip(model.card.labels, probabilities, strict=True)}
-        groups, place = model.affect.groups(probabilities), model.affect.arousal_valence(probabilities)
-        return {
-            "label": model.label(probabilities),
-            "probabilities": rounded,
-            "group": model.group(groups),
-            "groups": {name: round(p, 6) for name, p in groups.items()} or None,
-            "arousal": None if place is None else round(place[0], 4),
-            "valence": None if place is None else round(place[1], 4),
-        }
+    def _audio(self, row: int, first_offset: int, last_offset: int) -> Fields | None:
+        topic = self._table.topics[row]
+        if not topic or first_offset == NO_OFFSET:
+            return None
+        partition = int(self._table.partition[row])
+        return {"topic": topic, "partition": partition, "first_offset": first_offset, "last_offset": last_offset}
 
-    def _voice(self, frames: int, energy: int, log_pitch: float, voiced: int, rate: int) -> dict[str, float | None]:
-        level = round(float(dbfs(energy, frames * hop_samples(int(rate)))), 2) if frames else None
-        pitch = round(float(np.exp(log_pitch / voiced)), 1) if voiced else None
-        return {"level_dbfs": level, "pitch_hz": pitch}
 
-    def _envelope(self, row: int, event: Update | Segment | Summary) -> EventEnvelope:
-        return EventEnvelope.around(event, start_time(self._table.rows[row]["start_us"]))
+_NOTHING_SAID: Fields = {
+    "label": NO_SPEECH,
+    "probabilities": {},
+    "group": None,
+    "groups": None,
+    "arousal": None,
+    "valence": None,
+}
+# What an event says, in the order of its model.
+_SAID = (
+    "label",
+    "probabilities",
+    "speech_s",
+    "level_dbfs",
+    "pitch_hz",
+    "group",
+    "groups",
+    "arousal",
+    "valence",
+    "relative",
+)
+
+
+def _seconds(steps: int) -> float:
+    return round(steps * STEP_SECONDS, 3)
+
+
+def _measured(rows: NDArray[np.void], model: Model, alone: Floats) -> Measured:
+    """What the caller's memory is made of, of the open segments."""
+    frames, voiced, steps = rows["speech_frames"], rows["voiced"], rows["steps"]
+    # Of the utterance alone: a class prior that expects calm presses all arousal of an event towards none.
+    places = model.affect.arousal_valence(alone)
+    arousal = (np.zeros(len(rows)), np.zeros_like(steps)) if places is None else (places[:, 0], steps)
+    return {
+        "level": (_levels(rows, "energy", "speech_frames"), frames),
+        "pitch": (rows["log_pitch"] / np.maximum(voiced, 1), voiced),
+        "arousal": arousal,
+    }
+
+
+def _levels(rows: NDArray[np.void], energy: str, frames: str) -> Floats:
+    hops = np.array([hop_samples(rate) for rate in rows["rate"].tolist()], np.int64)
+    return dbfs(rows[energy], rows[frames] * hops)
+
+
+def _emotions(model: Model, probabilities: Floats) -> list[Fields]:
+    # Six digits: finer differences are those of the arithmetic, not of the voice.
+    said = []
+    places = model.affect.arousal_valence(probabilities)
+    placed = [(None, None)] * len(probabilities) if places is None else np.asarray(places).tolist()
+    for values, groups, (arousal, valence) in zip(
+        probabilities.tolist(), model.affect.groups(probabilities), placed, strict=True
+    ):
+        by_label = dict(zip(model.card.labels, values, strict=True))
+        said.append(
+            {
+                "label": model.label(by_label),
+                "probabilities": {name: round(p, 6) for name, p in by_label.items()},
+                "group": model.group(groups),
+                "groups": {name: round(p, 6) for name, p in groups.items()} or None,
+                "arousal": None if arousal is None else round(arousal, 4),
+                "valence": None if valence is None else round(valence, 4),
+            }
+        )
+    return said
+
+
+def _voices(rows: NDArray[np.void], frames: str, energy: str, log_pitch: str, voiced: str) -> Iterator[Fields]:
+    pitches = np.exp(rows[log_pitch] / np.maximum(rows[voiced], 1))
+    columns = (_levels(rows, energy, frames), rows[frames], pitches, rows[voiced])
+    for level, heard, pitch, points in zip(*(column.tolist() for column in columns), strict=True):
+        yield {"level_dbfs": round(level, 2) if heard else None, "pitch_hz": round(pitch, 1) if points else None}

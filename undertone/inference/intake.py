@@ -18,7 +18,7 @@ import numpy as np
 
 from schemas.audio import AudioChunk
 from schemas.dead_letters import Reason, Rejected
-from schemas.events import EventEnvelope
+from schemas.events import EventEnvelope, WrittenEvent
 from undertone.acoustics.codecs import decode
 from undertone.acoustics.frames import block_samples, hop_samples
 from undertone.inference.ended import EndedStreams
@@ -32,12 +32,17 @@ from undertone.inference.streams import EPOCH, StreamTable
 class FeedResult:
     """What came of some chunks: events, and the messages and counts that the caller reports."""
 
-    events: list[EventEnvelope] = field(default_factory=list)
+    written: list[WrittenEvent] = field(default_factory=list)
     rejected: list[tuple[AudioChunk, Rejected]] = field(default_factory=list)
     gaps: int = 0
     repeats: int = 0
     clicks: int = 0
     skipped: int = 0
+
+    @property
+    def events(self) -> list[EventEnvelope]:
+        """The events as whoever reads `emotion-events` gets them."""
+        return [event.envelope() for event in self.written]
 
 
 class Intake:

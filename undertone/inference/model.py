@@ -79,7 +79,7 @@ class Model:
         """Calibrated probabilities [n, labels] of logits [n, labels], as the card's `CalibrationSpec` says.
 
         Args:
-            offset: [labels], what the caller's memory takes from the logits.
+            offset: [n, labels], what the caller's memory takes from the logits.
         """
         scaled = logits.astype(np.float64) / self.card.calibration.temperature
         return softmax((scaled if offset is None else scaled - offset) + self._log_ratio)
@@ -88,9 +88,9 @@ class Model:
         """Probabilities as the training data has them: before the caller's memory and the class prior."""
         return softmax(logits.astype(np.float64) / self.card.calibration.temperature)
 
-    def label(self, probabilities: NDArray[np.float64]) -> str:
+    def label(self, probabilities: Mapping[str, float]) -> str:
         """The most probable label, or `uncertain` where it is less probable than the card asks."""
-        return self._sure(dict(zip(self.card.labels, probabilities.tolist(), strict=True)))
+        return self._sure(probabilities)
 
     def group(self, groups: Mapping[str, float]) -> str | None:
         """The most probable group, or `uncertain` by the same threshold; None where the model has no groups."""

@@ -88,13 +88,13 @@ def update_due(rows: NDArray[np.void], rate: int, spec: SegmentSpec) -> NDArray[
     return rows["open"] & on_time & enough & (rows["clock"] <= rows["last_sample"])
 
 
-def click(rows: np.void, spec: SegmentSpec) -> bool:
-    """Whether a segment has too little speech to say anything of it."""
-    return bool(rows["speech_frames"] < spec.min_speech_frames or rows["steps"] == 0)
+def clicks(rows: NDArray[np.void], spec: SegmentSpec) -> NDArray[np.bool_]:
+    """Segments with too little speech to say anything of them, bool [B]."""
+    return (rows["speech_frames"] < spec.min_speech_frames) | (rows["steps"] == 0)
 
 
-def add_to_totals(row: np.void) -> None:
-    """Count a segment that has ended into its stream's totals, in place."""
-    row["segments"] += 1
+def add_to_totals(rows: NDArray[np.void]) -> None:
+    """Count segments that have ended into their streams' totals, in place."""
+    rows["segments"] += 1
     for name, total in _TOTALS.items():
-        row[total] += row[name]
+        rows[total] += rows[name]

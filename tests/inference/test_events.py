@@ -1,0 +1,35 @@
+"""Events are written without their models: the bytes are those that the models would have written."""
+
+import pytest
+
+from schemas.audio import AudioChunk
+from schemas.events import EventEnvelope
+from tests.support.streams import START, customer, cut, load
+from undertone.inference.engine import Engine
+from undertone.inference.model import Model
+
+
+def chunks() -> list[AudioChunk]:
+    """Calls of both rates: one that speaks, one that says nothing, one without a place in Kafka, one unended."""
+    speaks = cut(*customer(), 4000, partition=2)
+    samples, rate = load("calm.flac")
+    silent = cut(samples * 0, rate, 4000, call_id="silent", partition=0)
+    elsewhere = cut(*load("phone.wav"), 4000, call_id="elsewhere")
+    unended = cut(samples, rate, 4000, call_id="unended", end=False)
+    return [*speaks, *silent, *elsewhere, *unended]
+
+
+@pytest.mark.parametrize("changes", [{}, {"groups": {}, "affect": {}}, {"caller": None}])
+def test_written_events_are_what_their_models_would_write(changes: dict[str, object]) -> None:
+    shipped = Model.load()
+    model = shipped.with_card(shipped.card.model_copy(update=changes))
+    engine = Engine(model, idle_seconds=1)
+    written = engine.feed(chunks()).written + engine.close_idle(0, 10**9).written
+    assert {event.kind for event in written} == {"update", "segment", "summary"}
+    for event in written:
+        envelope = event.envelope()
+        assert event.value == envelope.model_dump_json().encode()
+        assert event.value == EventEnvelope.around(envelope.data, START).model_dump_json().encode()
+        assert (event.subject, event.kind) == (envelope.subject, envelope.data.type)
+        audio = envelope.data.audio
+        assert event.last == ((audio.partition, audio.last_offset) if audio else None)
