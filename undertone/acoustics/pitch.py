@@ -21,6 +21,8 @@ TRACK_FRAMES = 5  # per block, 50 ms apart
 # Against librosa.pyin on 30 utterances at 8 kHz: finds 55 % of the voiced frames, 2 % of those found are unvoiced, and
 # 1.3 % are off by more than a fifth. At 0.4 it would be 66 %, 3 % and 1.8 %; a mean needs clean frames, not all.
 VOICED_BELOW = 0.3
+# Spectra of 32 blocks (1 MB) stay in the processor's cache: 26 us a block, where 256 blocks at once take 47.
+_GROUP = 32
 
 
 def yin(frames: Floats, rate: int) -> tuple[Floats, Floats]:
@@ -63,8 +65,12 @@ def track_pitch(windows: NDArray[np.int16], rate: int) -> NDArray[np.float64]:
         # 16 kHz becomes 8 kHz by sums of pairs: voices lie below 400 Hz, the scale does not matter to YIN, and half
         # the work is saved.
         samples = samples[:, ::2] + samples[:, 1::2]
-    f0, depth = yin(frame_view(samples, length // step, hop // step), TRACK_RATE)
-    return np.where(depth < VOICED_BELOW, f0, 0.0).astype(np.float64)
+    frames = frame_view(samples, length // step, hop // step)
+    pitch = np.zeros(frames.shape[:2])
+    for start in range(0, len(frames), _GROUP):
+        f0, depth = yin(frames[start : start + _GROUP], TRACK_RATE)
+        np.copyto(pitch[start : start + _GROUP], f0, where=depth < VOICED_BELOW)
+    return pitch
 
 
 def pitch_sums(f0: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
