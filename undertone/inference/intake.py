@@ -59,17 +59,18 @@ class Intake:
         run: Run | None = None
         while waiting:
             chunk = waiting[0]
-            if self._repeats_ended(key, chunk, result):
+            start_us = _start_us(chunk)
+            if self._repeats_ended(key, chunk, start_us, result):
                 waiting.popleft()
                 continue
             try:
-                row = self._row_for(key, chunk)
+                row = self._row_for(key, chunk, start_us)
             except Rejected as rejected:
                 result.rejected.append((waiting.popleft(), rejected))
                 continue
             run = run or Run(row)
             fields = self._table.rows[row]
-            if _start_us(chunk) != fields["start_us"]:
+            if start_us != fields["start_us"]:
                 run.ended_by = "replaced"
                 return run
             if not self._in_order(chunk, fields, result):
@@ -93,8 +94,8 @@ class Intake:
                 return run
         return run
 
-    def _row_for(self, key: StreamKey, chunk: AudioChunk) -> int:
-        row, start_us = self._table.row(key), _start_us(chunk)
+    def _row_for(self, key: StreamKey, chunk: AudioChunk, start_us: int) -> int:
+        row = self._table.row(key)
         if row is not None:
             fields = self._table.rows[row]
             if start_us < fields["start_us"]:
@@ -113,10 +114,10 @@ class Intake:
             return self._reopen(key, chunk, ended.idle)
         return self._open(key, chunk, start_us)
 
-    def _repeats_ended(self, key: StreamKey, chunk: AudioChunk, result: FeedResult) -> bool:
+    def _repeats_ended(self, key: StreamKey, chunk: AudioChunk, start_us: int, result: FeedResult) -> bool:
         """Whether a stream that has ended knows all that `chunk` says, or does so now."""
         ended = self._ended.get(key)
-        if not ended or _start_us(chunk) != ended.start_us:
+        if not ended or start_us != ended.start_us:
             return False
         if chunk.sequence < ended.sequence:
             result.repeats += 1
