@@ -1,9 +1,11 @@
 """Runs laid end to end: what each stream carries on is its own, however unequal the streams are."""
 
+import itertools
+
 import numpy as np
 import pytest
 
-from tests.support.streams import cut, load
+from tests.support.streams import cut, lines, load
 from undertone.acoustics.frames import block_samples
 from undertone.inference.engine import Engine
 from undertone.inference.model import Model
@@ -27,3 +29,19 @@ def test_a_stream_carries_its_own_sound_and_nothing_of_its_neighbours(name: str,
     table = engine._table
     for row in table.rows_of(0):
         assert not table.samples[row, table.carried(row).size :].any()
+
+
+def test_rows_are_as_wide_as_what_is_carried_and_go_on_when_they_widen() -> None:
+    """Chunks of whole blocks leave the lookback alone; a stream of other chunks widens the rows under all others."""
+    samples, rate = load("phone.wav")
+    model = Model.load()
+    alone = lines(Engine(model).feed(cut(samples, rate, 4000)).events)
+    engine = Engine(model)
+    whole, odd = cut(samples, rate, 4000), cut(samples, rate, 3100, call_id="odd")
+    events = engine.feed(whole[:2]).events
+    narrow = engine._table.samples.shape[1]
+    assert lookback(rate) <= narrow < lookback(rate) + 500
+    for chunk, other in itertools.zip_longest(whole[2:], odd):
+        events += engine.feed([one for one in (other, chunk) if one]).events
+    assert engine._table.samples.shape[1] > narrow
+    assert lines(event for event in events if event.subject == "call/customer") == alone

@@ -23,7 +23,7 @@ from undertone.acoustics.codecs import decode
 from undertone.acoustics.frames import block_samples, hop_samples
 from undertone.inference.ended import EndedStreams
 from undertone.inference.model_slots import ModelSlots
-from undertone.inference.records import NO_END, NO_OFFSET, OpenRecord, StreamKey
+from undertone.inference.records import NO_END, NO_OFFSET, OpenRecord, StreamKey, lookback
 from undertone.inference.runs import Run
 from undertone.inference.streams import EPOCH, StreamTable
 
@@ -159,8 +159,10 @@ class Intake:
 
     def _skip_to(self, row: int, sample: int) -> None:
         """Move a row without an open segment to `sample`; what stands before it counts as silence."""
-        fields, block = self._table.rows[row], block_samples(int(self._table.rows[row]["rate"]))
+        fields, rate = self._table.rows[row], int(self._table.rows[row]["rate"])
+        block = block_samples(rate)
         fields["clock"], fields["held"] = sample // block * block, sample % block
+        self._table.make_room(lookback(rate) + sample % block)
         self._table.samples[row] = 0
 
     def _in_order(self, chunk: AudioChunk, fields: np.void, result: FeedResult) -> bool:

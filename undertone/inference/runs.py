@@ -75,7 +75,7 @@ class Buffers:
         start, width = self._starts + self.blocks * self._block, int(self._kept.max())
         tails = self._cut(start, width)
         tails[np.arange(width) >= self._kept[:, None]] = 0  # behind a shorter one there lies another stream's sound
-        table.samples[self.rows, :width] = tails
+        table.carry(self.rows, tails)
         table.rows["held"][self.rows] = self._kept - self._before
         table.rows["held_offset"][self.rows] = self._offsets_at(start + self._before, np.arange(self.rows.size))
 

@@ -5,7 +5,6 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 from numpy.typing import NDArray
 
-from undertone.acoustics.frames import block_samples
 from undertone.acoustics.gate import GateState
 from undertone.inference import caller_memory
 from undertone.inference.records import NO_END, NO_OFFSET, ROW, OpenRecord, StreamKey, lookback
@@ -13,16 +12,22 @@ from undertone.inference.records import NO_END, NO_OFFSET, ROW, OpenRecord, Stre
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 # The fewest rows, and how many are made for one that is used when the table shrinks.
 _SMALLEST, _SPARE = 64, 2
+# Of carried samples room is made in steps: whatever chunks there are, the table is copied four times for them at most.
+_SAMPLES_STEP = 500
 _NOBODY = -1
 
 
 class StreamTable:
-    """Rows by partition and stream name. `state`, `logits`, `totals` and `heard` grow with the largest model in use."""
+    """Rows by partition and stream name.
+
+    `state`, `logits`, `totals` and `heard` grow with the largest model in use, `samples` with the most that a stream
+    has carried: chunks of whole blocks, as the producer's, leave nothing but the lookback.
+    """
 
     def __init__(self, state_size: int, labels: int) -> None:
         capacity = _SMALLEST
         self.rows = np.zeros(capacity, ROW)
-        self.samples = np.zeros((capacity, lookback(8000) + block_samples(8000)), np.int16)
+        self.samples = np.zeros((capacity, 0), np.int16)
         self.state = np.zeros((capacity, state_size), np.float32)
         self.logits = np.zeros((capacity, labels), np.float32)
         self.totals = np.zeros((capacity, labels), np.float64)  # log-probabilities times steps, of closed segments
@@ -73,7 +78,7 @@ class StreamTable:
         """A fresh row for a stream that is not in the table."""
         if not self._free:
             self._rebuild(np.arange(len(self.rows)), 2 * len(self.rows))
-        self.widen(samples=lookback(rate) + block_samples(rate))
+        self.make_room(lookback(rate))
         row = self._free.pop()
         for array in (self.samples, self.state, self.logits, self.totals, self.heard):
             array[row] = 0
@@ -100,9 +105,21 @@ class StreamTable:
             self._rebuild(np.flatnonzero(self.partition != _NOBODY), wanted)
 
     def widen(self, **widths: int) -> None:
-        """Make room for a larger `state`, for more labels, or for `samples` of a higher rate; rows stay."""
-        if any(width > getattr(self, name).shape[1] for name, width in widths.items()):
-            self._rebuild(np.arange(len(self.rows)), len(self.rows), **widths)
+        """Make room for a larger `state`, or for more labels; rows stay."""
+        for name, width in widths.items():
+            old = getattr(self, name)
+            if width > old.shape[1]:
+                setattr(self, name, np.zeros((len(old), width), old.dtype))
+                getattr(self, name)[:, : old.shape[1]] = old
+
+    def make_room(self, samples: int) -> None:
+        """Let every row carry so many samples, lookback included."""
+        self.widen(samples=-(-samples // _SAMPLES_STEP) * _SAMPLES_STEP)
+
+    def carry(self, rows: NDArray[np.intp], samples: NDArray[np.int16]) -> None:
+        """Have the rows carry `samples` [n, width] from now on; how many of them count is in `held`."""
+        self.make_room(samples.shape[1])
+        self.samples[rows, : samples.shape[1]] = samples
 
     def carried(self, row: int) -> NDArray[np.int16]:
         """The samples that a row carries: its lookback and what is held beyond the last whole block."""
@@ -139,7 +156,7 @@ class StreamTable:
         """Put a record back into a row. With another model its open segment begins again, and its sums are lost."""
         row = self.add(stream, partition, topic, int(record.row["rate"]), slot, _no_gate())
         self.rows[row] = record.row
-        self.samples[row, : record.samples.size] = record.samples
+        self.carry(np.array([row]), record.samples[None])
         if same_model:
             self.state[row, : record.state.size] = record.state
             self.logits[row, : record.logits.size] = record.logits
@@ -151,13 +168,13 @@ class StreamTable:
             caller_memory.forget_model(self.rows[row])
         return row
 
-    def _rebuild(self, kept: NDArray[np.intp], capacity: int, **widths: int) -> None:
-        """Lay the rows `kept`, in this order, at the front of arrays of `capacity` rows; `widths` by array."""
+    def _rebuild(self, kept: NDArray[np.intp], capacity: int) -> None:
+        """Lay the rows `kept`, in this order, at the front of arrays of `capacity` rows."""
         for name in ("rows", "samples", "state", "logits", "totals", "heard", "model", "partition"):
             old = getattr(self, name)
-            shape = (capacity, *(max(size, widths.get(name, 0)) for size in old.shape[1:]))
+            shape = (capacity, *old.shape[1:])
             new = np.full(shape, _NOBODY, old.dtype) if name == "partition" else np.zeros(shape, old.dtype)
-            new[(slice(kept.size), *(slice(size) for size in old.shape[1:]))] = old[kept]
+            new[: kept.size] = old[kept]
             setattr(self, name, new)
         spare = capacity - kept.size
         self.names = [self.names[row] for row in kept] + [""] * spare
