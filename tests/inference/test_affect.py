@@ -49,13 +49,13 @@ def test_a_card_may_have_groups_and_places_of_its_own(model: Model) -> None:
     probabilities = np.array([[0.5, 0.25, *[0.25 / len(rest)] * len(rest)]])
     places = dict.fromkeys(model.card.labels, Place(valence=0, arousal=0)) | {first: Place(valence=-1, arousal=1)}
     own = model.with_card(model.card.model_copy(update={"groups": {"loud": (first,)}, "affect": places}))
-    assert own.affect.groups(probabilities) == [{"loud": 0.5}]
+    assert (own.affect.names, own.affect.groups(probabilities).tolist()) == (("loud",), [[0.5]])
     assert own.group({"loud": 0.5}) == "loud"
     assert own.group({"loud": 0.01}) == "uncertain"
     places_of_it = own.affect.arousal_valence(probabilities)
     assert places_of_it is not None and places_of_it.tolist() == [[0.5, -0.5]]
     none = model.with_card(model.card.model_copy(update={"groups": {}, "affect": {second: places[second]}}))
-    assert (none.affect.groups(probabilities), none.group({})) == ([{}], None)
+    assert (none.affect.groups(probabilities).tolist(), none.group({})) == ([[]], None)
     assert none.affect.arousal_valence(probabilities) is None
 
 
@@ -63,7 +63,8 @@ def test_a_model_of_other_labels_has_the_groups_that_it_has_labels_of(model: Mod
     labels = ("angry", "bewildered", "happy")
     changes = {"labels": labels, "groups": None, "affect": None, "caller": None, "calibration": CalibrationSpec()}
     affect = model.with_card(model.card.model_copy(update=changes)).affect
-    assert affect.groups(np.array([[0.2, 0.5, 0.3]])) == [{"negative": 0.2, "positive": 0.3}]
+    assert affect.names == ("negative", "positive")
+    assert affect.groups(np.array([[0.2, 0.5, 0.3]])).tolist() == [[0.2, 0.3]]
     assert affect.arousal_valence(np.array([[0.2, 0.5, 0.3]])) is None
 
 

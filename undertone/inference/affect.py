@@ -58,7 +58,8 @@ class Affect:
         groups = groups_of(card.labels) if card.groups is None else card.groups
         places = places_of(card.labels) if card.affect is None else card.affect
         self.names = tuple(groups)
-        self._members = np.array([[label in members for label in card.labels] for members in groups.values()], float)
+        members = [[label in members for label in card.labels] for members in groups.values()]
+        self._members = np.array(members, float).reshape(len(groups), len(card.labels))
         # A label without a place would count as the middle, which is a place.
         self._places: NDArray[np.float64] | None = None
         if set(places) == set(card.labels):
@@ -66,12 +67,9 @@ class Affect:
 
     # Both take a product for each row of its own, of one shape: its bits do not depend on how many rows there are.
 
-    def groups(self, probabilities: NDArray[np.float64]) -> list[dict[str, float]]:
-        """The probability of each group, for each row of probabilities [n, labels]."""
-        if not self.names:
-            return [{} for _ in probabilities]
-        shares = np.matmul(self._members, probabilities[:, :, None])[:, :, 0]
-        return [dict(zip(self.names, row, strict=True)) for row in shares.tolist()]
+    def groups(self, probabilities: NDArray[np.float64]) -> NDArray[np.float64]:
+        """The probability of each of `names`, [n, groups], by probabilities [n, labels]."""
+        return np.matmul(self._members, probabilities[:, :, None])[:, :, 0]
 
     def arousal_valence(self, probabilities: NDArray[np.float64]) -> NDArray[np.float64] | None:
         """The mean places [n, 2] of the labels by probabilities [n, labels], each -1 to 1.

@@ -167,25 +167,27 @@ def _levels(rows: NDArray[np.void], energy: str, frames: str) -> Floats:
 
 
 def _emotions(model: Model, probabilities: Floats) -> list[Fields]:
+    labels, names = model.card.labels, model.affect.names
+    shares, places = model.affect.groups(probabilities), model.affect.arousal_valence(probabilities)
     # Six digits: finer differences are those of the arithmetic, not of the voice.
-    said = []
-    places = model.affect.arousal_valence(probabilities)
-    placed = [(None, None)] * len(probabilities) if places is None else np.asarray(places).tolist()
-    for values, groups, (arousal, valence) in zip(
-        probabilities.tolist(), model.affect.groups(probabilities), placed, strict=True
-    ):
-        by_label = dict(zip(model.card.labels, values, strict=True))
-        said.append(
-            {
-                "label": model.label(by_label),
-                "probabilities": {name: round(p, 6) for name, p in by_label.items()},
-                "group": model.group(groups),
-                "groups": {name: round(p, 6) for name, p in groups.items()} or None,
-                "arousal": None if arousal is None else round(arousal, 4),
-                "valence": None if valence is None else round(valence, 4),
-            }
-        )
-    return said
+    columns = (
+        probabilities.tolist(),
+        np.round(probabilities, 6).tolist(),
+        shares.tolist(),
+        np.round(shares, 6).tolist(),
+        [(None, None)] * len(probabilities) if places is None else np.round(places, 4).tolist(),
+    )
+    return [
+        {
+            "label": model.label(dict(zip(labels, exact, strict=True))),
+            "probabilities": dict(zip(labels, rounded, strict=True)),
+            "group": model.group(dict(zip(names, exact_groups, strict=True))),
+            "groups": dict(zip(names, groups, strict=True)) or None,
+            "arousal": arousal,
+            "valence": valence,
+        }
+        for exact, rounded, exact_groups, groups, (arousal, valence) in zip(*columns, strict=True)
+    ]
 
 
 def _voices(rows: NDArray[np.void], frames: str, energy: str, log_pitch: str, voiced: str) -> Iterator[Fields]:
