@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from schemas.audio import Role
 from schemas.card import BLOCK_MS, STEPS_PER_BLOCK
 from schemas.events import NO_SPEECH, WrittenEvent, write_event
-from undertone.acoustics.frames import hop_samples
+from undertone.acoustics.frames import HOPS_PER_SECOND
 from undertone.acoustics.level import dbfs
 from undertone.inference.caller_memory import Measured, relative
 from undertone.inference.model import Model, softmax
@@ -162,8 +162,8 @@ def _measured(rows: NDArray[np.void], model: Model, alone: Floats) -> Measured:
 
 
 def _levels(rows: NDArray[np.void], energy: str, frames: str) -> Floats:
-    hops = np.array([hop_samples(rate) for rate in rows["rate"].tolist()], np.int64)
-    return dbfs(rows[energy], rows[frames] * hops)
+    hops = rows["rate"] // HOPS_PER_SECOND
+    return dbfs(rows[energy], rows[frames].astype(np.int64) * hops)
 
 
 def _emotions(model: Model, probabilities: Floats) -> list[Fields]:

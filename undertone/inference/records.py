@@ -7,6 +7,7 @@ import itertools
 import struct
 import zlib
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -67,11 +68,13 @@ _HEADER = struct.Struct("<2sBBHHB")  # magic, format, kind, state size, labels, 
 # Format 1, which 0.1.0 writes, has no checksum, and formats 1 and 2 have no memory of the caller: an empty one is read.
 _MAGIC, _UNCHECKED, _FORMAT = b"UT", 1, 3
 _OPEN, _ENDED, _IDLE = 0, 1, 2
+_I2, _F4, _F8 = np.dtype("<i2"), np.dtype("<f4"), np.dtype("<f8")
 _MARKER = struct.Struct("<qqq")
 _ENDED_MS = struct.Struct("<q")
 _CHECKSUM = struct.Struct("<I")  # CRC-32 of all that stands before it
 
 
+@cache
 def lookback(rate: int) -> int:
     """Samples before a block that its window may need: 8 frames of context and the rest of a 32 ms frame."""
     return MAX_CONTEXT_FRAMES * hop_samples(rate) + fft_samples(rate) - hop_samples(rate)
@@ -101,11 +104,12 @@ class OpenRecord:
             (
                 self.version.encode(),
                 self.row.tobytes(),
-                self.samples.astype("<i2").tobytes(),
-                self.state.astype("<f4").tobytes(),
-                self.logits.astype("<f4").tobytes(),
-                self.totals.astype("<f8").tobytes(),
-                self.heard.astype("<f8").tobytes(),
+                # Nearly every machine is little-endian: nothing is copied there.
+                self.samples.astype(_I2, copy=False).tobytes(),
+                self.state.astype(_F4, copy=False).tobytes(),
+                self.logits.astype(_F4, copy=False).tobytes(),
+                self.totals.astype(_F8, copy=False).tobytes(),
+                self.heard.astype(_F8, copy=False).tobytes(),
             )
         )
 
