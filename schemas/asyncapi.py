@@ -1,11 +1,13 @@
 """The AsyncAPI 3 document: channels, messages and operations, made from the topics and the message models."""
 
 import importlib.metadata
+from collections.abc import Sequence
 from typing import Any
 
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
+from schemas.aliases import Alias, AliasRecord
 from schemas.audio import MAX_CHUNK_BYTES
 from schemas.card import ModelCard
 from schemas.events import EventEnvelope
@@ -52,6 +54,12 @@ _MESSAGES: dict[str, dict[str, Any]] = {
         "payload": BYTES,
         "bindings": {"key": {"type": "string", "description": "The model's version."}},
     },
+    "modelAlias": {
+        "summary": "Which version is in use, which is on trial, which was in use before; a null value withdraws it.",
+        "contentType": "application/json",
+        "payload": {"$ref": f"{_SCHEMAS}AliasRecord"},
+        "bindings": {"key": {"type": "string", "enum": [alias.key.decode() for alias in Alias]}},
+    },
     "workerState": {
         "summary": "State of an open stream, internal to the workers; a null value says that the stream has ended.",
         "contentType": "application/octet-stream",
@@ -72,12 +80,12 @@ def asyncapi(partitions: int = 8) -> dict[str, Any]:
     """The AsyncAPI 3.0 document for topics without prefix, as `undertone topics` creates them by default."""
     topics = Topics()
     messages = {
-        topics.call_audio.name: "audioChunk",
-        topics.emotion_events.name: "emotionEvent",
-        topics.emotion_labels.name: "emotionLabel",
-        topics.models.name: "modelBundle",
-        topics.worker_state.name: "workerState",
-        topics.dead_letters.name: "deadLetter",
+        topics.call_audio.name: ("audioChunk",),
+        topics.emotion_events.name: ("emotionEvent",),
+        topics.emotion_labels.name: ("emotionLabel",),
+        topics.models.name: ("modelBundle", "modelAlias"),
+        topics.worker_state.name: ("workerState",),
+        topics.dead_letters.name: ("deadLetter",),
     }
     return {
         "asyncapi": "3.0.0",
@@ -97,7 +105,7 @@ def asyncapi(partitions: int = 8) -> dict[str, Any]:
     }
 
 
-def _channel(topic: Topic, message: str, partitions: int) -> dict[str, Any]:
+def _channel(topic: Topic, messages: Sequence[str], partitions: int) -> dict[str, Any]:
     config: dict[str, Any] = dict(topic.kafka_config)
     config["cleanup.policy"] = [config["cleanup.policy"]]
     for name in ("retention.ms", "retention.bytes", "max.message.bytes"):
@@ -106,7 +114,7 @@ def _channel(topic: Topic, message: str, partitions: int) -> dict[str, Any]:
     return {
         "address": topic.name,
         "description": topic.description,
-        "messages": {message: {"$ref": f"#/components/messages/{message}"}},
+        "messages": {message: {"$ref": f"#/components/messages/{message}"} for message in messages},
         "bindings": {
             "kafka": {
                 "topic": topic.name,
@@ -123,7 +131,7 @@ def _message(name: str, parts: dict[str, Any]) -> dict[str, Any]:
     return {"name": name} | parts | {"bindings": {"kafka": binding}}
 
 
-def _operations(topics: Topics, messages: dict[str, str]) -> dict[str, Any]:
+def _operations(topics: Topics, messages: dict[str, tuple[str, ...]]) -> dict[str, Any]:
     """What Undertone's own services do; `receive` means that Undertone reads what others write."""
     rows = (
         ("hearCall", "receive", topics.call_audio, "Workers listen to calls; any producer may write them."),
@@ -140,7 +148,7 @@ def _operations(topics: Topics, messages: dict[str, str]) -> dict[str, Any]:
             "action": action,
             "channel": {"$ref": f"#/channels/{topic.name}"},
             "summary": summary,
-            "messages": [{"$ref": f"#/channels/{topic.name}/messages/{messages[topic.name]}"}],
+            "messages": [{"$ref": f"#/channels/{topic.name}/messages/{message}"} for message in messages[topic.name]],
         }
         for name, action, topic, summary in rows
     }
@@ -153,6 +161,7 @@ def _schemas() -> dict[str, Any]:
         EventEnvelope,
         LabelEnvelope,
         ModelCard,
+        AliasRecord,
         DeadLetterHeaders,
     )
     _, definitions = models_json_schema(
@@ -164,7 +173,7 @@ def _schemas() -> dict[str, Any]:
 
 def mode_of(model: type[BaseModel]) -> Any:
     """The side of a model that a client sees: what we write for events and headers, what we read for the rest."""
-    return "validation" if model in (LabelEnvelope, ModelCard, ChunkHeaders) else "serialization"
+    return "validation" if model in (LabelEnvelope, ModelCard, AliasRecord, ChunkHeaders) else "serialization"
 
 
 def without_discriminator(schema: Any) -> Any:

@@ -12,6 +12,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from schemas.aliases import AliasRecord
 from schemas.asyncapi import asyncapi, mode_of, without_discriminator
 from schemas.card import ModelCard
 from schemas.events import EventEnvelope
@@ -25,6 +26,7 @@ MESSAGES: dict[str, type[BaseModel]] = {
     "emotion-event": EventEnvelope,
     "emotion-label": LabelEnvelope,
     "model-card": ModelCard,
+    "model-alias": AliasRecord,
     "dead-letter-headers": DeadLetterHeaders,
 }
 

@@ -59,7 +59,7 @@ class Topics:
         self.emotion_labels = Topic(f"{prefix}emotion-labels", "What a person says the emotion was.")
         self.models = Topic(
             f"{prefix}models",
-            "Model bundles by version; the newest is in use.",
+            "Model bundles by version, and aliases: the champion is in use, without one the newest.",
             partitions=1,
             cleanup_policy="compact",
             max_message_bytes=16 * 1024 * 1024,

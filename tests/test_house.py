@@ -14,7 +14,7 @@ FLOORS = (
     {"undertone/cli"},
     {"undertone/console", "trainer", "undertone/gateway", "undertone/sinks"},
     {"worker", "producer", "undertone/analysis", "undertone/erasure"},
-    {"undertone/devbroker"},
+    {"undertone/devbroker", "undertone/registry"},
     {"undertone/messaging", "undertone/observability", "undertone/inference"},
     {"undertone/acoustics"},
     {"schemas"},

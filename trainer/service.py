@@ -19,6 +19,7 @@ from trainer.packaging import publish
 from trainer.report import page
 from undertone.messaging.settings import KafkaSettings
 from undertone.observability.telemetry import Health, Telemetry
+from undertone.registry import changes
 
 # Given for --data: what people have labelled, read from Kafka.
 KAFKA = "kafka:"
@@ -76,7 +77,7 @@ def serve(request: TrainRequest, console: Console) -> None:
         )
         if not (decision.publish or request.force):
             raise UserError(f"not published: {decision.why}; --force publishes it all the same")
-        offset = publish.send(outcome.final.bundle, settings)
+        offset = changes.publish(outcome.final.bundle, settings)
         version = outcome.final.bundle.card.version
         console.print(f"Published {version} ({decision.why}), models offset {offset}.", highlight=False)
 

@@ -98,7 +98,7 @@ class Loop:
         with self._metrics.stage("engine"):
             result = self._feed(batch, positions if closing else ())
             changed = self._engine.take_changes()
-        if self._chores.due():
+        if self._models.busy or self._chores.due():
             self._do_chores(batch)
         if changed or batch.records or batch.rejected or self._check_in.due():
             with self._checkpoint.transaction(positions) as transaction:

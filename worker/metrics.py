@@ -52,6 +52,11 @@ class WorkerMetrics:
         )
         self.model = Info("undertone_model", "The model in use.", registry=registry)
         self.models = Counter("undertone_models", "Bundles met on the models topic.", ["outcome"], registry=registry)
+        self.champion_refused = Gauge(
+            "undertone_champion_refused",
+            "Whether the alias champion names a model that this worker does not use.",
+            registry=registry,
+        )
         self.transactions = Counter("undertone_transactions", "Transactions ended.", ["outcome"], registry=registry)
         self.sessions = Counter("undertone_sessions", "Times this worker joined the group.", registry=registry)
         self.rebalances = Counter("undertone_rebalances", "Changes of the assignment.", ["kind"], registry=registry)

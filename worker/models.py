@@ -1,37 +1,35 @@
-"""The model in use: a pinned bundle, or the newest of the `models` topic, at start and while the worker runs.
+"""The model in use: a pinned bundle, or what the topic `models` says, at start and while the worker runs.
+
+Where the alias `champion` names a version, that is it, whatever else is published; else it is the newest bundle.
 
 Whoever may write to `models` is a stranger here: each bundle of it is tried in a child process before this one loads
 it. A bundle that the operator has pinned, and the one that ships, are not: the start would take half a second longer.
 """
 
 import logging
-import time
 from collections import deque
-from collections.abc import Iterator
 from contextlib import closing
 
-from kafka import KafkaConsumer
 from kafka.consumer.fetcher import ConsumerRecord
-from kafka.errors import KafkaError, KafkaTimeoutError
+from kafka.errors import KafkaError
 
+from schemas.aliases import Alias
 from schemas.dead_letters import Reason, Rejected
 from schemas.errors import UserError, one_line
-from schemas.topics import Topics
 from undertone.inference.bundle import DEFAULT_BUNDLE, read_bundle
 from undertone.inference.class_prior import CARD, parse_prior
 from undertone.inference.model import Model
 from undertone.inference.trial import Trial
 from undertone.messaging.clients import reader
-from undertone.messaging.reading import UnfinishedRead, partitions_of, read_to_end
 from undertone.messaging.settings import KafkaSettings
+from undertone.registry.state import Place, is_bundle
 from worker.metrics import WorkerMetrics
+from worker.model_topic import ModelTopic, records_of
 
 log = logging.getLogger(__name__)
 
-# At start the newest bundle that can be used is taken; this many are looked at, 4 MB each.
+# Without a champion the newest bundle that can be used is taken at start; this many are looked at, 4 MB each.
 _CANDIDATES = 3
-# Kafka is away, or a transaction on the topic does not end: whoever waits can do something better.
-_READ_S = 30.0
 
 Letters = list[tuple[ConsumerRecord, Rejected]]
 
@@ -49,15 +47,20 @@ class ModelFeed:
         self._prior = parse_prior(prior)
         self.current = current.with_prior(self._prior)
         self._kafka = kafka
-        self._reader = reader(kafka, auto_offset_reset="earliest") if kafka else None
+        self._topic = ModelTopic(kafka) if kafka else None
         self._metrics = metrics
+        shipped = read_bundle(DEFAULT_BUNDLE).card
+        self._shipped = shipped.version
         # Networks that have been run: it is the flatbuffer that can crash a process, the card cannot.
-        self._tried = {read_bundle(DEFAULT_BUNDLE).card.network.sha256}
+        self._tried = {shipped.network.sha256}
         self._on_trial: tuple[ConsumerRecord, Trial] | None = None
+        self._offset = -1  # of the current model's bundle
+        self._refused: set[int] = set()  # offsets of bundles that cannot be used
+        self._missed = ""  # the champion that is not on the topic, once that was told
 
     @classmethod
     def following(cls, kafka: KafkaSettings, metrics: WorkerMetrics, prior: str = CARD) -> "ModelFeed":
-        """Start from the newest bundle on `models` that can be used, or from the one that ships.
+        """Start from the champion, else from the newest bundle that can be used, else from the one that ships.
 
         Raises:
             UserError: no Kafka, or no such topic; `prior` names a label that the model does not know.
@@ -65,19 +68,10 @@ class ModelFeed:
         feed = cls(Model.load(), metrics, kafka)
         feed._prior = parse_prior(prior)
         try:
-            newest = deque(_bundles(kafka, feed._reader), maxlen=_CANDIDATES)
-        except (KafkaError, UserError):
-            feed.close()
-            raise
-        for record in reversed(newest):
-            loaded = feed._load(record)
-            if isinstance(loaded, Model):
-                feed.current = loaded
-                break
-        try:
+            feed._start()
             # One that comes later may have other labels; a name that the first does not know is a slip of the pen.
             feed.current = feed.current.with_prior(feed._prior)
-        except UserError:
+        except (KafkaError, UserError):
             feed.close()
             raise
         return feed
@@ -88,52 +82,138 @@ class ModelFeed:
         Raises:
             KafkaTimeoutError: the topic cannot be read to its end now.
         """
-        shipped = read_bundle(DEFAULT_BUNDLE)
-        if shipped.card.version == version:
+        if version == self._shipped:
             return self._with_prior(Model.load())
         if self._kafka is None:
             return None
         # Not with the reader that follows: what it has not seen yet is still to be taken up.
+        newest = None
         with closing(reader(self._kafka)) as client:
-            found = [record for record in _bundles(self._kafka, client) if record.key == version.encode()]
-        loaded = self._load(found[-1]) if found else None
+            for record in records_of(self._kafka, client):
+                if is_bundle(record) and record.key == version.encode():
+                    newest = record
+        loaded = self._load(newest) if newest else None
         return loaded if isinstance(loaded, Model) else None
 
-    def poll(self) -> Letters:
-        """Make a bundle that has passed its trial `current`; returns those that cannot be used.
+    @property
+    def busy(self) -> bool:
+        """Whether a bundle is being fetched or on trial: the next `poll` ought to come soon."""
+        return self._on_trial is not None or (self._topic is not None and self._topic.fetching)
 
-        One at a time, and without waiting for its trial: calls go on being heard.
+    def poll(self) -> Letters:
+        """Take a step towards the bundle that is to be `current`; returns those that cannot be used.
+
+        One at a time, and without waiting for Kafka or for a trial: calls go on being heard.
         """
-        if self._on_trial is None:
-            record = self._next()
-            if record is None:
-                return []
-            if not self._needs_trial(record):
-                return self._take(record)
-            self._on_trial = record, Trial(record.value)
-        record, trial = self._on_trial
-        if not trial.done():
+        if self._topic is None:
             return []
-        self._on_trial = None
-        return self._take(record, trial)
+        letters = self._step(self._topic)
+        self._tell_champion(self._topic)
+        return letters
 
     def close(self) -> None:
         """Stop following."""
         if self._on_trial:
             self._on_trial[1].stop()
-        if self._reader:
-            self._reader.close()
+        if self._topic:
+            self._topic.close()
 
-    def _next(self) -> ConsumerRecord | None:
-        records = self._reader.poll(timeout_ms=0, max_records=1) if self._reader else {}
-        # One without a value withdraws a version; if it is in use it stays so.
-        return next((record for some in records.values() for record in some if record.value is not None), None)
+    def _step(self, topic: ModelTopic) -> Letters:
+        if self._on_trial:
+            record, trial = self._on_trial
+            if not trial.done():
+                return []
+            self._on_trial = None
+            return self._take(record, trial)
+        letters: Letters = []
+        if not topic.fetching:
+            while record := topic.next():
+                letters += self._note(topic, record)
+                if is_bundle(record) and self._is_wanted(topic, record):
+                    return letters + self._try(record)
+            if topic.state.named(Alias.CHAMPION) == self._shipped != self.current.card.version:
+                self.current, self._offset = self._with_prior(Model.load()), -1
+                log.info("model %s, the one that ships: it is the champion", self._shipped)
+            elif place := self._wanted(topic):
+                topic.ask(place)
+        fetched = topic.fetched()
+        return letters + self._try(fetched) if fetched else letters
+
+    def _start(self) -> None:
+        topic = self._topic
+        if topic is None:
+            return
+        newest: deque[ConsumerRecord] = deque(maxlen=_CANDIDATES)
+        for record in topic.read_all():
+            self._note(topic, record)
+            if is_bundle(record):
+                newest.append(record)
+        at_hand = {record.offset: record for record in newest}
+        for place in self._candidates(topic):
+            if place is None:  # it ships
+                break
+            found = at_hand.get(place.offset) or topic.fetch(place)
+            if found and not self._take(found):
+                break
+        self._tell_champion(topic)
+
+    def _candidates(self, topic: ModelTopic) -> list[Place | None]:
+        """What to start from, best first; None stands for the bundle that ships."""
+        state = topic.state
+        if state.named(Alias.CHAMPION) is None:
+            return [*reversed(state.places[-_CANDIDATES:])]
+        # Not a newer one where the champion cannot be used: nobody has chosen it.
+        versions = [version for alias in (Alias.CHAMPION, Alias.PREVIOUS) if (version := state.named(alias))]
+        places = (None if version == self._shipped else state.place(version) for version in versions)
+        return [place for version, place in zip(versions, places, strict=True) if place or version == self._shipped]
+
+    def _note(self, topic: ModelTopic, record: ConsumerRecord) -> Letters:
+        try:
+            topic.state.note(record)
+        except UserError as error:
+            return [(record, self._reject(record, error))]
+        return []
+
+    def _is_wanted(self, topic: ModelTopic, record: ConsumerRecord) -> bool:
+        """Whether a bundle that has just come is to be used."""
+        champion = topic.state.named(Alias.CHAMPION)
+        if champion is None:
+            return True
+        return record.key == champion.encode() and champion not in (self.current.card.version, self._shipped)
+
+    def _wanted(self, topic: ModelTopic) -> Place | None:
+        """The bundle to fetch, now that all records have been read: one that is to be current and is not."""
+        state = topic.state
+        champion = state.named(Alias.CHAMPION)
+        if champion is not None:
+            place = state.place(champion) if champion != self.current.card.version else None
+        else:
+            place = state.places[-1] if state.places else None
+        return place if place and place.offset != self._offset and place.offset not in self._refused else None
+
+    def _tell_champion(self, topic: ModelTopic) -> None:
+        """Whether the champion is another one than the model in use, and nothing is under way to change that."""
+        champion = topic.state.named(Alias.CHAMPION)
+        behind = champion is not None and champion != self.current.card.version and not self.busy
+        self._metrics.champion_refused.set(behind)
+        missed = champion if behind and champion and not topic.state.place(champion) else ""
+        if missed and missed != self._missed:
+            log.error("the champion %s is not on models; %s stays", one_line(missed), self.current.card.version)
+        self._missed = missed or ""
+
+    def _try(self, record: ConsumerRecord) -> Letters:
+        """Begin a bundle's trial, or take it where it needs none."""
+        if not self._needs_trial(record):
+            return self._take(record)
+        self._on_trial = record, Trial(record.value)
+        return []
 
     def _take(self, record: ConsumerRecord, trial: Trial | None = None) -> Letters:
         loaded = self._load(record, trial)
         if isinstance(loaded, Rejected):
+            self._refused.add(record.offset)
             return [(record, loaded)]
-        self.current = loaded
+        self.current, self._offset = loaded, record.offset
         return []
 
     def _with_prior(self, model: Model) -> Model:
@@ -160,24 +240,22 @@ class ModelFeed:
             if reason:
                 raise UserError(reason)
             model = self._with_prior(Model.load(record.value))
+            self._check_name(record, model)
         except Exception as error:
             # UserError where all is well, and what a stranger's card may bring about besides.
-            self._metrics.models.labels("crashed" if trial and trial.died else "invalid").inc()
-            log.error("models, offset %d: %s; it is not used", record.offset, one_line(error, limit=600))
-            return Rejected(Reason.INVALID_MODEL, one_line(error))
+            return self._reject(record, error, "crashed" if trial and trial.died else "invalid")
         self._tried.add(model.card.network.sha256)
         self._metrics.models.labels("loaded").inc()
         log.info("model %s, from offset %d of models", model.card.version, record.offset)
         return model
 
+    def _check_name(self, record: ConsumerRecord, model: Model) -> None:
+        """An alias chooses by the key: a card that says otherwise would never be what it names."""
+        champion = self._topic.state.named(Alias.CHAMPION) if self._topic else None
+        if champion and record.key == champion.encode() and model.card.version != champion:
+            raise UserError(f"its key is {champion}, its card's version {model.card.version}")
 
-def _bundles(kafka: KafkaSettings, client: KafkaConsumer) -> Iterator[ConsumerRecord]:
-    """Every bundle on the topic as it is now. The client is left at its end."""
-    partitions = partitions_of(client, Topics(kafka.topic_prefix).models.name)
-    end = time.monotonic() + _READ_S
-    try:
-        for record in read_to_end(kafka, client, partitions, lambda: time.monotonic() > end):
-            if record.value is not None:
-                yield record
-    except UnfinishedRead:
-        raise KafkaTimeoutError(f"models cannot be read to its end within {_READ_S:.0f} s") from None
+    def _reject(self, record: ConsumerRecord, error: Exception, outcome: str = "invalid") -> Rejected:
+        self._metrics.models.labels(outcome).inc()
+        log.error("models, offset %d: %s; it is not used", record.offset, one_line(error, limit=600))
+        return Rejected(Reason.INVALID_MODEL, one_line(error))

@@ -19,7 +19,7 @@ class WorkerSettings(Settings):
     metrics_host: str = "127.0.0.1"
     metrics_port: int = Field(9464, ge=0, le=65535)
     model: Path | None = None
-    """A bundle to stay with. Without it, the newest of the `models` topic, and those that come later."""
+    """A bundle to stay with. Without it, the champion of the `models` topic, or else its newest, as they come."""
     class_prior: str = "card"
     """How often each label is expected: as the model's card says, `training`, `uniform`, or `neutral=0.6,calm=0.2`."""
     analyze_agent: bool = False

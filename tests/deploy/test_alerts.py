@@ -37,6 +37,7 @@ STARTED = 'process_start_time_seconds{job="worker",instance="a"}'
 DELAY = 'undertone_event_delay_seconds_bucket{{le="{}"}}'
 LETTERS = 'undertone_dead_letters_total{reason="empty"}'
 MODELS = 'undertone_models_total{outcome="crashed"}'
+CHAMPION = 'undertone_champion_refused{instance="a"}'
 Fired = tuple[dict[str, str], ...]
 ANY: Fired = ({},)
 A: Fired = ({"instance": "a"},)
@@ -78,6 +79,8 @@ CASES = [
     Case("DeadLetters", "a few", {LETTERS: "0x10 2x30"}, "8m"),
     Case("BadModel", "a bundle that crashes", {MODELS: "0x10 1x30"}, "8m", ({"outcome": "crashed"},)),
     Case("BadModel", "none", {MODELS: "0x40"}, "8m"),
+    Case("ChampionIsRefused", "for minutes", {CHAMPION: "0x10 1x30"}, "9m", ({"instance": "a"},)),
+    Case("ChampionIsRefused", "while it comes", {CHAMPION: "0x10 1x2 0x30"}, "9m"),
     Case("WorkerIsGone", "it does not answer", {UP: "1x10 0x30"}, "8m", ({"job": "worker", "instance": "a"},)),
     Case("WorkerIsGone", "its container is gone", {UP: "1x10 stale _x30"}, "8m", ({"job": "worker"},)),
     Case("WorkerIsGone", "there has never been one", {LAG: "0x40"}, "8m", ({"job": "worker"},)),

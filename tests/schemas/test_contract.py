@@ -229,7 +229,7 @@ def test_asyncapi_pairs_topics_and_messages_by_name(monkeypatch: pytest.MonkeyPa
         "call-audio": ["audioChunk"],
         "emotion-events": ["emotionEvent"],
         "emotion-labels": ["emotionLabel"],
-        "models": ["modelBundle"],
+        "models": ["modelBundle", "modelAlias"],
         "worker-state": ["workerState"],
         "dead-letters": ["deadLetter"],
     }

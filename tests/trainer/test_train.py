@@ -30,6 +30,7 @@ from undertone.inference.model import Model
 from undertone.messaging.clients import reader
 from undertone.messaging.reading import partitions_of, read_to_end
 from undertone.messaging.settings import KafkaSettings
+from undertone.registry import changes
 
 pytestmark = pytest.mark.slow
 
@@ -119,7 +120,7 @@ def test_new_emotions_start_from_another_models_weights(
 ) -> None:
     """The whole command, publishing included: a model that knows other emotions cannot be compared with."""
     monkeypatch.setenv("UNDERTONE_TOPIC_PREFIX", kafka_settings.topic_prefix)
-    publish.send(outcome.final.bundle, kafka_settings)
+    changes.publish(outcome.final.bundle, kafka_settings)
     more = write_corpus(tmp_path / "more", ("satisfied", "puzzled"), range(4), 3)
     start, bundle = tmp_path / "start.zip", read_bundle(trained / "model.zip")
     changed = {"gate": GateSpec(hangover_frames=40), "segments": SegmentSpec(max_seconds=5)}
@@ -157,7 +158,7 @@ def test_a_published_model_is_the_bundle(
     outcome: Outcome, trained: Path, kafka_settings: KafkaSettings, topics: Topics
 ) -> None:
     assert publish.running_model(kafka_settings).card == Model.load().card  # the one that ships
-    publish.send(outcome.final.bundle, kafka_settings)
+    changes.publish(outcome.final.bundle, kafka_settings)
     with closing(reader(kafka_settings)) as client:
         (record,) = read_to_end(kafka_settings, client, partitions_of(client, topics.models.name))
     assert record.value == (trained / "model.zip").read_bytes()

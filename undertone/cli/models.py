@@ -1,4 +1,4 @@
-"""`undertone models`: look at a model bundle, and check that it can be trusted and run."""
+"""`undertone models`: look at model bundles and check them, and choose the one that workers run."""
 
 from enum import StrEnum
 from pathlib import Path
@@ -6,12 +6,26 @@ from typing import Annotated
 
 import typer
 
+from undertone.cli.options import BootstrapServers
+
 app = typer.Typer()
 models = typer.Typer(no_args_is_help=True)
-app.add_typer(models, name="models", help="Look at a model bundle, or check it.")
+app.add_typer(models, name="models", help="Look at models, check them, and choose the one that workers run.")
 
 Bundle = Annotated[
     Path | None, typer.Argument(metavar="[BUNDLE]", help="A bundle; the one that ships by default.", show_default=False)
+]
+Model = Annotated[
+    str,
+    typer.Argument(
+        metavar="VERSION",
+        help="A version on the topic models, or an alias: champion, challenger, previous.",
+        show_default=False,
+    ),
+]
+By = Annotated[
+    str | None,
+    typer.Option("--by", help="Who is to be named as the one who did it. Default: user@host.", show_default=False),
 ]
 
 
@@ -22,23 +36,110 @@ class CardFormat(StrEnum):
     MARKDOWN = "markdown"
 
 
+@models.command("list")
+def list_(bootstrap_servers: BootstrapServers = None) -> None:
+    """Every version on the topic models, the newest first, and who made which one the champion, when.
+
+    UAR and ECE are those of the card, on its own held-out speakers.
+    """
+    from rich.console import Console
+
+    from undertone.analysis.registry_tables import list_tables
+    from undertone.messaging.settings import KafkaSettings
+    from undertone.registry.contents import read_contents
+
+    Console().print(list_tables(read_contents(KafkaSettings.load(bootstrap_servers=bootstrap_servers))))
+
+
 @models.command()
 def show(
-    bundle: Bundle = None,
+    model: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[BUNDLE|VERSION]",
+            help="A bundle's file, or a version or an alias on the topic models; the bundle that ships by default.",
+            show_default=False,
+        ),
+    ] = None,
     format: Annotated[CardFormat, typer.Option("--format", help="For a terminal, or a page.")] = CardFormat.TABLE,
+    bootstrap_servers: BootstrapServers = None,
 ) -> None:
     """Print the model card: which emotions, how well, what it was trained on, and what it may be used for."""
     from rich.console import Console
 
     from undertone.analysis.card_page import card_page
     from undertone.analysis.inspection import card_table
-    from undertone.inference.bundle import DEFAULT_BUNDLE, read_bundle
+    from undertone.analysis.registry_tables import entry_tables
+    from undertone.messaging.settings import KafkaSettings
+    from undertone.registry.choice import chosen
 
-    card = read_bundle(bundle or DEFAULT_BUNDLE).card
+    choice = chosen(model, KafkaSettings.load(bootstrap_servers=bootstrap_servers))
     if format is CardFormat.MARKDOWN:
-        typer.echo(card_page(card), nl=False)
-    else:
-        Console().print(card_table(card))
+        typer.echo(card_page(choice.card), nl=False)
+        return
+    console = Console()
+    console.print(card_table(choice.card))
+    if choice.contents and choice.entry:
+        console.print(entry_tables(choice.contents, choice.entry))
+
+
+@models.command()
+def compare(
+    a: Annotated[str, typer.Argument(metavar="A", help="A bundle's file, a version, or an alias.", show_default=False)],
+    b: Annotated[str, typer.Argument(metavar="B", help="The one to compare with it.", show_default=False)],
+    bootstrap_servers: BootstrapServers = None,
+) -> None:
+    """Two model cards side by side: emotions, training data, size, and each figure with the difference.
+
+    Figures are those of each card, on its own held-out speakers. undertone evaluate, with the same files for both,
+    compares like with like.
+    """
+    from rich.console import Console
+
+    from undertone.analysis.registry_tables import compare_tables
+    from undertone.messaging.settings import KafkaSettings
+    from undertone.registry.choice import chosen
+
+    settings = KafkaSettings.load(bootstrap_servers=bootstrap_servers)
+    Console().print(compare_tables(chosen(a, settings).card, chosen(b, settings).card))
+
+
+@models.command()
+def promote(version: Model, by: By = None, bootstrap_servers: BootstrapServers = None) -> None:
+    """Make a version the champion: all workers take it up within seconds, each at its calls' next utterances.
+
+    It is tried here first. What workers ran until now becomes the previous one, and rollback returns to it.
+    """
+    from undertone.messaging.settings import KafkaSettings
+    from undertone.registry.changes import promote as run
+    from undertone.registry.changes import whoever
+
+    moved = run(KafkaSettings.load(bootstrap_servers=bootstrap_servers), version, by or whoever())
+    typer.echo(f"champion: {moved.champion}, before: {moved.before}")
+
+
+@models.command()
+def rollback(by: By = None, bootstrap_servers: BootstrapServers = None) -> None:
+    """Make the previous version the champion again. A second rollback undoes the first."""
+    from undertone.messaging.settings import KafkaSettings
+    from undertone.registry.changes import rollback as run
+    from undertone.registry.changes import whoever
+
+    moved = run(KafkaSettings.load(bootstrap_servers=bootstrap_servers), by or whoever())
+    typer.echo(f"champion: {moved.champion}, before: {moved.before}")
+
+
+@models.command()
+def retire(version: Model, bootstrap_servers: BootstrapServers = None) -> None:
+    """Withdraw a version from the topic models; what workers run is refused.
+
+    Utterances that a worker has begun with it end with it, unless the worker is restarted meanwhile.
+    """
+    from undertone.messaging.settings import KafkaSettings
+    from undertone.registry.changes import retire as run
+
+    retired, aliases = run(KafkaSettings.load(bootstrap_servers=bootstrap_servers), version)
+    typer.echo(f"retired: {retired}" + (f", no longer {', '.join(aliases)}" if aliases else ""))
 
 
 @models.command()

@@ -33,7 +33,8 @@ def worker(
         Path | None,
         typer.Option(
             "--model",
-            help="Stay with this bundle. Else the newest on the models topic, as it comes; else the one that ships.",
+            help="Stay with this bundle. Else the champion of the models topic, without one its newest, as they come; "
+            "else the one that ships.",
             show_default=False,
         ),
     ] = None,

@@ -81,18 +81,6 @@ class Trial:
         return f"it ended the process that tried it ({how})"
 
 
-def load_tried(bundle: bytes) -> Model:
-    """Load a stranger's bundle once it has passed its trial.
-
-    Raises:
-        UserError: it has not.
-    """
-    reason = Trial(bundle).reason()
-    if reason:
-        raise UserError(reason)
-    return Model.load(bundle)
-
-
 def _environment() -> dict[str, str]:
     """What the child may know: not how to reach Kafka."""
     ours = {name: value for name, value in os.environ.items() if not name.startswith(("UNDERTONE_", "KAFKA_"))}

@@ -1,0 +1,78 @@
+"""`undertone models` on a real topic: what it prints, and its one line where something is wrong."""
+
+import pytest
+from typer.testing import CliRunner
+
+from schemas.errors import UserError
+from tests.support.installation import Installation
+from tests.support.service import bundle_of, publish_model
+from undertone.cli.main import app
+from undertone.inference.bundle import DEFAULT_BUNDLE, read_bundle
+
+SHIPPED = read_bundle(DEFAULT_BUNDLE).card.version
+
+
+@pytest.fixture
+def models(installation: Installation, monkeypatch: pytest.MonkeyPatch) -> Installation:
+    """Two versions and one that is none, and the environment of a person at a wide terminal."""
+    for version in ("a", "b"):
+        publish_model(installation, version, bundle_of(version))
+    publish_model(installation, "broken", b"no bundle")
+    monkeypatch.setenv("UNDERTONE_BOOTSTRAP_SERVERS", installation.settings.bootstrap_servers)
+    monkeypatch.setenv("UNDERTONE_TOPIC_PREFIX", installation.settings.topic_prefix)
+    monkeypatch.setenv("COLUMNS", "200")
+    return installation
+
+
+def run(*words: str) -> str:
+    result = CliRunner().invoke(app, ["models", *words], catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    return result.output
+
+
+def rows(text: str) -> dict[str, str]:
+    """The lines of a table by their first word."""
+    return {line.split()[0]: line for line in text.splitlines() if line.strip()}
+
+
+@pytest.mark.usefixtures("models")
+def test_what_a_person_sees_from_list_to_rollback() -> None:
+    listed = rows(run("list"))
+    assert {SHIPPED, "a", "b", "broken"} <= listed.keys()
+    assert "ships" in listed[SHIPPED]
+    assert "not a model bundle" in listed["broken"]
+    assert "0.683" in listed["a"] and "ravdess" in listed["a"]
+    assert "workers run the newest bundle" in run("list")
+
+    assert run("promote", "a", "--by", "ann") == "champion: a, before: b\n"
+    said = run("list")
+    assert "champion" in rows(said)["a"] or "champion" in said.splitlines()[3]
+    assert "previous" in next(line for line in said.splitlines() if line.split()[:1] == ["b"])
+    assert "ann" in said and "promote" in said
+    shown = run("show", "champion")
+    assert "emotions" in shown and "by ann (promote)" in shown
+    assert run("show", "a") == shown
+
+    compared = run("compare", "previous", "champion")
+    assert "heldout uar" in compared and "+0" in compared
+
+    assert run("rollback", "--by", "bob") == "champion: b, before: a\n"
+    assert run("retire", "a") == "retired: a, no longer previous\n"
+    assert not any(line.split()[:1] == ["a"] and "ravdess" in line for line in run("list").splitlines())
+
+
+@pytest.mark.usefixtures("models")
+def test_a_mistake_is_one_line() -> None:
+    for words, told in (
+        (("show", "nothing"), "nothing is not on models; see `undertone models list`"),
+        (("show", "broken"), "broken: model bundle: not a model bundle"),
+        (("show", "nowhere.zip"), "nowhere.zip: cannot read the model bundle"),
+        (("compare", "a", "challenger"), "no model is the challenger"),
+        (("promote", "broken"), "broken cannot be used, and the champion stays: model bundle: not a model bundle"),
+        (("rollback",), "no previous model to roll back to"),
+        (("retire", "b"), "b is what workers run"),
+    ):
+        with pytest.raises(UserError) as caught:
+            CliRunner().invoke(app, ["models", *words], catch_exceptions=False)
+        assert told in str(caught.value)
+        assert "\n" not in str(caught.value)

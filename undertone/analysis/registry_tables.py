@@ -1,0 +1,108 @@
+"""The registry for people: which versions there are, who made which one the champion, and two versions side by side."""
+
+from collections.abc import Iterator
+from datetime import datetime
+
+from rich import box
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from schemas.aliases import Alias, AliasChange
+from schemas.card import ModelCard
+from undertone.registry.contents import Contents, Entry
+
+_CHANGES = 10
+# What a row of the list has room for; `show` and `compare` have all figures.
+_UAR, _ECE = "heldout_uar", "heldout_ece"
+
+
+def list_tables(contents: Contents) -> RenderableType:
+    """Every version, the newest first, and the last changes of the champion."""
+    table = Table("version", "alias", "published", "emotions", "UAR", "ECE", "trained on", box=box.SIMPLE_HEAD)
+    table.columns[0].no_wrap = True
+    for entry in reversed(contents.entries):
+        aliases = ", ".join(contents.state.aliases_of(entry.version))
+        published = _moment(entry.published) if entry.published else "ships"
+        style = "bold" if Alias.CHAMPION in contents.state.aliases_of(entry.version) else None
+        cells = _list_cells(entry.card) if entry.card else ("", "", "", Text(entry.fault, style="red"))
+        table.add_row(Text(entry.version), aliases, published, *cells, style=style)
+    return Group(table, *_changes(contents))
+
+
+def entry_tables(contents: Contents, entry: Entry) -> RenderableType:
+    """What the registry knows of a version beside its card."""
+    facts = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
+    facts.add_column(style="dim", no_wrap=True)
+    aliases = ", ".join(contents.state.aliases_of(entry.version)) or "none"
+    facts.add_row("alias", aliases)
+    facts.add_row("published", _moment(entry.published) if entry.published else "it ships")
+    for change in reversed(_champions(contents)):
+        if change.version == entry.version:
+            facts.add_row("champion", Text(f"{_moment(change.at)} by {change.by} ({change.how or 'not said how'})"))
+    return facts
+
+
+def compare_tables(a: ModelCard, b: ModelCard) -> RenderableType:
+    """Two cards side by side: what they are, what they were trained on, and each figure with the difference."""
+    facts = Table("", a.version, b.version, box=box.SIMPLE_HEAD)
+    for name, left, right in (
+        ("created", _moment(a.created), _moment(b.created)),
+        ("emotions", *_emotions(a, b)),
+        ("trained on", _trained_on(a), _trained_on(b)),
+        ("licence", a.licence or "not stated", b.licence or "not stated"),
+        ("parameters", f"{a.network.parameters:,}", f"{b.network.parameters:,}"),
+        ("arithmetic", a.network.arithmetic, b.network.arithmetic),
+        ("size", f"{a.network.size / 1024:.0f} KB", f"{b.network.size / 1024:.0f} KB"),
+        ("uncertain below", f"{a.calibration.uncertain_below:g}", f"{b.calibration.uncertain_below:g}"),
+    ):
+        facts.add_row(name, Text(left), Text(right), style=None if left == right else "bold")
+    figures = Table("figure", a.version, b.version, "difference", box=box.SIMPLE_HEAD)
+    for name in dict.fromkeys((*a.metrics, *b.metrics)):
+        of_a, of_b = a.metrics.get(name), b.metrics.get(name)
+        difference = "" if of_a is None or of_b is None else f"{of_b - of_a:+.3g}"
+        figures.add_row(name.replace("_", " "), _figure(of_a), _figure(of_b), difference)
+    return Group(facts, figures) if figures.row_count else facts
+
+
+def _changes(contents: Contents) -> Iterator[RenderableType]:
+    changes = _champions(contents)
+    if not changes:
+        yield Text("No alias names a champion: workers run the newest bundle that they can use.", style="dim")
+        return
+    table = Table("champion", "since", "by", "how", box=box.SIMPLE_HEAD)
+    for change in changes[:_CHANGES]:
+        table.add_row(Text(change.version), _moment(change.at), Text(change.by), Text(change.how))
+    yield table
+
+
+def _champions(contents: Contents) -> list[AliasChange]:
+    """What the champion is and was, newest first."""
+    record = contents.state.aliases.get(Alias.CHAMPION)
+    return [record, *record.history] if record else []
+
+
+def _list_cells(card: ModelCard) -> tuple[str, str, str, Text]:
+    uar, ece = (_figure(card.metrics.get(name)) for name in (_UAR, _ECE))
+    return str(len(card.labels)), uar, ece, Text(_trained_on(card))
+
+
+def _trained_on(card: ModelCard) -> str:
+    return ", ".join(f"{part.corpus} ({part.utterances})" for part in card.training_data) or "not stated"
+
+
+def _emotions(a: ModelCard, b: ModelCard) -> tuple[str, str]:
+    """The labels of both; where they differ those that only one has are marked."""
+    names = [
+        ", ".join(label if label in other.labels else f"{label} (only here)" for label in card.labels)
+        for card, other in ((a, b), (b, a))
+    ]
+    return names[0], names[1]
+
+
+def _figure(value: float | None) -> str:
+    return "" if value is None else f"{value:.4g}"
+
+
+def _moment(when: datetime) -> str:
+    return f"{when:%Y-%m-%d %H:%M} UTC"

@@ -1,0 +1,144 @@
+"""How the registry is changed: bundles are added and withdrawn, aliases moved.
+
+Every change of an alias ends with the champion's bundle, sent again. Workers of before 0.2 take the newest bundle and
+know no aliases: so they follow the champion as well, and find it at their start behind whatever else is there.
+"""
+
+import getpass
+import socket
+from collections.abc import Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from kafka.errors import KafkaError
+
+from schemas.aliases import Alias, AliasChange, AliasRecord
+from schemas.errors import UserError
+from schemas.topics import Topics
+from undertone.inference.bundle import Bundle, bundle_bytes
+from undertone.messaging.clients import idempotent_producer
+from undertone.messaging.settings import KafkaSettings
+from undertone.registry.contents import Contents, Entry, fault_of, read_contents
+
+_SEND_TIMEOUT_S = 30
+
+Record = tuple[bytes, bytes | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Moved:
+    """What a change has made the champion, and what it was before."""
+
+    champion: str
+    before: str
+
+
+def publish(bundle: Bundle, settings: KafkaSettings) -> int:
+    """Put a bundle on the topic and give it to the workers; its offset, once every replica in sync has it.
+
+    Where an alias names the champion that is moved too, for workers follow it.
+
+    Raises:
+        UserError: no Kafka, no such topic, or Kafka did not take it.
+    """
+    contents = read_contents(settings)
+    version, value = bundle.card.version, bundle_bytes(bundle)
+    records: list[Record] = []
+    before = contents.state.named(Alias.CHAMPION)
+    if before and before != version:
+        records = _moving(contents, version, before, whoever(), "publish")
+    return _write(settings, [*records, (version.encode(), value)])
+
+
+def promote(settings: KafkaSettings, name: str, by: str) -> Moved:
+    """Make a version the champion, and what workers ran until now the previous one.
+
+    Raises:
+        UserError: there is no such version, it cannot be used, it is the champion already.
+    """
+    contents = read_contents(settings)
+    return _promote(settings, contents, contents.find(name), by, "promote")
+
+
+def rollback(settings: KafkaSettings, by: str) -> Moved:
+    """Make the previous version the champion again; the one that it takes over from becomes the previous one.
+
+    Raises:
+        UserError: there is no previous version, it is gone or cannot be used.
+    """
+    contents = read_contents(settings)
+    if contents.state.named(Alias.PREVIOUS) is None:
+        raise UserError("there is no previous model to roll back to: `undertone models promote VERSION` chooses one")
+    return _promote(settings, contents, contents.find(Alias.PREVIOUS), by, "rollback")
+
+
+def retire(settings: KafkaSettings, name: str) -> tuple[str, list[Alias]]:
+    """Withdraw a version's bundle. Returns the version, and the aliases that named it and are gone.
+
+    Raises:
+        UserError: there is no such version on the topic, or workers run it.
+    """
+    contents = read_contents(settings)
+    entry = contents.find(name)
+    if entry.published is None:
+        raise UserError(f"{entry.version} ships with Undertone and is not on models: there is nothing to retire")
+    if entry.version == (contents.state.named(Alias.CHAMPION) or contents.in_use().version):
+        raise UserError(f"{entry.version} is what workers run: promote another version first")
+    gone = contents.state.aliases_of(entry.version)
+    tombstones: list[Record] = [(alias.key, None) for alias in gone]
+    _write(settings, [*tombstones, (entry.version.encode(), None)])
+    return entry.version, gone
+
+
+def whoever() -> str:
+    """Who changes the registry, where nobody says so: the user and the machine."""
+    try:
+        return f"{getpass.getuser()}@{socket.gethostname()}"[:128]
+    except (KeyError, OSError):  # a container's user without a name
+        return socket.gethostname()[:128] or "unknown"
+
+
+def _promote(settings: KafkaSettings, contents: Contents, entry: Entry, by: str, how: str) -> Moved:
+    champion = contents.state.named(Alias.CHAMPION)
+    if entry.version == champion:
+        raise UserError(f"{entry.version} is the champion already")
+    fault = fault_of(entry)
+    if entry.card and entry.card.version != entry.version:
+        fault = f"its card's version is {entry.card.version}"
+    if fault:
+        raise UserError(f"{entry.version} cannot be used, and the champion stays: {fault}")
+    in_use = contents.in_use().card
+    before = champion or (in_use.version if in_use else contents.shipped)
+    records = _moving(contents, entry.version, before, by, how)
+    _write(settings, [*records, (entry.version.encode(), entry.value)])
+    return Moved(entry.version, before)
+
+
+def _moving(contents: Contents, version: str, before: str, by: str, how: str) -> list[Record]:
+    """The records of the aliases with which `version` becomes the champion after `before`."""
+    records = []
+    if before != version:
+        records.append(_alias(contents, Alias.PREVIOUS, before, by, how))
+    records.append(_alias(contents, Alias.CHAMPION, version, by, how))
+    if contents.state.named(Alias.CHALLENGER) == version:
+        records.append((Alias.CHALLENGER.key, None))
+    return records
+
+
+def _alias(contents: Contents, alias: Alias, version: str, by: str, how: str) -> Record:
+    change = AliasChange(version=version, by=by[:128], at=datetime.now(UTC).replace(microsecond=0), how=how)
+    old = contents.state.aliases.get(alias)
+    new = old.followed_by(change) if old else AliasRecord(**change.model_dump(), alias=alias)
+    return alias.key, new.model_dump_json().encode()
+
+
+def _write(settings: KafkaSettings, records: Sequence[Record]) -> int:
+    """Write records in their order; the offset of the last, once every replica in sync has all of them."""
+    topic = Topics(settings.topic_prefix).models.name
+    with closing(idempotent_producer(settings)) as producer:
+        try:
+            sent = [producer.send(topic, key=key, value=value) for key, value in records]
+            return [int(one.get(timeout=_SEND_TIMEOUT_S).offset) for one in sent][-1]
+        except KafkaError as error:
+            raise UserError(f"{topic}: Kafka did not take the bundle ({error}); see `undertone topics`") from None
