@@ -89,7 +89,7 @@ class WorkerMetrics:
         """A series that begins with its first event hides that event from every alert on an increase."""
         for reason in Reason:
             self.dead_letters.labels(reason)
-        for outcome in ("loaded", "invalid", "crashed"):
+        for outcome in ("loaded", "invalid", "crashed", "unsigned"):
             self.models.labels(outcome)
         for outcome in ("committed", "aborted", "fenced"):
             self.transactions.labels(outcome)

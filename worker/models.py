@@ -3,7 +3,8 @@
 Where the alias `champion` names a version, that is it, whatever else is published; else it is the newest bundle.
 
 Whoever may write to `models` is a stranger here: each bundle of it is tried in a child process before this one loads
-it. A bundle that the operator has pinned, and the one that ships, are not: the start would take half a second longer.
+it, and must be signed where keys are set. A bundle that the operator has pinned, and the one that ships, need neither:
+the start would take half a second longer.
 """
 
 import logging
@@ -16,12 +17,13 @@ from kafka.errors import KafkaError
 from schemas.aliases import Alias
 from schemas.dead_letters import Reason, Rejected
 from schemas.errors import UserError, one_line
-from undertone.inference.bundle import DEFAULT_BUNDLE, read_bundle
+from undertone.inference.bundle import DEFAULT_BUNDLE, Unsigned, read_bundle
 from undertone.inference.class_prior import CARD, parse_prior
 from undertone.inference.model import Model
 from undertone.inference.trial import Trial
 from undertone.messaging.clients import reader
 from undertone.messaging.settings import KafkaSettings
+from undertone.registry.signing import SigningSettings
 from undertone.registry.state import Place, is_bundle
 from worker.metrics import WorkerMetrics
 from worker.model_topic import ModelTopic, records_of
@@ -41,9 +43,18 @@ class ModelFeed:
     """
 
     def __init__(
-        self, current: Model, metrics: WorkerMetrics, kafka: KafkaSettings | None = None, prior: str = CARD
+        self,
+        current: Model,
+        metrics: WorkerMetrics,
+        kafka: KafkaSettings | None = None,
+        prior: str = CARD,
+        signing: SigningSettings | None = None,
     ) -> None:
-        """`prior` is the class prior that every model gets, as `parse_prior` takes it."""
+        """`prior` is the class prior that every model gets, as `parse_prior` takes it.
+
+        `signing` says who must have signed the bundles of the topic; None: as the environment says.
+        """
+        self._signing = signing or SigningSettings.load()
         self._prior = parse_prior(prior)
         self.current = current.with_prior(self._prior)
         self._kafka = kafka
@@ -59,13 +70,15 @@ class ModelFeed:
         self._missed = ""  # the champion that is not on the topic, once that was told
 
     @classmethod
-    def following(cls, kafka: KafkaSettings, metrics: WorkerMetrics, prior: str = CARD) -> "ModelFeed":
+    def following(
+        cls, kafka: KafkaSettings, metrics: WorkerMetrics, prior: str = CARD, signing: SigningSettings | None = None
+    ) -> "ModelFeed":
         """Start from the champion, else from the newest bundle that can be used, else from the one that ships.
 
         Raises:
             UserError: no Kafka, or no such topic; `prior` names a label that the model does not know.
         """
-        feed = cls(Model.load(), metrics, kafka)
+        feed = cls(Model.load(), metrics, kafka, signing=signing)
         feed._prior = parse_prior(prior)
         try:
             feed._start()
@@ -227,6 +240,7 @@ class ModelFeed:
 
     def _needs_trial(self, record: ConsumerRecord) -> bool:
         try:
+            self._signing.check(record.value)
             return read_bundle(record.value).card.network.sha256 not in self._tried
         except UserError:
             return False  # it is refused before anything of it runs
@@ -234,6 +248,7 @@ class ModelFeed:
     def _load(self, record: ConsumerRecord, trial: Trial | None = None) -> Model | Rejected:
         """Load a bundle here once it has passed its trial; waits for that where none is given."""
         try:
+            self._signing.check(record.value)
             if trial is None and self._needs_trial(record):
                 trial = Trial(record.value)
             reason = trial.reason() if trial else ""
@@ -243,7 +258,8 @@ class ModelFeed:
             self._check_name(record, model)
         except Exception as error:
             # UserError where all is well, and what a stranger's card may bring about besides.
-            return self._reject(record, error, "crashed" if trial and trial.died else "invalid")
+            unsigned = "unsigned" if isinstance(error, Unsigned) else "invalid"
+            return self._reject(record, error, "crashed" if trial and trial.died else unsigned)
         self._tried.add(model.card.network.sha256)
         self._metrics.models.labels("loaded").inc()
         log.info("model %s, from offset %d of models", model.card.version, record.offset)

@@ -15,6 +15,7 @@ from undertone.messaging.clients import KafkaAway, admin
 from undertone.messaging.settings import KafkaSettings
 from undertone.messaging.topics import check_copartitioned
 from undertone.observability.telemetry import Health
+from undertone.registry.signing import SigningSettings
 from worker.metrics import WorkerMetrics
 from worker.models import ModelFeed
 from worker.poison_pill import EngineFailure, PoisonPills
@@ -95,13 +96,14 @@ class Worker:
     def _open_models(self) -> ModelFeed | None:
         """Check the topics and choose the model, once Kafka answers; None where the worker is to stop before."""
         pinned, prior = Model.load(self._settings.model) if self._settings.model else None, self._settings.class_prior
+        signing = SigningSettings.load()
         end = time.monotonic() + self._settings.broker_wait_s
         while not self._stopping():
             try:
                 self._check_topics()
                 if pinned:
                     return ModelFeed(pinned, self.metrics, prior=prior)
-                return ModelFeed.following(self._kafka, self.metrics, prior)
+                return ModelFeed.following(self._kafka, self.metrics, prior, signing)
             except (KafkaAway, KafkaError) as error:
                 if isinstance(error, AuthorizationError) or time.monotonic() >= end:
                     raise UserError(str(error)) from error

@@ -23,11 +23,12 @@ from tests.support.installation import Installation, wait_for
 from tests.support.paths import ROOT
 from tests.support.streams import customer, cut
 from undertone.devbroker import broker
+from undertone.inference.bundle import DEFAULT_BUNDLE, read_bundle
 from undertone.messaging.clients import admin, idempotent_producer
 from undertone.messaging.settings import KafkaSettings
 
 PAGE = (ROOT / "docs" / "how-to" / "bring-your-own-kafka.md").read_text()
-SERVICES = ("topics", "produce", "worker", "forget", "tail", "sink")
+SERVICES = ("topics", "produce", "worker", "forget", "tail", "sink", "models")
 PASSWORD = "open-sesame"  # noqa: S105  not a real one
 PREFIX = "site."
 
@@ -123,6 +124,10 @@ def test_the_rights_of_the_page_are_enough(guarded: tuple[KafkaSettings, dict[st
         done = run(environment, "tail", "--from", "start", "--until-end", "--format", "jsonl")
         assert done.returncode == 0, done.stderr
         assert '"call_id":"phone"' in done.stdout
+        shipped = read_bundle(DEFAULT_BUNDLE).card.version
+        for words in (("promote", shipped), ("list",)):
+            done = run(environment, "models", *words)
+            assert done.returncode == 0, done.stderr
         program = (
             "-c",
             "from undertone.cli.main import main; main()",

@@ -10,11 +10,12 @@ from tests.support.paths import ROOT
 from undertone.gateway.settings import GatewaySettings
 from undertone.messaging.clients import admin
 from undertone.messaging.settings import OTHER_VARIABLES, KafkaSettings, Settings, reject_unknown_variables
+from undertone.registry.signing import SigningSettings
 from undertone.sinks.settings import SinkSettings
 from worker.settings import WorkerSettings
 
 SETTINGS = ROOT / "docs" / "reference" / "settings.md"
-ALL = (KafkaSettings, WorkerSettings, GatewaySettings, SinkSettings)
+ALL = (KafkaSettings, WorkerSettings, GatewaySettings, SinkSettings, SigningSettings)
 
 
 class ServiceSettings(Settings):

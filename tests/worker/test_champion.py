@@ -4,15 +4,20 @@ import time
 from collections.abc import Callable
 from contextlib import closing
 from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
 
 from schemas.aliases import Alias, AliasRecord
 from tests.support.crafted_networks import calls_itself, crafted, nothing
 from tests.support.installation import Installation, wait_for
+from tests.support.keys import base64_of, private_file
 from tests.support.service import bundle_of, publish_model, value, working
 from tests.support.streams import customer, cut, hear
 from undertone.inference.bundle import DEFAULT_BUNDLE, read_bundle
 from undertone.inference.engine import Engine
 from undertone.inference.model import Model
+from undertone.inference.signature import private_key, sign
 from undertone.messaging.clients import idempotent_producer
 from undertone.registry.changes import promote, publish, rollback
 from worker.service import Worker
@@ -128,3 +133,24 @@ def test_a_model_that_is_published_where_there_is_a_champion_reaches_the_workers
     with working(installation) as worker:
         publish(read_bundle(bundle_of("trained")), installation.settings)
         wait_for(lambda: uses(worker, "trained"), "what the trainer has published")
+
+
+def test_what_is_not_signed_as_it_must_be_is_not_used(
+    installation: Installation, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key, other = (private_key(private_file(tmp_path, name)) for name in ("key.pem", "other.pem"))
+    monkeypatch.setenv("UNDERTONE_MODEL_PUBLIC_KEY", base64_of(key.public_key()))
+    publish_model(installation, "unsigned", bundle_of("unsigned"))
+    with working(installation) as worker:
+        assert uses(worker, SHIPPED)
+        assert value(worker, "undertone_models_total", outcome="unsigned") == 1
+        publish_model(installation, "ours", sign(bundle_of("ours"), key))
+        wait_for(lambda: uses(worker, "ours"), "what is signed")
+        publish_model(installation, "theirs", sign(bundle_of("theirs"), other))
+        name(installation, "theirs")
+        wait_for(lambda: value(worker, "undertone_champion_refused") == 1, "the metric")
+        assert uses(worker, "ours")
+        (letter,) = installation.dead_letters(1)
+        assert b"not one of a trusted key" in dict(letter.headers)["undertone_detail"]
+        assert value(worker, "undertone_models_total", outcome="unsigned") == 2
+        assert value(worker, "undertone_models_total", outcome="crashed") == 0

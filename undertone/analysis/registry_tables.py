@@ -1,7 +1,7 @@
 """The registry for people: which versions there are, who made which one the champion, and two versions side by side."""
 
-from collections.abc import Iterator
-from datetime import datetime
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
 
 from rich import box
 from rich.console import Group, RenderableType
@@ -15,19 +15,25 @@ from undertone.registry.contents import Contents, Entry
 _CHANGES = 10
 # What a row of the list has room for; `show` and `compare` have all figures.
 _UAR, _ECE = "heldout_uar", "heldout_ece"
+_MOMENT = "%Y-%m-%d %H:%M"
 
 
 def list_tables(contents: Contents) -> RenderableType:
-    """Every version, the newest first, and the last changes of the champion."""
-    table = Table("version", "alias", "published", "emotions", "UAR", "ECE", "trained on", box=box.SIMPLE_HEAD)
-    table.columns[0].no_wrap = True
+    """Every version, the newest first, what is wrong with some, and the last changes of the champion."""
+    table = Table("version", "alias", "published, UTC", "UAR", "ECE", "trained on", box=box.SIMPLE_HEAD)
+    for column in table.columns[:-1]:
+        column.no_wrap = True
+    faults = []
     for entry in reversed(contents.entries):
-        aliases = ", ".join(contents.state.aliases_of(entry.version))
-        published = _moment(entry.published) if entry.published else "ships"
-        style = "bold" if Alias.CHAMPION in contents.state.aliases_of(entry.version) else None
-        cells = _list_cells(entry.card) if entry.card else ("", "", "", Text(entry.fault, style="red"))
-        table.add_row(Text(entry.version), aliases, published, *cells, style=style)
-    return Group(table, *_changes(contents))
+        aliases = contents.state.aliases_of(entry.version)
+        published = f"{entry.published:{_MOMENT}}" if entry.published else "ships"
+        fault = entry.fault or contents.unsigned(entry)
+        if fault:
+            faults.append(Text(f"{entry.version} cannot be used: {fault}", style="red"))
+        style = "bold" if Alias.CHAMPION in aliases else "red" if fault else None
+        cells: Sequence[RenderableType] = _list_cells(entry.card) if entry.card else ()
+        table.add_row(Text(entry.version), ", ".join(aliases), published, *cells, style=style)
+    return Group(table, *faults, *_changes(contents))
 
 
 def entry_tables(contents: Contents, entry: Entry) -> RenderableType:
@@ -37,6 +43,10 @@ def entry_tables(contents: Contents, entry: Entry) -> RenderableType:
     aliases = ", ".join(contents.state.aliases_of(entry.version)) or "none"
     facts.add_row("alias", aliases)
     facts.add_row("published", _moment(entry.published) if entry.published else "it ships")
+    if unsigned := contents.unsigned(entry):
+        facts.add_row("signature", Text(unsigned, style="red"))
+    elif contents.signing.model_public_key and entry.published:
+        facts.add_row("signature", "of a trusted key")
     for change in reversed(_champions(contents)):
         if change.version == entry.version:
             facts.add_row("champion", Text(f"{_moment(change.at)} by {change.by} ({change.how or 'not said how'})"))
@@ -82,9 +92,9 @@ def _champions(contents: Contents) -> list[AliasChange]:
     return [record, *record.history] if record else []
 
 
-def _list_cells(card: ModelCard) -> tuple[str, str, str, Text]:
-    uar, ece = (_figure(card.metrics.get(name)) for name in (_UAR, _ECE))
-    return str(len(card.labels)), uar, ece, Text(_trained_on(card))
+def _list_cells(card: ModelCard) -> tuple[str, str, Text]:
+    uar, ece = (f"{card.metrics[name]:.3f}" if name in card.metrics else "" for name in (_UAR, _ECE))
+    return uar, ece, Text(", ".join(part.corpus for part in card.training_data))
 
 
 def _trained_on(card: ModelCard) -> str:
@@ -105,4 +115,4 @@ def _figure(value: float | None) -> str:
 
 
 def _moment(when: datetime) -> str:
-    return f"{when:%Y-%m-%d %H:%M} UTC"
+    return f"{when.astimezone(UTC):{_MOMENT}} UTC"

@@ -52,10 +52,11 @@ def check_environment(
     # Every subcommand refuses a misspelt UNDERTONE_ variable: the default it leaves is not what somebody meant.
     from undertone.gateway.settings import GatewaySettings
     from undertone.messaging.settings import KafkaSettings, reject_unknown_variables
+    from undertone.registry.signing import SigningSettings
     from undertone.sinks.settings import SinkSettings
     from worker.settings import WorkerSettings
 
-    reject_unknown_variables(KafkaSettings, WorkerSettings, GatewaySettings, SinkSettings)
+    reject_unknown_variables(KafkaSettings, WorkerSettings, GatewaySettings, SinkSettings, SigningSettings)
 
 
 for name in NAMES:

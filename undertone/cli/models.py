@@ -156,3 +156,29 @@ def check(bundle: Bundle = None) -> None:
     console = Console()
     for line in check_bundle(bundle or DEFAULT_BUNDLE):
         console.print(f"[green]ok[/]  {line}", highlight=False)
+
+
+@models.command()
+def sign(
+    bundle: Annotated[Path, typer.Argument(metavar="BUNDLE", help="The bundle's file.", show_default=False)],
+    key: Annotated[
+        Path | None,
+        typer.Option(
+            "--model-private-key",
+            help="A PEM file with the Ed25519 key to sign with. Else UNDERTONE_MODEL_PRIVATE_KEY.",
+            dir_okay=False,
+            show_default=False,
+        ),
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", help="Where the signed bundle goes; else into its place.", show_default=False),
+    ] = None,
+) -> None:
+    """Sign a bundle, so that workers that ask for a signature take it.
+
+    What undertone train --publish sends is signed by itself where UNDERTONE_MODEL_PRIVATE_KEY is set.
+    """
+    from undertone.registry.signing import sign_file
+
+    typer.echo(f"signed: {sign_file(bundle, key, output)}")

@@ -1,4 +1,5 @@
-"""The model bundle: one zip with `card.json`, `model.tflite` and `filter_bank.f32`, read as a hostile file.
+"""The model bundle: one zip with `card.json`, `model.tflite`, `filter_bank.f32` and perhaps a `signature`, read as a
+hostile file.
 
 Nothing in it is executed and nothing is unpacked to disk; sizes are bounded before anything is read.
 """
@@ -6,6 +7,7 @@ Nothing in it is executed and nothing is unpacked to disk; sizes are bounded bef
 import hashlib
 import io
 import zipfile
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -19,10 +21,20 @@ from undertone.acoustics.spectrum import BINS, mel_bands
 
 DEFAULT_BUNDLE = Path(__file__).parent / "bundles" / "default.zip"
 MAX_CARD_BYTES = 256 * 1024
-MAX_BUNDLE_BYTES = MAX_CARD_BYTES + MAX_FLATBUFFER_BYTES + MAX_FILTER_BANK_BYTES
-CARD, NETWORK, FILTERS = "card.json", "model.tflite", "filter_bank.f32"
-_LIMITS = {CARD: MAX_CARD_BYTES, NETWORK: MAX_FLATBUFFER_BYTES, FILTERS: MAX_FILTER_BANK_BYTES}
+SIGNATURE_BYTES = 64  # Ed25519
+MAX_BUNDLE_BYTES = MAX_CARD_BYTES + MAX_FLATBUFFER_BYTES + MAX_FILTER_BANK_BYTES + SIGNATURE_BYTES
+CARD, NETWORK, FILTERS, SIGNATURE = "card.json", "model.tflite", "filter_bank.f32", "signature"
+_LIMITS = {
+    CARD: MAX_CARD_BYTES,
+    NETWORK: MAX_FLATBUFFER_BYTES,
+    FILTERS: MAX_FILTER_BANK_BYTES,
+    SIGNATURE: SIGNATURE_BYTES,
+}
 _FLOAT32 = np.dtype("<f4")
+
+
+class Unsigned(UserError):
+    """A bundle whose signature is missing, or not one of a key that is trusted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +54,8 @@ def read_bundle(source: Path | bytes) -> Bundle:
         UserError: not a zip, a part missing or too large, a card that does not validate, a wrong checksum, filters
             that are none.
     """
-    origin = str(source) if isinstance(source, Path) else "model bundle"
-    parts = _parts(source, origin)
+    origin = _origin(source)
+    parts = parts_of(source)
     try:
         card = ModelCard.model_validate_json(parts[CARD])
     except ValidationError as error:
@@ -74,6 +86,11 @@ def bundle_bytes(bundle: Bundle) -> bytes:
         data, spec = parts.get(name, b""), specs.get(name)
         if spec is None or (hashlib.sha256(data).hexdigest(), len(data)) != (spec.sha256, spec.size):
             raise ValueError(f"the card names another {'flatbuffer' if name == NETWORK else 'filter bank'}")
+    return zip_of(parts)
+
+
+def zip_of(parts: Mapping[str, bytes]) -> bytes:
+    """Files as a zip; the same bytes for the same files in the same order."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:
         for name, data in parts.items():
@@ -114,13 +131,19 @@ def _named(card: ModelCard) -> dict[str, NetworkSpec | FilterBankSpec]:
     return {NETWORK: card.network} | ({FILTERS: card.filter_bank} if card.filter_bank else {})
 
 
-def _parts(source: Path | bytes, origin: str) -> dict[str, bytes]:
+def parts_of(source: Path | bytes) -> dict[str, bytes]:
+    """The files of a bundle, by name and in their order: card and network, and filters and signature if it has them.
+
+    Raises:
+        UserError: not a zip, a part missing or too large.
+    """
+    origin = _origin(source)
     size = len(source) if isinstance(source, bytes) else _file_size(source)
     if size > MAX_BUNDLE_BYTES:
         raise UserError(f"{origin}: {size} bytes, more than the {MAX_BUNDLE_BYTES} that a bundle may have")
     try:
         with zipfile.ZipFile(io.BytesIO(source) if isinstance(source, bytes) else source) as archive:
-            optional = {FILTERS} - set(archive.namelist())
+            optional = {FILTERS, SIGNATURE} - set(archive.namelist())
             return {name: _part(archive, name, origin) for name in _LIMITS if name not in optional}
     except UserError:
         raise
@@ -128,6 +151,10 @@ def _parts(source: Path | bytes, origin: str) -> dict[str, bytes]:
         # Damage reaches any line of zipfile and zlib, and what they raise is nowhere listed: zlib.error alone came
         # from one damaged bundle in twenty.
         raise UserError(f"{origin}: not a model bundle ({one_line(error)})") from None
+
+
+def _origin(source: Path | bytes) -> str:
+    return str(source) if isinstance(source, Path) else "model bundle"
 
 
 def _part(archive: zipfile.ZipFile, name: str, origin: str) -> bytes:

@@ -1,7 +1,7 @@
 """How the registry is changed: bundles are added and withdrawn, aliases moved.
 
-Every change of an alias ends with the champion's bundle, sent again. Workers of before 0.2 take the newest bundle and
-know no aliases: so they follow the champion as well, and find it at their start behind whatever else is there.
+Every change of an alias ends with the champion's bundle, sent again. Workers of 0.1 take the newest bundle and know no
+aliases: so they follow the champion as well, and find it at their start behind whatever else is there.
 """
 
 import getpass
@@ -19,7 +19,7 @@ from schemas.topics import Topics
 from undertone.inference.bundle import Bundle, bundle_bytes
 from undertone.messaging.clients import idempotent_producer
 from undertone.messaging.settings import KafkaSettings
-from undertone.registry.contents import Contents, Entry, fault_of, read_contents
+from undertone.registry.contents import Contents, Entry, read_contents
 
 _SEND_TIMEOUT_S = 30
 
@@ -37,13 +37,14 @@ class Moved:
 def publish(bundle: Bundle, settings: KafkaSettings) -> int:
     """Put a bundle on the topic and give it to the workers; its offset, once every replica in sync has it.
 
-    Where an alias names the champion that is moved too, for workers follow it.
+    Where an alias names the champion that is moved too, for workers follow it. It is signed where there is a key.
 
     Raises:
-        UserError: no Kafka, no such topic, or Kafka did not take it.
+        UserError: no Kafka, no such topic, or Kafka did not take it; a signature is asked for, and the key is missing.
     """
     contents = read_contents(settings)
-    version, value = bundle.card.version, bundle_bytes(bundle)
+    version, value = bundle.card.version, contents.signing.signed(bundle_bytes(bundle))
+    contents.signing.check(value)
     records: list[Record] = []
     before = contents.state.named(Alias.CHAMPION)
     if before and before != version:
@@ -103,7 +104,7 @@ def _promote(settings: KafkaSettings, contents: Contents, entry: Entry, by: str,
     champion = contents.state.named(Alias.CHAMPION)
     if entry.version == champion:
         raise UserError(f"{entry.version} is the champion already")
-    fault = fault_of(entry)
+    fault = contents.fault_of(entry)
     if entry.card and entry.card.version != entry.version:
         fault = f"its card's version is {entry.card.version}"
     if fault:

@@ -16,6 +16,7 @@ from undertone.inference.trial import Trial
 from undertone.messaging.clients import reader
 from undertone.messaging.reading import partitions_of, read_to_end
 from undertone.messaging.settings import KafkaSettings
+from undertone.registry.signing import SigningSettings
 from undertone.registry.state import RegistryState, is_bundle
 
 
@@ -33,13 +34,16 @@ class Entry:
 class Contents:
     """All versions, the oldest first; that of the bundle that ships is always among them."""
 
-    def __init__(self, state: RegistryState, bundles: dict[str, ConsumerRecord]) -> None:
+    def __init__(self, state: RegistryState, bundles: dict[str, ConsumerRecord], signing: SigningSettings) -> None:
         self.state = state
+        self.signing = signing
         shipped = _entry(DEFAULT_BUNDLE.read_bytes())
         self.shipped = shipped.version
-        self._entries = {shipped.version: shipped} | {
-            place.version: _entry(bundles[place.version].value, bundles[place.version]) for place in state.places
-        }
+        self._entries = {shipped.version: shipped}
+        for place in state.places:
+            # Not another bundle of the version that ships: workers take the one that they have.
+            if place.version != shipped.version:
+                self._entries[place.version] = _entry(bundles[place.version].value, bundles[place.version])
 
     @property
     def entries(self) -> list[Entry]:
@@ -67,18 +71,34 @@ class Contents:
         candidates = [champion, previous] if champion else [place.version for place in reversed(self.state.places)]
         for version in candidates:
             entry = self._entries.get(version or "")
-            if entry and not fault_of(entry):
+            if entry and not self.fault_of(entry):
                 return entry  # those that are passed over workers refuse too, and say so in dead-letters
         return self._entries[self.shipped]
+
+    def fault_of(self, entry: Entry) -> str:
+        """Why a version cannot be used, in one line; empty where it can. A stranger's network is tried for that."""
+        if entry.fault or entry.version == self.shipped:
+            return entry.fault
+        return self.unsigned(entry) or Trial(entry.value).reason()
+
+    def unsigned(self, entry: Entry) -> str:
+        """Why a version's signature does not do; empty where it does, or none is asked for."""
+        if entry.version == self.shipped:
+            return ""
+        try:
+            self.signing.check(entry.value)
+        except UserError as error:
+            return str(error)
+        return ""
 
 
 def read_contents(settings: KafkaSettings) -> Contents:
     """The registry as it is now.
 
     Raises:
-        UserError: no Kafka, or no such topic.
+        UserError: no Kafka, or no such topic; a key that is none.
     """
-    state, bundles = RegistryState(), {}
+    state, bundles, signing = RegistryState(), {}, SigningSettings.load()
     for record in _records(settings):
         try:
             state.note(record)
@@ -86,14 +106,7 @@ def read_contents(settings: KafkaSettings) -> Contents:
             continue  # an alias that is none; workers say so
         if is_bundle(record):
             bundles[record.key.decode(errors="replace")] = record
-    return Contents(state, bundles)
-
-
-def fault_of(entry: Entry) -> str:
-    """Why a version cannot be used, in one line; empty where it can. A stranger's network is tried for that."""
-    if entry.fault or entry.published is None:
-        return entry.fault
-    return Trial(entry.value).reason()
+    return Contents(state, bundles, signing)
 
 
 def _records(settings: KafkaSettings) -> Iterator[ConsumerRecord]:
