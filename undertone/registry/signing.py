@@ -83,7 +83,9 @@ def sign_file(bundle: Path, key: Path | None = None, output: Path | None = None)
     target = output or bundle
     try:
         signed = settings.signed(bundle.read_bytes())
-        target.write_bytes(signed)
+        partial = target.with_name(f"{target.name}.part")  # a crash in the middle leaves the bundle as it was
+        partial.write_bytes(signed)
+        partial.replace(target)
     except OSError as error:
         raise UserError(f"{error.filename}: {error.strerror}") from None
     return target
