@@ -15,7 +15,7 @@ FLOORS = (
     {"undertone/console", "trainer", "undertone/gateway", "undertone/sinks"},
     {"worker", "producer", "undertone/analysis", "undertone/erasure"},
     {"undertone/devbroker", "undertone/registry"},
-    {"undertone/messaging", "undertone/observability", "undertone/inference"},
+    {"undertone/messaging", "undertone/observability", "undertone/inference", "undertone/storage"},
     {"undertone/acoustics"},
     {"schemas"},
 )

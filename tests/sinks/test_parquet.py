@@ -17,8 +17,8 @@ from tests.support.installation import wait_for
 from tests.support.paths import ROOT
 from undertone.sinks import manifests
 from undertone.sinks.parquet import Parquet
-from undertone.sinks.store import LocalStore, Store
 from undertone.sinks.target import Fenced
+from undertone.storage.store import LocalStore, Store
 
 PAGE = (ROOT / "docs" / "how-to" / "sinks.md").read_text(encoding="utf-8")
 

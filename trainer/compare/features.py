@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from schemas.card import FRAMES_PER_STEP, GateSpec
-from trainer.data.cache import MAX_SECONDS, cache_folder
+from trainer.data.cache import MAX_SECONDS, cache_folder, entry_of
 from undertone import acoustics
 from undertone.acoustics.decode import load
 from undertone.acoustics.feature_stream import Frames, features_of
@@ -126,8 +126,8 @@ def clip_features(path: Path, *, egemaps: bool) -> ClipFeatures:
         UserError: the file cannot be read, or is longer than a minute.
         OSError: the cache cannot be written.
     """
-    key = hashlib.sha256(f"{_code_version()} {egemaps}".encode() + path.read_bytes()).hexdigest()
-    entry = cache_folder() / "compare" / "features" / key[:2] / f"{key}.npz"
+    folder = cache_folder() / "compare" / "features"
+    entry = entry_of(folder, path.read_bytes(), f"{_code_version()} {egemaps}")
     if (kept := _read(entry)) is not None:
         return kept
     samples = np.rint(load(path, RATE, MAX_SECONDS)[0].mean(axis=1)).astype(np.int16)

@@ -2,6 +2,7 @@
 
 They come from the worker's own front end and gate, block by block, so training sees what a live stream gives.
 A cache entry is an .npz without pickle, written under another name and renamed, so a killed run leaves no half entry.
+Its name begins with the hash of the file, so that what was made of a file can be found when that is to be forgotten.
 """
 
 import hashlib
@@ -81,6 +82,31 @@ def cache_folder() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "undertone"
 
 
+def entry_of(folder: Path, content: bytes, kind: str) -> Path:
+    """Where the cache `folder` keeps what was made of a file's content; `kind` is all else that it depends on."""
+    file, made = hashlib.sha256(content).hexdigest(), hashlib.sha256(kind.encode()).hexdigest()
+    return folder / file[:2] / f"{file}-{made[:32]}.npz"
+
+
+def forget_file(file: str) -> int:
+    """Delete what any cache holds of the file whose content has this SHA-256. Returns how many entries that were.
+
+    Raises:
+        UserError: one cannot be deleted.
+    """
+    entries = [
+        entry
+        for folder in (cache_folder() / "features", cache_folder() / "compare" / "features")
+        for entry in (folder / file[:2]).glob(f"{file}-*")
+    ]
+    try:
+        for entry in entries:
+            entry.unlink(missing_ok=True)
+    except OSError as error:
+        raise UserError(f"{cache_folder()}: cannot delete features there ({error.strerror})") from None
+    return len(entries)
+
+
 def cached_features(
     paths: Sequence[Path],
     front_end: FrontEndSpec,
@@ -133,10 +159,9 @@ def _cached(
     path: Path, *, folder: Path, kind: str, front_end: FrontEndSpec, gate: GateSpec, variant: str
 ) -> Features | str:
     try:
-        key = hashlib.sha256(kind.encode() + path.read_bytes()).hexdigest()
+        entry = entry_of(folder, path.read_bytes(), kind)
     except OSError as error:
         return f"{path}: {error.strerror}"
-    entry = folder / key[:2] / f"{key}.npz"
     if (kept := _read(entry)) is not None:
         return kept
     try:

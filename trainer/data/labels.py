@@ -12,42 +12,25 @@ from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import numpy as np
 import soundfile
 from kafka import KafkaConsumer, OffsetAndMetadata, TopicPartition
 from kafka.consumer.fetcher import ConsumerRecord
 from kafka.errors import KafkaError
-from numpy.typing import NDArray
 from pydantic import ValidationError
 
-from schemas.audio import AudioChunk
-from schemas.dead_letters import Reason, Rejected
+from schemas.dead_letters import Rejected
 from schemas.errors import UserError
-from schemas.events import AudioSpan, EventEnvelope
+from schemas.events import EventEnvelope
 from schemas.labels import EmotionLabel, LabelEnvelope
 from schemas.topics import Topics
-from undertone.acoustics.codecs import decode
+from trainer.data.stretches import Stretch, read_label, samples_of, stretch_of
 from undertone.messaging.clients import idempotent_producer, reader
 from undertone.messaging.dead_letters import dead_letter
-from undertone.messaging.reading import partitions_of, read_to_end, read_until
+from undertone.messaging.reading import partitions_of, read_to_end
 from undertone.messaging.settings import KafkaSettings
 
-MAX_SECONDS = 60  # the trainer's bound for one example
-# A stretch of 60 s shares its partition with other calls: half-second chunks of a thousand of them.
-MAX_RECORDS = 200_000
 _SEND_TIMEOUT_S = 30
 _CORPUS = "labels"
-
-
-@dataclass(frozen=True, slots=True)
-class Stretch:
-    """Samples [start, end) of a stream, and the records that hold them."""
-
-    stream: str
-    start: int
-    end: int
-    rate: int
-    audio: AudioSpan
 
 
 @dataclass(slots=True)
@@ -81,7 +64,8 @@ def collect(settings: KafkaSettings, folder: Path) -> Collected:
         said: dict[Stretch, dict[str, str]] = {}
         for record, label in labels:
             try:
-                said.setdefault(_stretch(label, events), {})[label.labelled_by] = label.emotion
+                stretch = stretch_of(label, events.get(label.event_id or ""))
+                said.setdefault(stretch, {})[label.labelled_by] = label.emotion
             except Rejected as reason:
                 rejected.append((record, reason))
         found.left_out.update(str(reason.reason) for _, reason in rejected)
@@ -123,11 +107,9 @@ def _parse(
     good, bad = [], []
     for record in records:
         try:
-            good.append((record, LabelEnvelope.model_validate_json(record.value or b"").data))
-        except ValidationError as error:
-            first = error.errors()[0]
-            where = ".".join(map(str, first["loc"]))
-            bad.append((record, Rejected(Reason.INVALID_LABEL, f"{where}: {first['msg']}")))
+            good.append((record, read_label(record).data))
+        except Rejected as reason:
+            bad.append((record, reason))
     return good, bad
 
 
@@ -146,29 +128,6 @@ def _events(
         if event.id in wanted:
             found[event.id] = event
     return found
-
-
-def _stretch(label: EmotionLabel, events: dict[str, EventEnvelope]) -> Stretch:
-    """Which samples a label means, and where they are.
-
-    Raises:
-        Rejected: the event is not there (any more), is another stream's, or says nothing of its audio.
-    """
-    event = events[label.event_id].data if label.event_id in events else None
-    if label.event_id and event is None and (label.audio is None or label.end_sample is None):
-        raise Rejected(Reason.UNKNOWN_EVENT, f"no event {label.event_id} in emotion-events")
-    stream = f"{label.call_id}/{label.channel}"
-    if event and f"{event.call_id}/{event.channel}" != stream:
-        raise Rejected(Reason.INVALID_LABEL, f"event {label.event_id} is not of {stream}")
-    start = label.start_sample if label.start_sample is not None else event.start_sample if event else None
-    end = label.end_sample if label.end_sample is not None else event.end_sample if event else None
-    rate = label.sample_rate or (event.sample_rate if event else None)
-    audio = label.audio or (event.audio if event else None)
-    if start is None or end is None or rate is None or audio is None:
-        raise Rejected(Reason.INVALID_LABEL, "neither label nor event says sample_rate and where the audio lies")
-    if not 0 < end - start <= MAX_SECONDS * rate:
-        raise Rejected(Reason.INVALID_LABEL, f"{(end - start) / rate:.1f} s: want more than none and at most 60")
-    return Stretch(stream, start, end, rate, audio)
 
 
 def _report(
@@ -205,7 +164,7 @@ def _write(client: KafkaConsumer, topics: Topics, said: dict[Stretch, dict[str, 
                 if len(set(opinions.values())) > 1:
                     found.left_out["people disagree"] += 1
                     continue
-                samples = _samples(client, topics, stretch)
+                samples = samples_of(client, topics, stretch)
                 if samples is None:
                     found.left_out["audio has expired"] += 1
                     continue
@@ -219,40 +178,3 @@ def _write(client: KafkaConsumer, topics: Topics, said: dict[Stretch, dict[str, 
                 path.unlink()
     except OSError as error:
         raise UserError(f"{found.manifest.parent}: cannot write labelled audio there ({error.strerror})") from None
-
-
-def _samples(client: KafkaConsumer, topics: Topics, stretch: Stretch) -> NDArray[np.int16] | None:
-    """The stretch, int16 [end - start]; None where any of it is no longer in Kafka."""
-    samples = np.zeros(stretch.end - stretch.start, np.int16)
-    missing = len(samples)
-    for chunk in _chunks(client, topics, stretch):
-        audio = decode(chunk.audio, chunk.encoding)
-        start, end = max(stretch.start, chunk.first_sample), min(stretch.end, chunk.first_sample + len(audio))
-        if start < end:
-            samples[start - stretch.start : end - stretch.start] = audio[start - chunk.first_sample :][: end - start]
-            missing -= end - start
-    return samples if missing <= 0 else None
-
-
-def _chunks(client: KafkaConsumer, topics: Topics, stretch: Stretch) -> Iterator[AudioChunk]:
-    """The stream's chunks between the offsets that the event names."""
-    span = stretch.audio
-    partition = TopicPartition(topics.call_audio.name, span.partition)
-    if span.topic != partition.topic or span.last_offset - span.first_offset > MAX_RECORDS:
-        return
-    if span.partition not in (client.partitions_for_topic(partition.topic) or ()):
-        return
-    client.assign([partition])
-    first = client.beginning_offsets([partition])[partition]
-    # The event was committed after the audio that it names.
-    end = min(client.end_offsets([partition])[partition], span.last_offset + 1)
-    client.seek(partition, max(first, span.first_offset))
-    for record in read_until(client, {partition: end}):
-        if record.key != stretch.stream.encode():
-            continue
-        try:
-            chunk = AudioChunk.from_record(record.key, record.value, record.headers)
-        except Rejected:
-            continue  # a worker has sent it to dead-letters
-        if chunk.sample_rate == stretch.rate:
-            yield chunk

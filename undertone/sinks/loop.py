@@ -15,14 +15,15 @@ from kafka.errors import KafkaError, OffsetOutOfRangeError
 from kafka.structs import OffsetAndMetadata
 
 from undertone.messaging.dead_letters import unreadable
+from undertone.messaging.letters import Letters
 from undertone.messaging.workarounds import UnreadableRecordsError
 from undertone.observability.telemetry import Health
 from undertone.sinks.buffer import Buffer
-from undertone.sinks.letters import Letters
 from undertone.sinks.metrics import SinkMetrics
 from undertone.sinks.partitions import Partitions
 from undertone.sinks.start_offset import StartOffsets
-from undertone.sinks.target import Fenced, Source, Target, TargetAway
+from undertone.sinks.target import Fenced, Source, Target
+from undertone.storage.store import StoreAway
 
 log = logging.getLogger(__name__)
 
@@ -69,7 +70,7 @@ class Loop:
         """One pass. Returns whether a batch was written.
 
         Raises:
-            TargetAway: the target does not answer.
+            StoreAway: the target does not answer.
             Fenced: another process has taken over a partition.
             KafkaError: Kafka cannot be read, or did not take a dead letter or a position.
         """
@@ -139,7 +140,7 @@ class Loop:
             self._letters.send(rejected)
             written = self._wait_for(self._target.write, self._source, batch, self._stopping)
             self._letters.send(written.rejected)
-        except (TargetAway, Fenced, KafkaError) as error:
+        except (StoreAway, Fenced, KafkaError) as error:
             self._metrics.batches.labels("fenced" if isinstance(error, Fenced) else "failed").inc()
             raise
         self._commit(written.positions)

@@ -12,8 +12,8 @@ import logging
 
 from pydantic import BaseModel, ConfigDict
 
-from undertone.sinks.store import Store
 from undertone.sinks.target import Fenced
+from undertone.storage.store import Store
 
 log = logging.getLogger(__name__)
 

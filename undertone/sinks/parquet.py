@@ -11,8 +11,8 @@ import pyarrow.parquet as pq
 
 from undertone.sinks.events import StoredEvent
 from undertone.sinks.manifests import CommitLog, StagedFile
-from undertone.sinks.store import open_store
 from undertone.sinks.target import Batch, Fenced, Limits, Source, Written
+from undertone.storage.store import open_store
 
 # What is not data lies here: readers pass over such folders, and none of its files is called .parquet.
 _OURS = "_undertone"
@@ -66,7 +66,7 @@ class Parquet:
     drops_repeats = False
 
     def __init__(self, url: str) -> None:
-        self._store = open_store(url)
+        self._store = open_store(url, "--to")
         self._writer = uuid4().hex
         self._logs: dict[tuple[Source, int], CommitLog] = {}
 

@@ -19,18 +19,19 @@ from kafka.errors import AuthorizationError, KafkaError, UnsupportedCodecError
 from schemas.errors import UserError
 from schemas.topics import Topics
 from undertone.messaging.clients import KafkaAway, admin, group_consumer
+from undertone.messaging.letters import Letters
 from undertone.messaging.settings import KafkaSettings
 from undertone.messaging.topics import require_topics
 from undertone.messaging.workarounds import has_joined, learn_partitions
 from undertone.observability.telemetry import Health
 from undertone.sinks.buffer import Buffer
-from undertone.sinks.letters import Letters
 from undertone.sinks.loop import Loop
 from undertone.sinks.metrics import SinkMetrics
 from undertone.sinks.partitions import Partitions
 from undertone.sinks.settings import SinkSettings
 from undertone.sinks.start_offset import StartOffsets
-from undertone.sinks.target import Fenced, Limits, Source, Target, TargetAway
+from undertone.sinks.target import Fenced, Limits, Source, Target
+from undertone.storage.store import StoreAway
 
 log = logging.getLogger(__name__)
 
@@ -78,7 +79,7 @@ class SinkService:
                     self._run_session(thread, on_ready)
                 except (AuthorizationError, UnsupportedCodecError) as error:
                     raise UserError(f"Kafka does not allow it: {error}") from error
-                except (KafkaAway, KafkaError, TargetAway, Fenced) as error:
+                except (KafkaAway, KafkaError, StoreAway, Fenced) as error:
                     if not self._announced and time.monotonic() - began > self._settings.sink_wait_s:
                         raise UserError(str(error)) from error
                     self._after(error)
@@ -99,9 +100,7 @@ class SinkService:
         with ExitStack() as leaving:
             consumer = self._consumer(group)
             leaving.callback(_close, consumer)
-            letters = leaving.enter_context(
-                closing(Letters(self._kafka, topics.dead_letters.name, f"sink {self._target.name}", self.metrics))
-            )
+            letters = leaving.enter_context(closing(self._letters(topics)))
             partitions = Partitions(consumer, self.metrics)
             buffer = Buffer(self._limits(), updates=self._updates)
             loop = Loop(
@@ -155,6 +154,15 @@ class SinkService:
             # Of all topics: asked for one by name, a broker might create it.
             ids = {topic["name"]: UUID(str(topic["topic_id"])) for topic in client.describe_topics()}
         return Source(topics.emotion_events.name, ids[topics.emotion_events.name])
+
+    def _letters(self, topics: Topics) -> Letters:
+        return Letters(
+            self._kafka,
+            topics.dead_letters.name,
+            f"sink {self._target.name}",
+            lambda reason: self.metrics.dead_letters.labels(reason).inc(),
+            lambda error: self.metrics.error("kafka", error),
+        )
 
     def _consumer(self, group: str) -> KafkaConsumer:
         session_ms = int(self._settings.sink_session_timeout_s * 1000)

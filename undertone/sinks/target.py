@@ -9,11 +9,12 @@ from kafka.consumer.fetcher import ConsumerRecord
 
 from schemas.dead_letters import Rejected
 from undertone.sinks.events import StoredEvent
+from undertone.storage.store import StoreAway
 
 DeadLetters = list[tuple[ConsumerRecord, Rejected]]
 
 
-class TargetAway(Exception):
+class TargetAway(StoreAway):
     """The target does not answer now. Whether what was under way has arrived, it will tell when it is back."""
 
 
@@ -69,7 +70,7 @@ class Target(Protocol):
         """Connect, if it is not connected. Returns an id of the place: processes that share it form one group.
 
         Raises:
-            TargetAway: it does not answer.
+            StoreAway: it does not answer.
             UserError: it will not, for a reason that a person can mend.
         """
 
@@ -77,7 +78,7 @@ class Target(Protocol):
         """Take over partitions, so that no earlier owner can write any more: their positions, None where there is none.
 
         Raises:
-            TargetAway: it does not answer.
+            StoreAway: it does not answer.
         """
 
     def write(self, source: Source, batch: Batch, stopping: Callable[[], bool]) -> Written:
@@ -86,7 +87,7 @@ class Target(Protocol):
         One that does not keep the positions may end early where it is to stop, and says how far it has come.
 
         Raises:
-            TargetAway: it does not answer; perhaps all was written.
+            StoreAway: it does not answer; perhaps all was written.
             Fenced: another process has claimed one of the partitions.
         """
 

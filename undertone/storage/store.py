@@ -1,7 +1,7 @@
 """Files on a disk or in an object store, through fsspec: the few steps that committing files needs."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -11,14 +11,17 @@ import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
 from schemas.errors import UserError, one_line
-from undertone.sinks.target import TargetAway
+
+
+class StoreAway(Exception):
+    """The store does not answer now. Whether what was under way has arrived, it will tell when it is back."""
 
 
 class Store:
     """An object store: an object appears whole, and `create` is a put that fails where there is one already.
 
     S3, Google's and Azure's have that (If-None-Match and its like), and fsspec's drivers for them ask for it by the
-    mode "create". A driver that does not know it looks first and then writes: two sinks must not share such a place.
+    mode "create". A driver that does not know it looks first and then writes: two services must not share such a place.
     """
 
     def __init__(self, fs: Any, root: str) -> None:
@@ -40,6 +43,13 @@ class Store:
         with self._told():
             return bytes(self._fs.cat_file(self._path(path)))
 
+    def read_all(self, paths: Sequence[str]) -> dict[str, bytes]:
+        """The content of several files, asked for at once where the driver can."""
+        with self._told():
+            found = self._fs.cat([self._path(path) for path in paths])
+        of_name = {name.rsplit("/", 1)[-1]: content for name, content in found.items()}
+        return {path: bytes(of_name[path.rsplit("/", 1)[-1]]) for path in paths}
+
     def exists(self, path: str) -> bool:
         """Whether there is such a file now."""
         with self._told():
@@ -59,6 +69,16 @@ class Store:
         """
         with self._told():
             self._fs.pipe_file(self._path(path), content, mode="create")
+
+    def replace(self, path: str, content: bytes) -> None:
+        """Write a file, whole and at once, in place of the one that is there."""
+        with self._told():
+            self._fs.pipe_file(self._path(path), content)
+
+    @property
+    def folder(self) -> Path | None:
+        """Where it lies on this machine's disk; None for an object store."""
+        return None
 
     def move(self, path: str, to: str) -> None:
         """Give a file its final name, under which it appears whole; nothing where another one has done it."""
@@ -83,7 +103,7 @@ class Store:
         except (PermissionError, NotADirectoryError) as error:
             raise UserError(f"{self._root} cannot be written: {one_line(error)}") from error
         except Exception as error:  # each driver has exceptions of its own
-            raise TargetAway(f"{self._root}: {type(error).__name__}: {one_line(error)}") from error
+            raise StoreAway(f"{self._root}: {type(error).__name__}: {one_line(error)}") from error
 
 
 class LocalStore(Store):
@@ -106,6 +126,20 @@ class LocalStore(Store):
                 written.unlink()
             _sync(final.parent)
 
+    def replace(self, path: str, content: bytes) -> None:
+        """Write under a name of its own, and rename."""
+        final = Path(self._path(path))
+        written = final.with_name(f"{uuid4().hex}.tmp")
+        with self._told():
+            self._write(written, content)
+            written.replace(final)
+            _sync(final.parent)
+
+    @property
+    def folder(self) -> Path | None:
+        """Where it lies."""
+        return Path(self._root)
+
     def move(self, path: str, to: str) -> None:
         """Give a file its final name; nothing where another one has done it."""
         final = Path(self._path(to))
@@ -122,8 +156,8 @@ class LocalStore(Store):
             os.fsync(file.fileno())
 
 
-def open_store(url: str) -> Store:
-    """The store that a URL names: `file:///...`, a path, `s3://bucket/...`.
+def open_store(url: str, option: str) -> Store:
+    """The store that a URL names: `file:///...`, a path, `s3://bucket/...`; `option` is where it was given.
 
     Raises:
         UserError: no such kind of store, or its driver is not installed.
@@ -131,7 +165,7 @@ def open_store(url: str) -> Store:
     try:
         fs, root = fsspec.core.url_to_fs(url)
     except (ImportError, ValueError) as error:
-        raise UserError(f"--to {url.split('?', maxsplit=1)[0]}: {one_line(error)}") from error
+        raise UserError(f"{option} {url.split('?', maxsplit=1)[0]}: {one_line(error)}") from error
     return LocalStore(fs, root) if isinstance(fs, LocalFileSystem) else Store(fs, root)
 
 
