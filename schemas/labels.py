@@ -27,6 +27,9 @@ class EmotionLabel(BaseModel):
     end_sample: int | None = Field(default=None, ge=0, lt=MAX_SAMPLE)
     sample_rate: Literal[8000, 16000] | None = None
     audio: AudioSpan | None = None
+    model_version: str | None = Field(
+        default=None, max_length=64, description="The event's `model_version`: who is corrected."
+    )
     comment: str = Field(default="", max_length=1000)
 
     @model_validator(mode="after")

@@ -26,7 +26,7 @@ TRAINER_FLOORS = (
     {"distillation", "compare", "train"},
     {"options"},
     {"evaluation", "packaging"},
-    {"training"},
+    {"training", "collection"},
     {"data"},
     {"quiet"},
 )

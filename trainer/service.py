@@ -12,7 +12,10 @@ from rich.table import Table
 
 from schemas.errors import UserError
 from trainer import train
+from trainer.collection import snapshots
+from trainer.collection.dataset import Dataset
 from trainer.data.labels import collect
+from trainer.data.snapshot_folders import is_dataset, note_model
 from trainer.metrics import TrainerMetrics
 from trainer.options import TrainingOptions
 from trainer.packaging import publish
@@ -54,13 +57,15 @@ def serve(request: TrainRequest, console: Console) -> None:
     settings = KafkaSettings.load(bootstrap_servers=request.bootstrap_servers)
     # Asked before an hour of training, not after it.
     running = publish.running_model(settings) if request.publish else None
-    options = _with_labels(request, settings, console)
+    options = _with_snapshots(_with_labels(request, settings, console), console)
     metrics = TrainerMetrics()
     with _telemetry(request.metrics_port, metrics, console) as health:
         with _shown(console, metrics, health) as progress:
             outcome = train.run(options, progress)
         metrics.trained(outcome)
         figures = page.write(outcome, request.out)
+        for path in options.data:
+            note_model(path, outcome.final.bundle.card.version)
         for what, count in outcome.labelled.warnings.items():
             console.print(f"[yellow]{what}: {count}[/]", highlight=False)
         for line in outcome.labelled.errors[:_MOST_ERRORS]:
@@ -93,6 +98,22 @@ def _with_labels(request: TrainRequest, settings: KafkaSettings, console: Consol
     console.print(f"{found.files} labelled stretches of calls in {found.manifest.parent}", highlight=False)
     paths = tuple(found.manifest if str(path) == KAFKA else path for path in options.data)
     return replace(options, data=paths)
+
+
+def _with_snapshots(options: TrainingOptions, console: Console) -> TrainingOptions:
+    """The options with each dataset of labels replaced by a snapshot of what it has now."""
+    paths = []
+    for path in options.data:
+        if not is_dataset(path):
+            paths.append(path)
+            continue
+        dataset = Dataset.open(str(path), "--data")
+        made = snapshots.make(dataset)
+        for what, count in made.left_out.items():
+            console.print(f"[yellow]labels not used, {what}: {count}[/]", highlight=False)
+        console.print(f"{made.sounds} labelled sounds of {path}, snapshot {made.version}", highlight=False)
+        paths.append(snapshots.local_folder(dataset, made.version))
+    return replace(options, data=tuple(paths))
 
 
 @contextmanager

@@ -16,6 +16,8 @@ from tests.support.paths import ROOT
 from undertone.devbroker.broker import free_port
 from undertone.messaging.settings import KafkaSettings
 
+# Commands that have commands of their own.
+GROUPS = ("models", "sink", "trainer", "labels")
 PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
 REFERENCE = (ROOT / "docs" / "reference" / "command-line.md").read_text(encoding="utf-8")
 OPTIONS = {
@@ -35,14 +37,14 @@ def commands(page: Path) -> Iterator[tuple[str, set[str]]]:
     text = "\n".join(shell_blocks(page)) + "\n" + "\n".join(re.findall(r"`(undertone [^`\n]+)`", page.read_text()))
     for line in re.findall(r"\bundertone ([a-z][^|&;>#\n]*)", text):
         words = line.split()
-        name = " ".join(words[:2]) if words[0] in ("models", "sink") else words[0]
+        name = " ".join(words[:2]) if words[0] in GROUPS else words[0]
         yield name, {word.split("=")[0] for word in words if re.fullmatch(r"--[a-z-]+(=.*)?", word)}
 
 
 @pytest.mark.parametrize("page", PAGES, ids=[str(page.relative_to(ROOT)) for page in PAGES])
 def test_shown_commands_and_options_exist(page: Path) -> None:
     for name, options in commands(page):
-        if name in ("models", "sink", "COMMAND"):
+        if name in (*GROUPS, "COMMAND"):
             continue
         assert name in OPTIONS, f"undertone {name}"
         assert options <= OPTIONS[name], f"undertone {name}"

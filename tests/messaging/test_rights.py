@@ -28,7 +28,7 @@ from undertone.messaging.clients import admin, idempotent_producer
 from undertone.messaging.settings import KafkaSettings
 
 PAGE = (ROOT / "docs" / "how-to" / "bring-your-own-kafka.md").read_text()
-SERVICES = ("topics", "produce", "worker", "forget", "tail", "sink", "models")
+SERVICES = ("topics", "produce", "worker", "forget", "tail", "sink", "models", "trainer", "labels")
 PASSWORD = "open-sesame"  # noqa: S105  not a real one
 PREFIX = "site."
 
@@ -143,6 +143,14 @@ def test_the_rights_of_the_page_are_enough(guarded: tuple[KafkaSettings, dict[st
             producer.send(topics.emotion_events.name, key=b"x", value=b"no event").get(60)
         assert len(installation.dead_letters(1)) == 1
         assert sink.stop() == 0
+        with closing(idempotent_producer(settings)) as producer:
+            producer.send(topics.emotion_labels.name, key=b"x", value=b"no label").get(60)
+        dataset = ("--dataset", str(tmp_path / "labels"))
+        done = run(environment, "trainer", "collect", "--until-end", "--metrics-port", "0", *dataset)
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert len(installation.dead_letters(2)) == 2
+        done = run(environment, "labels", "forget", "--call-id", "phone", *dataset)
+        assert done.returncode == 0, done.stderr
     finally:
         installation.close()
     # Without them it would not have worked.

@@ -7,6 +7,7 @@ from pydantic_core import PydanticUndefined
 
 from schemas.errors import UserError
 from tests.support.paths import ROOT
+from trainer.collection.settings import TrainerSettings
 from undertone.gateway.settings import GatewaySettings
 from undertone.messaging.clients import admin
 from undertone.messaging.settings import OTHER_VARIABLES, KafkaSettings, Settings, reject_unknown_variables
@@ -15,7 +16,7 @@ from undertone.sinks.settings import SinkSettings
 from worker.settings import WorkerSettings
 
 SETTINGS = ROOT / "docs" / "reference" / "settings.md"
-ALL = (KafkaSettings, WorkerSettings, GatewaySettings, SinkSettings, SigningSettings)
+ALL = (KafkaSettings, WorkerSettings, GatewaySettings, SinkSettings, TrainerSettings, SigningSettings)
 
 
 class ServiceSettings(Settings):

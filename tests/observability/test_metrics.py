@@ -8,6 +8,7 @@ from prometheus_client.metrics import MetricWrapperBase
 
 from producer.metrics import ProducerMetrics
 from tests.support.paths import ROOT
+from trainer.collection.metrics import CollectorMetrics
 from trainer.metrics import TrainerMetrics
 from undertone.gateway.metrics import GatewayMetrics
 from undertone.sinks.metrics import SinkMetrics
@@ -47,9 +48,10 @@ def in_code(registry: CollectorRegistry) -> set[Row]:
         ("Producer", ProducerMetrics().registry),
         ("Gateway", GatewayMetrics().registry),
         ("Sinks", SinkMetrics().registry),
+        ("Collector", CollectorMetrics().registry),
         ("Trainer", TrainerMetrics().registry),
     ],
-    ids=["worker", "producer", "gateway", "sinks", "trainer"],
+    ids=["worker", "producer", "gateway", "sinks", "collector", "trainer"],
 )
 def test_the_specification_and_the_code_agree(section: str, registry: CollectorRegistry) -> None:
     # What an Info tells are no labels of its own: prometheus shows them as such.

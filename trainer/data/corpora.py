@@ -14,6 +14,7 @@ from schemas.card import TrainingData
 from schemas.errors import UserError
 from schemas.events import NO_SPEECH, UNCERTAIN
 from trainer.data.layouts import BY_NAME, UNKNOWN_LICENCE, recognise
+from trainer.data.snapshot_folders import MANIFEST, is_dataset, newest_snapshot
 from undertone.acoustics.decode import SUFFIXES
 from undertone.analysis.manifest import COLUMNS, read_rows
 
@@ -108,7 +109,10 @@ def _read(path: Path, found: LabelledSpeech) -> Iterator[Utterance]:
 
 
 def _folder(folder: Path, found: LabelledSpeech) -> Iterator[Utterance]:
-    """A folder's manifest if it has one, else its files by their names, then its subfolders alike."""
+    """A dataset's newest snapshot; else a folder's manifest, or its files by their names and its subfolders alike."""
+    if is_dataset(folder):
+        yield from _manifest(newest_snapshot(folder) / MANIFEST, found)
+        return
     manifest = folder / "manifest.csv"
     if manifest.is_file():
         if _has_emotions(manifest):

@@ -9,7 +9,7 @@ from kafka.consumer.fetcher import ConsumerRecord
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
-from schemas.audio import AudioChunk
+from schemas.audio import AudioChunk, Role
 from schemas.dead_letters import Reason, Rejected
 from schemas.events import AudioSpan, EventEnvelope
 from schemas.labels import EmotionLabel, LabelEnvelope
@@ -73,16 +73,25 @@ def stretch_of(label: EmotionLabel, event: EventEnvelope | None) -> Stretch:
 
 
 def samples_of(
-    client: KafkaConsumer, topics: Topics, stretch: Stretch, stopping: Callable[[], bool] = lambda: False
+    client: KafkaConsumer,
+    topics: Topics,
+    stretch: Stretch,
+    stopping: Callable[[], bool] = lambda: False,
+    *,
+    agents: bool = True,
 ) -> NDArray[np.int16] | None:
     """The stretch, int16 [end - start]; None where any of it is no longer in Kafka.
 
     Raises:
+        Rejected: an agent speaks, and `agents` is not set.
         UnfinishedRead: `stopping()` became true.
     """
     samples = np.zeros(stretch.end - stretch.start, np.int16)
     there = np.zeros(len(samples), bool)  # a chunk that came twice must not stand in for one that is gone
     for chunk in _chunks(client, topics, stretch, stopping):
+        if chunk.role is Role.AGENT and not agents:
+            why = "an agent's: without UNDERTONE_ANALYZE_AGENT their audio is not kept"
+            raise Rejected(Reason.INVALID_LABEL, why)
         audio = decode(chunk.audio, chunk.encoding)
         start, end = max(stretch.start, chunk.first_sample), min(stretch.end, chunk.first_sample + len(audio))
         if start < end:

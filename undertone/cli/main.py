@@ -24,6 +24,8 @@ NAMES = (
     "analyze",
     "evaluate",
     "train",
+    "trainer",
+    "labels",
     "compare",
     "models",
 )
@@ -50,13 +52,16 @@ def check_environment(
     ] = False,
 ) -> None:
     # Every subcommand refuses a misspelt UNDERTONE_ variable: the default it leaves is not what somebody meant.
+    from trainer.collection.settings import TrainerSettings
     from undertone.gateway.settings import GatewaySettings
     from undertone.messaging.settings import KafkaSettings, reject_unknown_variables
     from undertone.registry.signing import SigningSettings
     from undertone.sinks.settings import SinkSettings
     from worker.settings import WorkerSettings
 
-    reject_unknown_variables(KafkaSettings, WorkerSettings, GatewaySettings, SinkSettings, SigningSettings)
+    reject_unknown_variables(
+        KafkaSettings, WorkerSettings, GatewaySettings, SinkSettings, TrainerSettings, SigningSettings
+    )
 
 
 for name in NAMES:

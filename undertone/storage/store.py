@@ -26,7 +26,7 @@ class Store:
 
     def __init__(self, fs: Any, root: str) -> None:
         self._fs = fs
-        self._root = root.rstrip("/")
+        self.root = root.rstrip("/")
 
     def names(self, folder: str) -> list[str]:
         """The names of the files in a folder, in order; none where there is no folder."""
@@ -91,7 +91,7 @@ class Store:
             self._fs.rm_file(self._path(path))
 
     def _path(self, path: str) -> str:
-        return f"{self._root}/{path}"
+        return f"{self.root}/{path}"
 
     @contextmanager
     def _told(self) -> Iterator[None]:
@@ -101,9 +101,9 @@ class Store:
         except (FileExistsError, UserError):
             raise
         except (PermissionError, NotADirectoryError) as error:
-            raise UserError(f"{self._root} cannot be written: {one_line(error)}") from error
+            raise UserError(f"{self.root} cannot be written: {one_line(error)}") from error
         except Exception as error:  # each driver has exceptions of its own
-            raise StoreAway(f"{self._root}: {type(error).__name__}: {one_line(error)}") from error
+            raise StoreAway(f"{self.root}: {type(error).__name__}: {one_line(error)}") from error
 
 
 class LocalStore(Store):
@@ -138,7 +138,7 @@ class LocalStore(Store):
     @property
     def folder(self) -> Path | None:
         """Where it lies."""
-        return Path(self._root)
+        return Path(self.root)
 
     def move(self, path: str, to: str) -> None:
         """Give a file its final name; nothing where another one has done it."""

@@ -1,9 +1,6 @@
 """Labels from Kafka become training data: audio is found through the event, bad labels are dead letters once."""
 
-import json
-from collections.abc import Callable
 from contextlib import closing
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -12,76 +9,16 @@ import pytest
 import soundfile
 from numpy.typing import NDArray
 
-from schemas.audio import AudioChunk, RecordPlace
 from schemas.events import EventEnvelope
 from schemas.topics import Topics
-from tests.support.streams import cut
-from tests.support.voices import RATE, utterance
+from tests.support.labels import Send, label
+from tests.support.voices import RATE
 from trainer.data import labels
 from trainer.data.corpora import load
 from trainer.data.labels import collect
-from undertone.inference.engine import Engine
-from undertone.inference.model import Model
-from undertone.messaging.clients import idempotent_producer, reader
+from undertone.messaging.clients import reader
 from undertone.messaging.reading import partitions_of, read_to_end
 from undertone.messaging.settings import KafkaSettings
-
-
-@pytest.fixture
-def call() -> NDArray[np.int16]:
-    """A call of one utterance, 16 kHz."""
-    return np.concatenate([utterance("satisfied", 2, 0), np.zeros(RATE, np.int16)])
-
-
-Send = Callable[..., list[Any]]
-
-
-@pytest.fixture
-def send(kafka_settings: KafkaSettings) -> Send:
-    """Send records to a topic and wait until they are there; their metadata."""
-
-    def to(topic: str, records: list[tuple[str, bytes]], headers: list[Any] | None = None) -> list[Any]:
-        with closing(idempotent_producer(kafka_settings)) as producer:
-            sent = [
-                producer.send(
-                    topic, key=key.encode(), value=value, headers=headers[k] if headers else None, partition=0
-                )
-                for k, (key, value) in enumerate(records)
-            ]
-            return [future.get(timeout=30) for future in sent]
-
-    return to
-
-
-@pytest.fixture
-def segment(call: NDArray[np.int16], send: Send, topics: Topics) -> EventEnvelope:
-    """The call in Kafka, another call between its chunks, and the segment that was heard in it."""
-    chunks = cut(call, RATE, 4000, call_id="c1")
-    other = cut(np.zeros(len(call), np.int16), RATE, 4000, call_id="c2")
-    woven = [chunk for pair in zip(chunks, other, strict=True) for chunk in pair]
-    places = send(topics.call_audio.name, [(c.stream, c.audio) for c in woven], [c.headers() for c in woven])
-    heard = Engine(Model.load()).feed([placed(*pair) for pair in zip(woven, places, strict=True)])
-    send(topics.emotion_events.name, [(e.subject, e.model_dump_json().encode()) for e in heard.events])
-    return next(e for e in heard.events if e.data.type == "segment" and e.data.call_id == "c1")
-
-
-def placed(chunk: AudioChunk, metadata: Any) -> AudioChunk:
-    place = RecordPlace(topic=metadata.topic, partition=metadata.partition, offset=metadata.offset)
-    return chunk.model_copy(update={"place": place})
-
-
-def label(emotion: str, by: str = "ann", call_id: str = "c1", **fields: object) -> tuple[str, bytes]:
-    data = {"call_id": call_id, "channel": "customer", "emotion": emotion, "labelled_by": by} | fields
-    envelope = {
-        "specversion": "1.0",
-        "id": "1",
-        "source": "/test",
-        "type": "undertone.emotion.label.v1",
-        "subject": f"{call_id}/customer",
-        "time": datetime.now(UTC).isoformat(),
-        "data": data,
-    }
-    return f"{call_id}/customer", json.dumps(envelope).encode()
 
 
 def test_a_labelled_event_becomes_a_file_with_its_very_samples(

@@ -1,0 +1,1 @@
+"""What people say that calls sound like, kept with its sound before Kafka forgets it."""

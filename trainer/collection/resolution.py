@@ -1,0 +1,68 @@
+"""What counts where several people, or one several times, have labelled the same sound.
+
+Of each person the newest label counts, by the time that it says, or else the one that came later; then the emotion that
+most people gave. Where two emotions are given equally often the sound is left out. Labels of the same samples belong
+together, whatever call they came in.
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from trainer.collection.dataset import kept
+from trainer.collection.entry import Entry, State
+
+DISAGREE = "people disagree"
+EXPIRED = "audio has expired"
+
+
+@dataclass(frozen=True, slots=True)
+class Resolved:
+    """One sound and what it counts as. `entry` is one of its labels; `votes` of `people` agree."""
+
+    entry: Entry
+    emotion: str
+    votes: int
+    people: int
+
+
+@dataclass(slots=True)
+class Resolution:
+    """All sounds that count, in an order that does not depend on when they were collected; what does not, by reason."""
+
+    rows: list[Resolved] = field(default_factory=list)
+    left_out: Counter[str] = field(default_factory=Counter)
+
+
+def resolve(entries: Iterable[Entry]) -> Resolution:
+    """Apply the rule."""
+    found = Resolution()
+    of_sound: dict[str, list[Entry]] = defaultdict(list)
+    for entry in entries:
+        if kept(entry):
+            of_sound[entry.audio or ""].append(entry)
+        elif entry.state is State.EXPIRED:
+            found.left_out[EXPIRED] += 1
+    for labels in of_sound.values():
+        newest: dict[str, str] = {}
+        for entry in sorted(labels, key=_age):
+            if entry.label:
+                newest[entry.label.data.labelled_by] = entry.label.data.emotion
+        (emotion, votes), *others = Counter(newest.values()).most_common()
+        if others and others[0][1] == votes:
+            found.left_out[DISAGREE] += 1
+            continue
+        found.rows.append(Resolved(min(labels, key=_place), emotion, votes, len(newest)))
+    found.rows.sort(key=lambda row: _place(row.entry))
+    return found
+
+
+def _age(entry: Entry) -> tuple[datetime, datetime, int, int]:
+    said = entry.label.time if entry.label else entry.received
+    return said, entry.received, entry.partition, entry.offset
+
+
+def _place(entry: Entry) -> tuple[str, int, int, int, int]:
+    start, end = (entry.stretch.start, entry.stretch.end) if entry.stretch else (0, 0)
+    return entry.stream, start, end, entry.partition, entry.offset
