@@ -15,7 +15,7 @@ from trainer import train
 from trainer.collection import snapshots
 from trainer.collection.dataset import Dataset
 from trainer.data.labels import collect
-from trainer.data.snapshot_folders import is_dataset, note_model
+from trainer.data.snapshot_folders import contents, is_dataset, note_model
 from trainer.metrics import TrainerMetrics
 from trainer.options import TrainingOptions
 from trainer.packaging import publish
@@ -58,6 +58,7 @@ def serve(request: TrainRequest, console: Console) -> None:
     # Asked before an hour of training, not after it.
     running = publish.running_model(settings) if request.publish else None
     options = _with_snapshots(_with_labels(request, settings, console), console)
+    learnt_from = contents(options.data)
     metrics = TrainerMetrics()
     with _telemetry(request.metrics_port, metrics, console) as health:
         with _shown(console, metrics, health) as progress:
@@ -72,6 +73,8 @@ def serve(request: TrainRequest, console: Console) -> None:
             console.print(f"  {line}", highlight=False, markup=False, soft_wrap=True)
         console.print(_table(figures))
         console.print(f"{request.out / page.BUNDLE}  {request.out / page.PAGE}", highlight=False, soft_wrap=True)
+        if contents(options.data) != learnt_from:
+            raise UserError(f"{request.out}: a call was forgotten while this was trained with it: train again")
         if running is None:
             return
         decision = publish.decide(

@@ -22,6 +22,7 @@ from trainer.collection.event_search import find_events
 from trainer.collection.metrics import REPEATED, CollectorMetrics
 from trainer.data.stretches import read_label, samples_of, stretch_of
 from undertone.messaging.letters import Letters
+from undertone.messaging.reading import UnfinishedRead
 
 log = logging.getLogger(__name__)
 
@@ -73,6 +74,8 @@ class Collector:
         labels = {id(record): _read(record) for record in records if record.value is not None}
         events = self._find_events(labels)
         for record in records:
+            if self._stopping():
+                raise UnfinishedRead
             began = time.monotonic()
             self._take(record, labels.get(id(record)), events)
             self._metrics.seconds.observe(time.monotonic() - began)

@@ -112,7 +112,7 @@ class Dataset:
         """The hashes of all that is to be forgotten."""
         return set(self.store.names(_FORGOTTEN))
 
-    def mark(self, key: str, models: Iterable[str]) -> list[str]:
+    def mark(self, key: str, models: Iterable[str] = ()) -> list[str]:
         """Mark a call or a stream as one to be forgotten, which `models` know. Returns all models that are known to."""
         path = f"{_FORGOTTEN}/{hash_of(key)}"
         before = _models(self.store.read(path)) if self.store.exists(path) else []
@@ -120,27 +120,33 @@ class Dataset:
         self.store.replace(path, json.dumps({"models": known}).encode())
         return known
 
-    def knows(self, key: str) -> bool:
-        """Whether there is, or was, any entry of the call that a key names."""
+    def find(self, key: str) -> tuple[list[str], list[str]]:
+        """The paths of a call's entries, forgotten ones too; and those of files never finished, which may be of it."""
         ending = _of_call(key.partition("/")[0])
-        return any(name.endswith(ending) for folder in self._partition_folders() for name in self.store.names(folder))
+        paths = [f"{folder}/{name}" for folder in self._partition_folders() for name in self.store.names(folder)]
+        return [path for path in paths if path.endswith(ending)], [path for path in paths if not _is_entry(path)]
 
     def audio_of(self, key: str) -> list[str]:
         """The SHA-256 of each file of a call or a stream."""
         names = (path.rsplit("/", 1)[-1] for path in self._audio_files(key))
         return [name.removesuffix(".wav") for name in names if name.endswith(".wav")]
 
-    def erase(self, key: str) -> list[Entry]:
-        """Delete the labels and the audio of a marked call or stream, for good. Returns the entries as they were."""
-        erased = []
-        for path, entry in self._entries(_of_call(key.partition("/")[0])):
+    def erase(self, key: str, entries: Iterable[str] = (), unfinished: Iterable[str] = ()) -> int:
+        """Delete the labels and the audio of a marked call or stream, for good. Returns how many labels that were.
+
+        Args:
+            entries: as `find` says behind the mark.
+            unfinished: likewise. A collector that is just writing one of them tries again.
+        """
+        erased = 0
+        for path in entries:
+            entry = _entry(path, self.store.read(path))
             if key in (entry.call_id, entry.stream):
                 self._forget_entry(path, entry)
-                erased.append(entry)
-        # What a killed collector has left goes, too: audio without an entry, and files that were never finished.
-        for path in self._audio_files(key):
+                erased += 1
+        # What a killed collector has left goes, too: audio without an entry among it.
+        for path in (*self._audio_files(key), *unfinished):
             self.store.remove(path)
-        self._remove_unfinished()
         return erased
 
     def _audio_files(self, key: str) -> list[str]:
@@ -151,30 +157,19 @@ class Dataset:
 
     def entries(self) -> Iterator[Entry]:
         """All entries."""
-        for _, entry in self._entries():
-            yield entry
-
-    def _entries(self, ending: str = ".json") -> Iterator[tuple[str, Entry]]:
         for folder in self._partition_folders():
-            names = [name for name in self._entry_names(folder) if name.endswith(ending)]
+            names = self._entry_names(folder)
             for start in range(0, len(names), _READ_AT_ONCE):
-                paths = [f"{folder}/{name}" for name in names[start : start + _READ_AT_ONCE]]
-                for path, content in self.store.read_all(paths).items():
-                    yield path, _entry(path, content)
+                some = names[start : start + _READ_AT_ONCE]
+                for name, content in sorted(self.store.read_all(folder, some).items()):
+                    yield _entry(f"{folder}/{name}", content)
 
     def _partition_folders(self) -> Sequence[str]:
         topics = self.store.names(_LABELS)
         return [f"{_LABELS}/{topic}/{name}" for topic in topics for name in self.store.names(f"{_LABELS}/{topic}")]
 
     def _entry_names(self, folder: str) -> list[str]:
-        return [name for name in self.store.names(folder) if name.endswith(".json")]
-
-    def _remove_unfinished(self) -> None:
-        """A collector that is just writing one of them tries again."""
-        for folder in self._partition_folders():
-            for name in self.store.names(folder):
-                if not name.endswith(".json"):
-                    self.store.remove(f"{folder}/{name}")
+        return [name for name in self.store.names(folder) if _is_entry(name)]
 
     def _forget_entry(self, path: str, entry: Entry) -> None:
         self.store.replace(path, _json(entry.forgotten()))
@@ -214,6 +209,11 @@ def kept(entry: Entry) -> bool:
 
 def _partition_folder(topic_id: UUID, partition: int) -> str:
     return f"{_LABELS}/{topic_id.hex}/{partition:05d}"
+
+
+def _is_entry(path: str) -> bool:
+    """Whether it is one; else a killed process has begun it under a name of its own."""
+    return path.endswith(".json")
 
 
 def _of_call(call_id: str) -> str:

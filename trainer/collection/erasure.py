@@ -37,13 +37,21 @@ def erase(dataset: Dataset, key: str) -> Erased:
         StoreAway: the store does not answer.
         UserError: something of it cannot be deleted.
     """
+    # From here on whoever writes of the call takes it back, so what is found below is all there is.
+    dataset.mark(key)
+    entries, unfinished = dataset.find(key)
     copy = snapshots.copy_of(dataset)
     places = [dataset, copy] if copy else [dataset]
-    known = [snapshots.who_knows(place, key) for place in places] if dataset.knows(key) else [(0, [])]
+    # A call of which there was never a label is in no snapshot: most calls are like that.
+    known = [snapshots.who_knows(place, key) for place in places] if entries else [(0, [])]
     # Noted before the snapshots lose the call: afterwards nothing tells which models have heard it.
     models = dataset.mark(key, [model for _, of_place in known for model in of_place])
     features = sum(forget_file(audio) for audio in dataset.audio_of(key))
-    labels = sum(_erase(place, key) for place in places)
+    for place in places if entries else ():
+        snapshots.erase(place, key)
+    labels = dataset.erase(key, entries, unfinished)
+    if copy:
+        copy.erase(key)
     return Erased(labels, known[0][0], features, tuple(models))
 
 
@@ -71,8 +79,3 @@ def forget_labels(settings: KafkaSettings, call_id: str, place: str | None) -> E
         raise UserError(f"Kafka did not take the tombstone ({error}): the labels are not forgotten yet") from None
     except StoreAway as error:
         raise UserError(f"{error}: the labels are not forgotten yet; come again") from None
-
-
-def _erase(place: Dataset, key: str) -> int:
-    snapshots.erase(place, key)
-    return len(place.erase(key))

@@ -5,6 +5,7 @@ A dataset (`trainer.collection` writes it) is a folder with a `dataset.json`; a 
 """
 
 import json
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -49,6 +50,11 @@ def note_model(path: Path, version: str) -> None:
         note.write_text(json.dumps({"version": version, "time": datetime.now(UTC).isoformat()}), encoding="utf-8")
     except OSError as error:
         raise UserError(f"{note}: cannot be written ({error.strerror})") from None
+
+
+def contents(paths: Iterable[Path]) -> dict[Path, bytes]:
+    """What the snapshots among these data hold now: other than before where a call has been forgotten meanwhile."""
+    return {path: (path / MANIFEST).read_bytes() for path in paths if (path / DESCRIPTION).is_file()}
 
 
 def _created(folder: Path) -> str:

@@ -31,7 +31,7 @@ def forget(
     erased, kept = run(KafkaSettings.load(bootstrap_servers=bootstrap_servers), call_id, end=end)
     console = Console()
     console.print(f"state erased: {', '.join(erased) or 'there was none'}", markup=False, highlight=False)
-    console.print("labels: trainings from now on leave them out", highlight=False)
+    console.print("labels: trainings from now on leave them out, collectors delete them", highlight=False)
     table = Table("topic", "may hold it until", "by")
     for topic in kept:
         until = f"{topic.until:%Y-%m-%d %H:%M} UTC" if topic.until else "for good"

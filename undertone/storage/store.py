@@ -43,12 +43,11 @@ class Store:
         with self._told():
             return bytes(self._fs.cat_file(self._path(path)))
 
-    def read_all(self, paths: Sequence[str]) -> dict[str, bytes]:
-        """The content of several files, asked for at once where the driver can."""
+    def read_all(self, folder: str, names: Sequence[str]) -> dict[str, bytes]:
+        """The content of several files of a folder by their names, asked for at once where the driver can."""
         with self._told():
-            found = self._fs.cat([self._path(path) for path in paths])
-        of_name = {name.rsplit("/", 1)[-1]: content for name, content in found.items()}
-        return {path: bytes(of_name[path.rsplit("/", 1)[-1]]) for path in paths}
+            found = self._fs.cat([self._path(f"{folder}/{name}") for name in names])
+            return {path.rsplit("/", 1)[-1]: bytes(content) for path, content in found.items()}
 
     def exists(self, path: str) -> bool:
         """Whether there is such a file now."""

@@ -15,12 +15,12 @@ from schemas.errors import UserError
 from schemas.events import AudioSpan
 from schemas.labels import EmotionLabel, LabelEnvelope
 from trainer.collection import snapshots
-from trainer.collection.dataset import Dataset, wav_of
+from trainer.collection.dataset import Dataset, audio_path, wav_of
 from trainer.collection.entry import Entry, State
 from trainer.collection.erasure import erase
 from trainer.collection.resolution import DISAGREE, EXPIRED, resolve
 from trainer.data.cache import cache_folder, entry_of
-from trainer.data.snapshot_folders import newest_snapshot, note_model
+from trainer.data.snapshot_folders import contents, newest_snapshot, note_model
 from trainer.data.stretches import Stretch
 from undertone.storage.store import LocalStore, Store
 
@@ -160,6 +160,31 @@ def test_a_forgotten_call_leaves_dataset_snapshots_and_caches_and_its_models_are
     assert rows(dataset, snapshots.make(dataset).version)[0]["speaker"] == "c2/customer"
 
 
+def test_what_a_killed_collector_has_left_of_a_call_goes_too(said: Said) -> None:
+    dataset = said.dataset
+    said("calm", call="c2")
+    entry = said("calm")
+    orphan = audio_path(entry.model_copy(update={"audio": "0" * 64}))
+    begun = f"labels/{TOPIC.hex}/00000/1234.tmp"
+    dataset.store.create(orphan, b"sound without an entry")
+    dataset.store.create(begun, b"half an entry")
+    erase(dataset, "c1")
+    assert not dataset.store.exists(orphan)
+    assert not dataset.store.exists(begun)
+    assert [kept.state for kept in dataset.entries()] == ["collected", "forgotten"]
+
+
+def test_a_training_sees_that_a_call_was_forgotten_meanwhile(said: Said) -> None:
+    said("calm")
+    said("cross", sound=1, call="c2")
+    folder = snapshots.local_folder(said.dataset, snapshots.make(said.dataset).version)
+    before = contents([folder, folder.parent])
+    assert list(before) == [folder]
+    assert contents([folder]) == before
+    erase(said.dataset, "c1")
+    assert contents([folder]) != before
+
+
 class Died(BaseException):
     """The process ends here."""
 
@@ -186,7 +211,7 @@ def dies_after(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[int | None
     yield lambda steps: left.__setitem__(0, steps)
 
 
-@pytest.mark.parametrize("steps", range(12))
+@pytest.mark.parametrize("steps", range(14))
 def test_whatever_step_it_dies_at_the_next_process_ends_at_the_same_place(
     dataset: Dataset, dies_after: Callable[[int | None], None], steps: int
 ) -> None:
