@@ -41,8 +41,8 @@ def forget(
     if erased is None:
         typer.echo("datasets: a collector deletes them when it reads this; none was given to look at now")
         return
-    typer.echo(f"deleted from the dataset: {erased.labels} labels and their audio")
-    typer.echo(f"deleted from {erased.snapshots} snapshots; {erased.features} cached features")
+    typer.echo(f"labels deleted from the dataset, with their audio: {erased.labels}")
+    typer.echo(f"snapshots that had them: {erased.snapshots}; cached features deleted: {erased.features}")
     for model in erased.models:
         typer.echo(f"cannot be taken from model {model}, which was trained with it: train again without it")
     if not erased.models:

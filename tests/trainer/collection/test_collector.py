@@ -21,13 +21,14 @@ from tests.support.labels import Send, label
 from tests.support.service import get
 from tests.support.streams import cut
 from tests.support.voices import RATE
-from trainer.collection import event_search
+from trainer.collection import event_search, snapshots
 from trainer.collection.dataset import Dataset, audio_path
 from trainer.collection.entry import Entry, State
 from trainer.collection.metrics import CollectorMetrics
 from trainer.collection.service import CollectorService
 from trainer.collection.settings import TrainerSettings
 from trainer.data.corpora import load
+from trainer.data.snapshot_folders import note_model
 from undertone.messaging.clients import reader
 from undertone.messaging.reading import partitions_of, read_to_end
 from undertone.messaging.settings import KafkaSettings
@@ -174,6 +175,30 @@ def test_a_tombstone_deletes_labels_and_audio_and_keeps_later_ones_out(
     assert not letters(kafka_settings, topics)
     assert [path.stem for path in tmp_path.rglob("*.wav")] == [entries[1].audio]
     assert not [path for path in tmp_path.rglob("*") if path.is_file() and b"c1" in path.read_bytes()]
+
+
+def test_the_command_deletes_a_call_at_once_and_names_models_and_other_datasets_follow(
+    kafka_settings: KafkaSettings,
+    installation: Installation,
+    topics: Topics,
+    segment: EventEnvelope,
+    send: Send,
+    tmp_path: Path,
+) -> None:
+    of_call = stretch(segment, 6000, 14_000)
+    send(topics.emotion_labels.name, [label("cross", **of_call), label("mild", call_id="c2", **of_call)])
+    folder = tmp_path / "labels"
+    collect(kafka_settings, folder)
+    dataset = Dataset.open(str(folder))
+    note_model(snapshots.local_folder(dataset, snapshots.make(dataset).version), "emotions-1")
+    arguments = ("labels", "forget", "--call-id", "c1", "--dataset", str(folder))
+    done = installation.worker("l1", (*PROGRAM[:2], *arguments))
+    assert done.process.wait(120) == 0, done.output
+    assert "labels deleted from the dataset, with their audio: 1\n" in done.output
+    assert "cannot be taken from model emotions-1" in done.output
+    assert [entry.state for entry in dataset.entries()] == ["forgotten", "collected"]
+    other = collect(kafka_settings, tmp_path / "other")
+    assert sorted(entry.state for entry in other) == ["collected", "forgotten", "tombstone"]
 
 
 def test_a_dataset_is_data_to_train_on(
