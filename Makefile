@@ -51,6 +51,7 @@ lock: ## Renew requirements/*.lock from pyproject.toml
 	$(UV) pyproject.toml --extra trainer -c requirements/analysis.lock -o requirements/trainer.lock
 	$(UV) pyproject.toml --extra gateway -c requirements/runtime.lock -o requirements/gateway.lock
 	$(UV) pyproject.toml --extra sink -c requirements/runtime.lock -o requirements/sink.lock
-	$(UV) pyproject.toml --extra trainer --extra gateway --extra sink --extra dev -c requirements/trainer.lock -c requirements/gateway.lock -c requirements/sink.lock -o requirements/dev.lock
+	$(UV) pyproject.toml --extra console -c requirements/runtime.lock -o requirements/console.lock
+	$(UV) pyproject.toml --extra trainer --extra gateway --extra sink --extra console --extra dev -c requirements/trainer.lock -c requirements/gateway.lock -c requirements/sink.lock -c requirements/console.lock -o requirements/dev.lock
 	echo 'setuptools>=77' | $(UV) - -c requirements/dev.lock -o requirements/build.lock
 	$(COMPILE) pyproject.toml --extra tflite-runtime -o requirements/tflite-runtime.lock

@@ -11,7 +11,7 @@ from tests.support.paths import ROOT
 
 KINDS = ("runtime", "analysis", "trainer", "dev")
 OF_ANALYSIS = {"jinja2", "librosa", "plotly"}
-OTHER_EXTRAS = ("gateway", "sink")
+OTHER_EXTRAS = ("gateway", "sink", "console")
 OF_TRAINER = {"matplotlib", "optuna", "scikit-learn", "tensorflow"}
 
 

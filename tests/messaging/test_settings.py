@@ -8,6 +8,7 @@ from pydantic_core import PydanticUndefined
 from schemas.errors import UserError
 from tests.support.paths import ROOT
 from trainer.collection.settings import TrainerSettings
+from undertone.console.web.settings import ConsoleSettings
 from undertone.gateway.settings import GatewaySettings
 from undertone.messaging.clients import admin
 from undertone.messaging.settings import OTHER_VARIABLES, KafkaSettings, Settings, reject_unknown_variables
@@ -16,7 +17,15 @@ from undertone.sinks.settings import SinkSettings
 from worker.settings import WorkerSettings
 
 SETTINGS = ROOT / "docs" / "reference" / "settings.md"
-ALL = (KafkaSettings, WorkerSettings, GatewaySettings, SinkSettings, TrainerSettings, SigningSettings)
+ALL = (
+    KafkaSettings,
+    WorkerSettings,
+    GatewaySettings,
+    SinkSettings,
+    TrainerSettings,
+    SigningSettings,
+    ConsoleSettings,
+)
 
 
 class ServiceSettings(Settings):

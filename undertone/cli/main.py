@@ -19,6 +19,7 @@ NAMES = (
     "gateway",
     "worker",
     "sink",
+    "console",
     "tail",
     "forget",
     "analyze",
@@ -53,6 +54,7 @@ def check_environment(
 ) -> None:
     # Every subcommand refuses a misspelt UNDERTONE_ variable: the default it leaves is not what somebody meant.
     from trainer.collection.settings import TrainerSettings
+    from undertone.console.web.settings import ConsoleSettings
     from undertone.gateway.settings import GatewaySettings
     from undertone.messaging.settings import KafkaSettings, reject_unknown_variables
     from undertone.registry.signing import SigningSettings
@@ -60,7 +62,13 @@ def check_environment(
     from worker.settings import WorkerSettings
 
     reject_unknown_variables(
-        KafkaSettings, WorkerSettings, GatewaySettings, SinkSettings, TrainerSettings, SigningSettings
+        KafkaSettings,
+        WorkerSettings,
+        GatewaySettings,
+        SinkSettings,
+        TrainerSettings,
+        SigningSettings,
+        ConsoleSettings,
     )
 
 

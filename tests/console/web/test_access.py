@@ -1,0 +1,129 @@
+"""Who gets what of the console: hosts, other sites, the login, paths, and addresses that others reach."""
+
+import re
+import socket
+import subprocess
+from collections.abc import Mapping
+from urllib.parse import urlsplit
+
+import httpx
+import pytest
+
+from schemas.topics import Topics
+from tests.console.web.conftest import StartConsole
+from tests.support.console import COMMAND, status
+from undertone.console.web.settings import ConsoleSettings
+
+ANYWHERE = "0.0.0.0"  # noqa: S104  what must not be open without a token
+PAGES = ("/", "/calls/call-1", "/static/now.js", "/api/events")
+
+
+def raw(url: str, request: str) -> str:
+    """The answer's first line to a request as it stands here: no client tidies it up."""
+    address = urlsplit(url)
+    with socket.create_connection((address.hostname, address.port), timeout=60) as connection:
+        connection.sendall(request.replace("\n", "\r\n").encode())
+        return connection.recv(4096).decode(errors="replace").split("\r\n")[0]
+
+
+def test_on_this_machine_nobody_logs_in(start_console: StartConsole) -> None:
+    url = start_console().url
+    assert [status(url + path) for path in PAGES] == [200, 200, 200, 200]
+    answer = httpx.get(url)
+    policy = answer.headers["content-security-policy"]
+    assert "default-src 'none'" in policy and "unsafe" not in policy
+    assert answer.headers["x-content-type-options"] == "nosniff"
+    # Nothing inline, and nothing from elsewhere.
+    for page in (answer.text, httpx.get(f"{url}/login").text, httpx.get(f"{url}/calls/call-1").text):
+        assert not re.search(r"<script(?![^>]*\bsrc=)|\bon\w+=|\bstyle=|https?://", page)
+    tag = httpx.get(f"{url}/static/now.js").headers["etag"]
+    assert status(f"{url}/static/now.js", if_none_match=tag) == 304
+    assert httpx.get(f"{url}/nothing").status_code == 404
+
+
+def test_other_hosts_and_other_sites_are_refused(start_console: StartConsole) -> None:
+    url = start_console(allowed_hosts="console.example.com", port=0).url
+    assert status(url, host="evil.example.com") == 421
+    assert status(url, host="console.example.com") == 200
+    assert status(url, host="localhost:8080") == 200
+    assert status(f"{url}/api/events", host="[::1") == 421
+    assert raw(url, "GET / HTTP/1.1\nHost: localhost\nHost: evil.example.com\n\n").split()[1] in ("400", "421")
+    assert status(f"{url}/api/events", sec_fetch_site="cross-site", sec_fetch_mode="no-cors") == 403
+    assert status(f"{url}/static/now.js", sec_fetch_site="same-site", sec_fetch_mode="no-cors") == 403
+    assert status(f"{url}/api/events", origin="http://evil.example.com") == 403
+    assert status(f"{url}/api/events", origin="null") == 403
+    # A link to a call may stand on any page.
+    link = {"sec_fetch_site": "cross-site", "sec_fetch_mode": "navigate"}
+    assert status(f"{url}/calls/a", **link, sec_fetch_dest="document") == 200
+    assert status(f"{url}/calls/a", **link, sec_fetch_dest="iframe") == 403
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/static/../settings.py", "/static/..%2fsettings.py", "/static/%2e%2e/settings.py", "/static//etc/passwd",
+     "/static/..\\settings.py", "/static/%00", "/static/now.html", "/../../etc/passwd", "//etc/passwd"],
+)  # fmt: skip
+def test_no_path_leads_out_of_the_page(start_console: StartConsole, path: str) -> None:
+    line = raw(start_console().url, f"GET {path} HTTP/1.1\nHost: localhost\n\n")
+    assert line.split()[1] in ("400", "404"), line
+
+
+def test_with_a_token_people_log_in(start_console: StartConsole) -> None:
+    console = start_console("--port", "0", "--token", "sesame, open")
+    url = console.url
+    assert [status(url + path) for path in PAGES] == [303, 303, 401, 401]
+    assert status(f"{url}/api/events", authorization="Bearer sesame, open") == 200
+    assert status(f"{url}/api/events", authorization="Bearer sesame") == 401
+    with httpx.Client(base_url=url, timeout=60) as browser:
+        assert browser.post("/login", data={"token": "guess"}).headers["location"] == "/login?wrong"
+        assert not browser.cookies
+        elsewhere = {"Origin": "http://evil.example.com"}
+        assert browser.post("/login", data={"token": "sesame, open"}, headers=elsewhere).status_code == 403
+        assert browser.post("/login", content=b"token=" + b"x" * 10_000).status_code == 413
+        answer = browser.post("/login", data={"token": "sesame, open"}, headers={"Origin": url})
+        assert (answer.status_code, answer.headers["location"]) == (303, "/")
+        assert {"httponly", "samesite=lax"} <= set(answer.headers["set-cookie"].lower().split("; "))
+        assert browser.get("/").status_code == 200
+        end, _, signature = browser.cookies["undertone_console"].partition(".")
+    later = f"undertone_console={int(end) + 1}.{signature}"
+    assert status(f"{url}/api/events", cookie=later) == 401
+    assert "sesame" not in console.output
+
+
+def test_an_address_that_others_reach_needs_a_token(
+    start_console: StartConsole, kafka_environment: Mapping[str, str], topics: Topics
+) -> None:
+    done = subprocess.run(
+        [*COMMAND, "--host", ANYWHERE, "--port", "0"],
+        env=kafka_environment, capture_output=True, text=True, timeout=120, check=False,
+    )  # fmt: skip
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert len(done.stderr.splitlines()) == 1
+    assert "--token" in done.stderr and ANYWHERE in done.stderr
+    console = start_console("--host", ANYWHERE, "--port", "0", token="sesame")  # noqa: S106  a test's own
+    url = console.url.replace(ANYWHERE, "127.0.0.1")
+    assert status(f"{url}/api/events") == 401
+    assert status(f"{url}/healthz") == 200
+    assert console.stop() == 0
+    assert console.output.endswith("stopped\n")
+
+
+@pytest.mark.parametrize(
+    ("host", "loopback"),
+    [("127.0.0.1", True), ("127.9.9.9", True), ("::1", True), ("localhost", True), (ANYWHERE, False), ("::", False),
+     ("10.0.0.1", False), ("console", False), ("", False)],
+)  # fmt: skip
+def test_what_is_loopback(host: str, loopback: bool) -> None:
+    assert ConsoleSettings.model_construct(host=host).loopback == loopback
+
+
+def test_a_port_that_is_taken_is_one_clear_line(
+    start_console: StartConsole, kafka_environment: Mapping[str, str], topics: Topics
+) -> None:
+    port = start_console().url.rpartition(":")[2]
+    done = subprocess.run(
+        [*COMMAND, "--port", port], env=kafka_environment, capture_output=True, text=True, timeout=120, check=False
+    )
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"undertone: cannot listen on 127.0.0.1:{port}")

@@ -1,0 +1,60 @@
+"""`undertone console`: live calls in a browser."""
+
+from typing import Annotated
+
+import typer
+
+from undertone.cli.options import BootstrapServers
+
+app = typer.Typer()
+
+
+@app.command()
+def console(
+    host: Annotated[
+        str | None,
+        typer.Option(
+            "--host",
+            help="Address to listen on. Others than this machine's own need a token. [default: 127.0.0.1]",
+            show_default=False,
+        ),
+    ] = None,
+    port: Annotated[
+        int | None,
+        typer.Option(
+            "--port", min=0, max=65535, help="Its port; 0 takes a free one. [default: 8080]", show_default=False
+        ),
+    ] = None,
+    token: Annotated[
+        str | None,
+        typer.Option(
+            "--token",
+            help="What people log in with. Better in UNDERTONE_CONSOLE_TOKEN: who may list processes reads options.",
+            show_default=False,
+        ),
+    ] = None,
+    bootstrap_servers: BootstrapServers = None,
+) -> None:
+    """Show live calls in a browser, those that need attention first, until SIGTERM or Ctrl-C.
+
+    It reads committed events only and belongs to no group, so it takes nothing from anybody. `ready http://...` says
+    where its page is.
+
+    Examples:
+
+        undertone console
+        UNDERTONE_CONSOLE_TOKEN=... undertone console --host 0.0.0.0 --port 8080
+    """
+    from undertone.cli.extras import require
+
+    require("console", "`undertone console` needs starlette", "starlette", "sse_starlette", "uvicorn")
+    from undertone.console.web.service import console as run
+    from undertone.console.web.settings import ConsoleSettings
+    from undertone.messaging.settings import KafkaSettings
+    from undertone.observability.logs import set_up_log
+
+    set_up_log()
+    settings = ConsoleSettings.load(host=host, port=port, token=token)
+    kafka = KafkaSettings.load(bootstrap_servers=bootstrap_servers)
+    run(settings, kafka, lambda address: typer.echo(f"ready {address}"))
+    typer.echo("stopped")

@@ -1,0 +1,127 @@
+"""The console's addresses: two pages, the files they need, the events, and the login."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from hashlib import sha256
+from pathlib import Path
+from urllib.parse import parse_qs
+
+from sse_starlette import EventSourceResponse
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, RedirectResponse, Response
+from starlette.routing import Route
+
+from undertone.console.web.access import Access, Sessions
+from undertone.console.web.entries import positions_of
+from undertone.console.web.hub import Hub
+from undertone.console.web.settings import ConsoleSettings
+
+_PAGE = Path(__file__).with_name("page")
+_TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
+# A page that takes nothing for so long is closed; when it comes back it gets what it missed.
+_SEND_S = 20.0
+_LOGIN_BYTES, _LOGIN_S = 4_096, 10.0
+# A wrong token costs its sender this long, and so many may be tried at once.
+_WRONG_S, _TRIES = 0.5, 4
+
+
+class _File:
+    """One of the page's files, in memory: a path in a request never becomes one of the disk's."""
+
+    def __init__(self, path: Path) -> None:
+        self.body = path.read_bytes()
+        self.type = f"{_TYPES[path.suffix]}; charset=utf-8"
+        self.tag = f'"{sha256(self.body).hexdigest()[:16]}"'
+
+    def answer(self, request: Request) -> Response:
+        headers = {"ETag": self.tag, "Cache-Control": "no-cache"}
+        if request.headers.get("if-none-match") == self.tag:
+            return Response(status_code=304, headers=headers)
+        return Response(self.body, headers=headers, media_type=self.type)
+
+
+def application(settings: ConsoleSettings, hub: Hub) -> Starlette:
+    """The console as an ASGI application."""
+    sessions = Sessions(settings.secret)
+    console = _Console(settings, hub, sessions, {path.name: _File(path) for path in sorted(_PAGE.iterdir())})
+    return Starlette(
+        routes=[
+            Route("/", console.page("now.html")),
+            Route("/calls/{call_id}", console.page("call.html")),
+            Route("/static/{name}", console.static),
+            Route("/login", console.login, methods=["GET", "POST"]),
+            Route("/api/events", console.events),
+            Route("/healthz", console.alive),
+        ],
+        middleware=[Middleware(Access, settings=settings, sessions=sessions)],
+    )
+
+
+class _Console:
+    def __init__(self, settings: ConsoleSettings, hub: Hub, sessions: Sessions, files: Mapping[str, _File]) -> None:
+        self._settings = settings
+        self._hub = hub
+        self._sessions = sessions
+        self._files = files
+        self._tries = asyncio.Semaphore(_TRIES)
+
+    def page(self, name: str) -> Callable[[Request], Awaitable[Response]]:
+        async def answer(request: Request) -> Response:
+            return self._files[name].answer(request)
+
+        return answer
+
+    async def static(self, request: Request) -> Response:
+        file = self._files.get(request.path_params["name"])
+        if file is None or file.type.startswith("text/html"):
+            raise HTTPException(404)
+        return file.answer(request)
+
+    async def events(self, request: Request) -> Response:
+        if len(self._hub.readers) >= self._settings.max_readers:
+            return PlainTextResponse("as many pages are open as may be: UNDERTONE_CONSOLE_MAX_READERS\n", 503)
+        # A browser that connects anew by itself sends the header; a page that does it by hand can set no header.
+        stood = request.headers.get("last-event-id") or request.query_params.get("after")
+        stream = self._hub.stream(positions_of(stood), request.query_params.get("call"))
+        # ping=0: the stream says something itself at least every few seconds.
+        return EventSourceResponse(stream, ping=0, send_timeout=_SEND_S)
+
+    async def login(self, request: Request) -> Response:
+        if request.method != "POST":
+            return self._files["login.html"].answer(request)
+        try:
+            async with asyncio.timeout(_LOGIN_S):
+                body = await _body(request)
+        except TimeoutError:
+            return PlainTextResponse("that took too long\n", 408)
+        token = parse_qs(body.decode(errors="replace")).get("token", [""])[0]
+        # Who guesses is held back: eight tokens a second, whoever asks.
+        if self._tries.locked():
+            return PlainTextResponse("too many try to log in at once\n", 429)
+        if not self._sessions.wanted or not self._sessions.fits(token):
+            async with self._tries:
+                await asyncio.sleep(_WRONG_S)
+            return RedirectResponse("/login?wrong", 303)
+        response = RedirectResponse("/", 303)
+        self._sessions.begin(response)
+        return response
+
+    async def alive(self, _: Request) -> Response:
+        return PlainTextResponse("alive\n")
+
+
+async def _body(request: Request) -> bytes:
+    """What a form sent.
+
+    Raises:
+        HTTPException: it is longer than a form of ours can be.
+    """
+    body = b""
+    async for piece in request.stream():
+        body += piece
+        if len(body) > _LOGIN_BYTES:
+            raise HTTPException(413)
+    return body

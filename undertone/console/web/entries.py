@@ -1,0 +1,76 @@
+"""An emotion event as the page gets it: its place in Kafka, and what is shown of it as a piece of JSON."""
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from kafka.consumer.fetcher import ConsumerRecord
+from pydantic import ValidationError
+
+from schemas.events import EventEnvelope, Update
+
+# What a browser hands back as Last-Event-ID: for each partition the offset that it has not seen yet.
+_POSITIONS = re.compile(r"\d{1,6}:\d{1,19}(,\d{1,6}:\d{1,19})*")
+_TOP = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One event. `data` is its JSON; `moment_ms` is Kafka's timestamp."""
+
+    partition: int
+    offset: int
+    stream: str
+    update: bool
+    moment_ms: int
+    data: str
+
+
+def entry_of(record: ConsumerRecord) -> Entry | None:
+    """The event in a record of `emotion-events`; None where there is none."""
+    try:
+        envelope = EventEnvelope.model_validate_json(record.value or b"")
+    except ValidationError:
+        return None
+    event = envelope.data
+    top = sorted(event.probabilities.items(), key=lambda one: -one[1])[:_TOP]
+    shown = {
+        "type": event.type,
+        "call": event.call_id,
+        "channel": event.channel,
+        "role": event.role,
+        "start": round(event.start_sample / event.sample_rate, 3),
+        "end": round(event.end_sample / event.sample_rate, 3),
+        "at": round(envelope.time.timestamp() * 1000),
+        "moment": record.timestamp,
+        "label": event.label,
+        "group": event.group,
+        "top": [[name, round(probability, 3)] for name, probability in top],
+        "speech": event.speech_s,
+        "level": event.level_dbfs,
+        "arousal": event.arousal,
+        "valence": event.valence,
+        "relative": event.relative.model_dump() if event.relative else None,
+    }
+    return Entry(
+        record.partition,
+        record.offset,
+        f"{event.call_id}/{event.channel}",
+        isinstance(event, Update),
+        record.timestamp,
+        json.dumps(shown, separators=(",", ":")),
+    )
+
+
+def positions_text(positions: Mapping[int, int]) -> str:
+    """Positions as the id of a server-sent event."""
+    return ",".join(f"{partition}:{offset}" for partition, offset in sorted(positions.items()))
+
+
+def positions_of(text: str | None) -> dict[int, int] | None:
+    """What `positions_text` wrote; None where it is anything else."""
+    if not text or not _POSITIONS.fullmatch(text):
+        return None
+    pairs = (pair.split(":") for pair in text.split(","))
+    return {int(partition): int(offset) for partition, offset in pairs}

@@ -1,0 +1,82 @@
+"""Between the feed and the pages: what came is remembered and given to every page that is open."""
+
+import asyncio
+import json
+import time
+from collections.abc import AsyncIterator, Callable, Mapping
+
+from sse_starlette import ServerSentEvent
+
+from undertone.console.web.entries import positions_text
+from undertone.console.web.feed import Batch
+from undertone.console.web.memory import Memory
+from undertone.console.web.readers import Reader, ReaderOver
+
+# Ten messages a second at most: the eye sees no more, and a message of many events costs as much as one of a few.
+_GATHER_S = 0.1
+# The page hears from the server at least so often; three times without a word it connects anew.
+_TICK_S = 5.0
+# How soon a browser comes back.
+_RETRY_MS = 1_000
+
+
+class Hub:
+    """Lives in the event loop; `take` alone may be called from the feed's thread."""
+
+    def __init__(self, limit: int, away: Callable[[], str]) -> None:
+        self.memory = Memory(limit)
+        self.readers: set[Reader] = set()
+        self._loop = asyncio.get_running_loop()
+        self._away = away
+        self._limit = limit
+        self._closed = False
+
+    def take(self, batch: Batch, done: Callable[[], None]) -> None:
+        """What the feed has read."""
+        self._loop.call_soon_threadsafe(self._add, batch, done)
+
+    def close(self) -> None:
+        """Let every page's stream end."""
+        self._closed = True
+        for reader in self.readers:
+            reader.wake()
+
+    async def stream(
+        self, positions: Mapping[int, int] | None, call: str | None = None
+    ) -> AsyncIterator[ServerSentEvent]:
+        """Server-sent events for one page that stood at `positions`, until it leaves or has to come back.
+
+        With `call` they are of that call alone.
+        """
+        reader = Reader(self.memory, positions, call)
+        self.readers.add(reader)
+        try:
+            if reader.anew:
+                yield ServerSentEvent("{}", event="anew", retry=_RETRY_MS)
+            yield self._tick()
+            while not self._closed:
+                await reader.wait(_TICK_S)
+                taken, stand = reader.take()
+                if taken:
+                    data = f"[{','.join(entry.data for entry in taken)}]"
+                    yield ServerSentEvent(data, event="events", id=positions_text(stand) if stand else None)
+                    await asyncio.sleep(_GATHER_S)
+                else:
+                    yield self._tick()
+        except ReaderOver:
+            return
+        finally:
+            self.readers.discard(reader)
+
+    def _tick(self) -> ServerSentEvent:
+        return ServerSentEvent(json.dumps({"now": round(time.time() * 1000), "away": self._away()}), event="tick")
+
+    def _add(self, batch: Batch, done: Callable[[], None]) -> None:
+        done()
+        if batch.anew:
+            self.memory = Memory(self._limit)
+            for reader in self.readers:
+                reader.over = True
+        self.memory.add(batch.entries, batch.positions)
+        for reader in self.readers:
+            reader.offer(batch.entries)

@@ -1,0 +1,59 @@
+"""Settings of the console, from its options and the environment (UNDERTONE_CONSOLE_...)."""
+
+import ipaddress
+import socket
+from typing import Self
+
+from pydantic import Field, SecretStr, model_validator
+from pydantic_settings import SettingsConfigDict
+
+from undertone.messaging.settings import PREFIX, Settings
+
+
+class ConsoleSettings(Settings):
+    """What an operator may choose."""
+
+    model_config = SettingsConfigDict(**Settings.model_config | {"env_prefix": f"{PREFIX}CONSOLE_"})
+
+    host: str = Field("127.0.0.1", min_length=1)
+    port: int = Field(8080, ge=0, le=65535)
+    token: SecretStr | None = None
+    """What people log in with."""
+    allowed_hosts: str = ""
+    """Names by which browsers reach the console, after commas; this machine's name and addresses always may be used."""
+    back_s: float = Field(900, ge=0, le=86_400)
+    """How far back events are read at the start."""
+    memory_events: int = Field(100_000, ge=1_000, le=10_000_000)
+    """Segments and summaries that are kept for browsers that come or come back: 20 minutes of 200 calls."""
+    max_readers: int = Field(100, ge=1, le=10_000)
+    """Pages that may be open at once."""
+
+    @model_validator(mode="after")
+    def _others_need_a_token(self) -> Self:
+        if not self.loopback and not self.secret:
+            raise ValueError(
+                f"--host {self.host}: others reach this address; say who may look with --token or"
+                " UNDERTONE_CONSOLE_TOKEN, or listen on 127.0.0.1"
+            )
+        return self
+
+    @property
+    def secret(self) -> str:
+        """`token`, read; empty where nobody has to log in."""
+        return self.token.get_secret_value() if self.token else ""
+
+    @property
+    def loopback(self) -> bool:
+        """Whether only this machine reaches the console; a name other than localhost counts as reachable."""
+        if self.host == "localhost":
+            return True
+        try:
+            return ipaddress.ip_address(self.host).is_loopback
+        except ValueError:
+            return False
+
+    @property
+    def host_names(self) -> frozenset[str]:
+        """The names that a request may call this host by, in small letters."""
+        names = {name.strip().lower() for name in self.allowed_hosts.split(",")} - {""}
+        return frozenset(names | {"localhost", self.host.lower(), socket.gethostname().lower()})
