@@ -74,14 +74,27 @@ def test_with_a_token_people_log_in(start_console: StartConsole) -> None:
     assert [status(url + path) for path in PAGES] == [303, 303, 401, 401]
     assert status(f"{url}/api/events", authorization="Bearer sesame, open") == 200
     assert status(f"{url}/api/events", authorization="Bearer sesame") == 401
+    # A host that would make another path of it.
+    for host in ("localhost/login?", "localhost/healthz#", "x@localhost", "localhost:80:80", "localhost\\login?"):
+        line = raw(url, f"GET /api/events HTTP/1.1\nHost: {host}\n\n")
+        assert line.split()[1] in ("400", "421"), (host, line)
     with httpx.Client(base_url=url, timeout=60) as browser:
-        assert browser.post("/login", data={"token": "guess"}).headers["location"] == "/login?wrong"
+        wrong = browser.post("/login?next=/calls/a", data={"token": "guess"}).headers["location"]
+        assert wrong == "/login?wrong=1&next=%2Fcalls%2Fa"
+        assert "That is not the token" in browser.get(wrong).text
         assert not browser.cookies
         elsewhere = {"Origin": "http://evil.example.com"}
         assert browser.post("/login", data={"token": "sesame, open"}, headers=elsewhere).status_code == 403
         assert browser.post("/login", content=b"token=" + b"x" * 10_000).status_code == 413
         answer = browser.post("/login", data={"token": "sesame, open"}, headers={"Origin": url})
         assert (answer.status_code, answer.headers["location"]) == (303, "/")
+        for asked, given in (
+            ("/calls/a?x=1", "/calls/a?x=1"),
+            ("//evil.example.com", "/"),
+            ("/\\evil.example.com", "/"),
+        ):
+            answer = browser.post("/login", params={"next": asked}, data={"token": "sesame, open"})
+            assert answer.headers["location"] == given
         assert {"httponly", "samesite=lax"} <= set(answer.headers["set-cookie"].lower().split("; "))
         assert browser.get("/").status_code == 200
         end, _, signature = browser.cookies["undertone_console"].partition(".")

@@ -3,8 +3,9 @@
 import hashlib
 import hmac
 import ipaddress
+import re
 import time
-from urllib.parse import urlsplit
+from urllib.parse import urlencode
 
 from starlette.datastructures import MutableHeaders
 from starlette.requests import HTTPConnection
@@ -25,6 +26,7 @@ _HEADERS = {
     "Referrer-Policy": "no-referrer",
     "X-Content-Type-Options": "nosniff",
 }
+_HOST = re.compile(r"(?:\[(?P<six>[0-9a-fA-F:.]+)\]|(?P<name>[A-Za-z0-9._-]+))(?::\d{1,5})?")
 # What somebody sees who has not logged in: the form, and what it looks like.
 _OPEN = ("/login", "/healthz", "/static/style.css", "/static/icon.svg")
 
@@ -86,7 +88,8 @@ class Access:
         await answer(scope, receive, send_protected)
 
     def _refusal(self, request: HTTPConnection) -> Response | None:
-        path = request.url.path
+        # Not request.url: that is put together with the Host header, which a stranger chooses.
+        path = request.scope["path"]
         if not self._is_ours(request.headers.getlist("host")):
             return PlainTextResponse("this host is not known here: see UNDERTONE_CONSOLE_ALLOWED_HOSTS\n", 421)
         if _from_another_site(request):
@@ -95,20 +98,20 @@ class Access:
             return None
         if path.startswith(("/api/", "/static/")):
             return PlainTextResponse("log in first\n", 401)
-        return RedirectResponse("/login", 303)
+        query = request.scope["query_string"].decode("latin-1")
+        return RedirectResponse(f"/login?{urlencode({'next': f'{path}?{query}'.rstrip('?')})}", 303)
 
     def _is_ours(self, hosts: list[str]) -> bool:
         """A page of another site can have its name point to us, but not an address."""
         if len(hosts) != 1:
             return False
-        try:
-            name = (urlsplit(f"//{hosts[0]}").hostname or "").lower()
-        except ValueError:
+        match = _HOST.fullmatch(hosts[0])
+        if match is None:
             return False
-        if name in self._names:
+        if (match["name"] or "").lower() in self._names:
             return True
         try:
-            ipaddress.ip_address(name)
+            ipaddress.ip_address(match["six"] or match["name"])
         except ValueError:
             return False
         return True
@@ -120,6 +123,6 @@ def _from_another_site(request: HTTPConnection) -> bool:
     site = headers.get("sec-fetch-site")
     if site not in (None, "same-origin", "none"):
         link = headers.get("sec-fetch-mode") == "navigate" and headers.get("sec-fetch-dest") == "document"
-        return not (reads and link and not request.url.path.startswith("/api/"))
+        return not (reads and link and not request.scope["path"].startswith("/api/"))
     origin = headers.get("origin")
-    return origin is not None and urlsplit(origin).netloc.lower() != headers.get("host", "").lower()
+    return origin is not None and origin.partition("://")[2].lower() != headers.get("host", "").lower()

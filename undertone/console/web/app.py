@@ -1,18 +1,22 @@
 """The console's addresses: two pages, the files they need, the events, and the login."""
 
 import asyncio
+import logging
+import re
 from collections.abc import Awaitable, Callable, Mapping
 from hashlib import sha256
 from pathlib import Path
-from urllib.parse import parse_qs
+from urllib.parse import parse_qs, urlencode
 
 from sse_starlette import EventSourceResponse
+from sse_starlette.sse import SendTimeoutError
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
 
 from undertone.console.web.access import Access, Sessions
 from undertone.console.web.entries import positions_of
@@ -24,8 +28,12 @@ _TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".
 # A page that takes nothing for so long is closed; when it comes back it gets what it missed.
 _SEND_S = 20.0
 _LOGIN_BYTES, _LOGIN_S = 4_096, 10.0
+# Where somebody may be sent who has logged in: to nobody else's page.
+_OWN_PAGE = re.compile(r"/(calls/[\w.:@+%-]+)?(\?[\w.:@+%&=-]*)?", re.ASCII)
 # A wrong token costs its sender this long, and so many may be tried at once.
 _WRONG_S, _TRIES = 0.5, 4
+
+_log = logging.getLogger(__name__)
 
 
 class _File:
@@ -60,6 +68,15 @@ def application(settings: ConsoleSettings, hub: Hub) -> Starlette:
     )
 
 
+class _Events(EventSourceResponse):
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send until the page leaves; one that takes nothing is closed, which is no fault of ours."""
+        try:
+            await super().__call__(scope, receive, send)
+        except SendTimeoutError:
+            _log.info("a page took nothing for %.0f s: it is closed", _SEND_S)
+
+
 class _Console:
     def __init__(self, settings: ConsoleSettings, hub: Hub, sessions: Sessions, files: Mapping[str, _File]) -> None:
         self._settings = settings
@@ -87,11 +104,11 @@ class _Console:
         stood = request.headers.get("last-event-id") or request.query_params.get("after")
         stream = self._hub.stream(positions_of(stood), request.query_params.get("call"))
         # ping=0: the stream says something itself at least every few seconds.
-        return EventSourceResponse(stream, ping=0, send_timeout=_SEND_S)
+        return _Events(stream, ping=0, send_timeout=_SEND_S)
 
     async def login(self, request: Request) -> Response:
         if request.method != "POST":
-            return self._files["login.html"].answer(request)
+            return self._files["wrong.html" if "wrong" in request.query_params else "login.html"].answer(request)
         try:
             async with asyncio.timeout(_LOGIN_S):
                 body = await _body(request)
@@ -101,11 +118,13 @@ class _Console:
         # Who guesses is held back: eight tokens a second, whoever asks.
         if self._tries.locked():
             return PlainTextResponse("too many try to log in at once\n", 429)
+        asked = request.query_params.get("next", "/")
+        wanted = asked if _OWN_PAGE.fullmatch(asked) else "/"
         if not self._sessions.wanted or not self._sessions.fits(token):
             async with self._tries:
                 await asyncio.sleep(_WRONG_S)
-            return RedirectResponse("/login?wrong", 303)
-        response = RedirectResponse("/", 303)
+            return RedirectResponse(f"/login?{urlencode({'wrong': 1, 'next': wanted})}", 303)
+        response = RedirectResponse(wanted, 303)
         self._sessions.begin(response)
         return response
 

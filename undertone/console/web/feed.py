@@ -58,6 +58,11 @@ class Feed:
         self.away = ""
         """Why Kafka cannot be read now; empty where it can."""
 
+    @property
+    def alive(self) -> bool:
+        """Whether its thread runs."""
+        return self._thread.is_alive()
+
     def start(self) -> None:
         """Begin to read."""
         self._thread.start()

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import signal
 import socket
+import time
 from collections.abc import Callable, Iterator
 
 import uvicorn
@@ -21,6 +22,7 @@ from undertone.messaging.topics import require_topics
 # Open connections, of whom pages that are open are some; what comes above is answered with 503.
 _CONNECTIONS = 1_000
 _STARTED_S = 60.0
+_LOOK_S = 0.1
 
 
 def console(settings: ConsoleSettings, kafka: KafkaSettings, ready: Callable[[str], None]) -> None:
@@ -57,6 +59,7 @@ async def _serve(
         uvicorn.Config(
             application(settings, hub),
             log_config=None,
+            log_level="warning",
             access_log=False,
             server_header=False,
             proxy_headers=False,
@@ -77,12 +80,30 @@ async def _serve(
         loop.add_signal_handler(number, stop)
     feed.start()
     try:
-        await asyncio.to_thread(feed.started.wait, _STARTED_S)
+        await _begun(feed, server)
         host, port = listener.getsockname()[:2]
         ready(f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}")
+        watch = asyncio.create_task(_stop_without(feed, stop))
         await server.serve(sockets=[listener])
+        watch.cancel()
+        if not feed.alive:
+            raise RuntimeError("nothing is read from Kafka any more")
     finally:
         await asyncio.to_thread(feed.stop)
+
+
+async def _begun(feed: Feed, server: uvicorn.Server) -> None:
+    """Wait until the feed knows from where on it reads; the page is there without it, where Kafka takes too long."""
+    until = time.monotonic() + _STARTED_S
+    while not (feed.started.is_set() or server.should_exit) and time.monotonic() < until:
+        await asyncio.sleep(_LOOK_S)
+
+
+async def _stop_without(feed: Feed, stop: Callable[[], None]) -> None:
+    """Stop the service once its feed has died: its pages would stand still for ever."""
+    while feed.alive:
+        await asyncio.sleep(_LOOK_S)
+    stop()
 
 
 class _Server(uvicorn.Server):
