@@ -1,5 +1,6 @@
 """Who gets what of the console: hosts, other sites, the login, paths, and addresses that others reach."""
 
+import contextlib
 import re
 import socket
 import subprocess
@@ -12,6 +13,7 @@ import pytest
 from schemas.topics import Topics
 from tests.console.web.conftest import StartConsole
 from tests.support.console import COMMAND, status
+from tests.support.installation import PATIENCE_S
 from undertone.console.web.settings import ConsoleSettings
 
 ANYWHERE = "0.0.0.0"  # noqa: S104  what must not be open without a token
@@ -120,6 +122,17 @@ def test_an_address_that_others_reach_needs_a_token(
     assert status(f"{url}/healthz") == 200
     assert console.stop() == 0
     assert console.output.endswith("stopped\n")
+
+
+@pytest.mark.slow
+def test_a_request_that_does_not_come_to_an_end_is_closed(start_console: StartConsole) -> None:
+    address = urlsplit(start_console().url)
+    for beginning in (b"", b"GET / HTTP/1.1\r\nHost: local", b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\nGET / HT"):
+        with socket.create_connection((address.hostname, address.port), timeout=PATIENCE_S) as connection:
+            connection.sendall(beginning)
+            with contextlib.suppress(ConnectionResetError):
+                while connection.recv(65536):
+                    pass
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from schemas.topics import Topics
 from undertone.console.web.app import application
 from undertone.console.web.feed import Feed
 from undertone.console.web.hub import Hub
+from undertone.console.web.protocol import Protocol
 from undertone.console.web.settings import ConsoleSettings
 from undertone.messaging.clients import admin
 from undertone.messaging.settings import KafkaSettings
@@ -65,7 +66,7 @@ async def _serve(
             proxy_headers=False,
             lifespan="off",
             ws="none",
-            http="h11",
+            http=Protocol,
             limit_concurrency=_CONNECTIONS,
             timeout_graceful_shutdown=3,
         )
