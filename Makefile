@@ -12,7 +12,7 @@ install-trainer: ## The same with TensorFlow and scikit-learn, for train and com
 	@scripts/setup.sh trainer
 
 demo: ## Kafka, two workers, a replayed call and its emotions, within two minutes
-	@scripts/setup.sh runtime
+	@scripts/setup.sh console
 	@.venv/bin/undertone demo
 
 test: ## All tests, those on a real Kafka included (ARGS="-k worker" for some)
@@ -47,11 +47,11 @@ UV = $(COMPILE) --universal
 lock: ## Renew requirements/*.lock from pyproject.toml
 	@scripts/setup.sh dev
 	$(UV) pyproject.toml -o requirements/runtime.lock
-	$(UV) pyproject.toml --extra analysis -c requirements/runtime.lock -o requirements/analysis.lock
-	$(UV) pyproject.toml --extra trainer -c requirements/analysis.lock -o requirements/trainer.lock
+	$(UV) pyproject.toml --extra console -c requirements/runtime.lock -o requirements/console.lock
+	$(UV) pyproject.toml --extra console --extra analysis -c requirements/console.lock -o requirements/analysis.lock
+	$(UV) pyproject.toml --extra console --extra trainer -c requirements/analysis.lock -o requirements/trainer.lock
 	$(UV) pyproject.toml --extra gateway -c requirements/runtime.lock -o requirements/gateway.lock
 	$(UV) pyproject.toml --extra sink -c requirements/runtime.lock -o requirements/sink.lock
-	$(UV) pyproject.toml --extra console -c requirements/runtime.lock -o requirements/console.lock
-	$(UV) pyproject.toml --extra trainer --extra gateway --extra sink --extra console --extra dev -c requirements/trainer.lock -c requirements/gateway.lock -c requirements/sink.lock -c requirements/console.lock -o requirements/dev.lock
+	$(UV) pyproject.toml --extra trainer --extra gateway --extra sink --extra console --extra dev -c requirements/trainer.lock -c requirements/gateway.lock -c requirements/sink.lock -o requirements/dev.lock
 	echo 'setuptools>=77' | $(UV) - -c requirements/dev.lock -o requirements/build.lock
 	$(COMPILE) pyproject.toml --extra tflite-runtime -o requirements/tflite-runtime.lock

@@ -15,7 +15,7 @@ def one_line(text: object, limit: int = 200) -> str:
 
 
 # Extras of the package, and the make target that installs each into a clone's .venv.
-_TARGETS = {"analysis": "install", "trainer": "install-trainer"}
+_TARGETS = {"console": "install", "analysis": "install", "trainer": "install-trainer"}
 
 
 class MissingExtra(UserError):

@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
-# Prepares this clone: `setup.sh runtime` for what the demo needs, `analysis` for HTML reports too, `trainer` for train
-# and compare, `dev` for tests and checks. Each kind holds the ones before it.
+# Prepares this clone: `setup.sh runtime` for the services, `console` for the demo with its page, `analysis` for HTML
+# reports too, `trainer` for train and compare, `dev` for tests and checks. Each kind holds the ones before it.
 #
 # Each step looks first and does nothing where nothing is missing. System packages are installed by apt-get where
 # this runs as root on Debian or Ubuntu; elsewhere the line to run is printed and the script ends with 1.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-kinds=(runtime analysis trainer dev)
+kinds=(runtime console analysis trainer dev)
 usage=$(IFS='|' && echo "${kinds[*]}")
 kind=${1:?usage: scripts/setup.sh $usage}
 venv=$PWD/.venv
@@ -80,7 +80,7 @@ install_packages() {
     fail "pip could not install requirements/$kind.lock: see its message above"
   # Without isolation it is built by the setuptools just installed, and not by one that nobody has checked.
   "${pip[@]}" --quiet --no-build-isolation --no-deps --editable .
-  [ "$kind" = runtime ] || [ "$kind" = analysis ] || compile_librosa
+  [[ "$kind" != trainer && "$kind" != dev ]] || compile_librosa
   rm -f "$venv"/installed-*
   fingerprint "$kind" >"$venv/installed-$kind"
 }

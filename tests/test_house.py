@@ -100,6 +100,9 @@ OF_EXTRAS = (
     "optuna",
     "tensorflow",
     "keras",
+    "starlette",
+    "sse_starlette",
+    "uvicorn",
 )
 
 

@@ -102,6 +102,7 @@ def test_it_runs_to_its_end_and_leaves_nothing_running(tmp_path: Path) -> None:
     (logs,) = tmp_path.glob("undertone-demo-*")
     assert f"logs and last metrics are in {logs}" in text
     kept = {path.name for path in logs.iterdir()}
+    assert re.search(r"^the same in a browser, while it lasts: http://127\.0\.0\.1:\d+$", text, re.MULTILINE)
     assert {"demo-1.log", "demo-2.log", "demo-1.metrics.txt", "demo-2.metrics.txt"} <= kept
     heard = sum(
         float(number)

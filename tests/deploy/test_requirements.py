@@ -9,9 +9,9 @@ import pytest
 
 from tests.support.paths import ROOT
 
-KINDS = ("runtime", "analysis", "trainer", "dev")
+KINDS = ("runtime", "console", "analysis", "trainer", "dev")
 OF_ANALYSIS = {"jinja2", "librosa", "plotly"}
-OTHER_EXTRAS = ("gateway", "sink", "console")
+OTHER_EXTRAS = ("gateway", "sink")
 OF_TRAINER = {"matplotlib", "optuna", "scikit-learn", "tensorflow"}
 
 
@@ -58,6 +58,7 @@ def test_every_package_is_hashed_and_no_registry_is_named(name: str) -> None:
         ("undertone.cli.main train --data x --out y", "install-trainer"),
         ("undertone.cli.main compare --data x --out y", "install-trainer"),
         ("undertone.cli.main analyze samples/calm.flac --format html", "install"),
+        ("undertone.cli.main console", "install"),
         ("benchmarks.engine", "install-trainer"),
         ("benchmarks.few_shot", "install-trainer"),
         ("benchmarks.network_cost", "install-trainer"),
@@ -66,7 +67,7 @@ def test_every_package_is_hashed_and_no_registry_is_named(name: str) -> None:
 )
 def test_what_lacks_an_extra_names_the_make_target(program: str, target: str) -> None:
     module, *arguments = program.split()
-    absent = {"keras", "librosa", "matplotlib", "optuna", "plotly", "sklearn", "tensorflow"}
+    absent = {"keras", "librosa", "matplotlib", "optuna", "plotly", "sklearn", "starlette", "tensorflow"}
     code = f"""import sys, runpy
 sys.modules.update(dict.fromkeys({absent}))
 sys.argv = {["undertone", *arguments]}

@@ -93,7 +93,7 @@ def test_docker_will_do_for_the_demo_but_not_for_the_tests(machine: Path) -> Non
 
 
 def test_a_kind_that_does_not_exist(machine: Path) -> None:
-    assert _setup(machine, kind="everything") == "setup: unknown kind everything: runtime|analysis|trainer|dev"
+    assert _setup(machine, kind="everything") == "setup: unknown kind everything: runtime|console|analysis|trainer|dev"
 
 
 @pytest.fixture
@@ -127,7 +127,7 @@ def test_each_kind_is_installed_once_and_holds_the_smaller_ones(clone: Path, mac
     trainer = _asked(clone, machine, "trainer")
     assert "-r requirements/trainer.lock" in trainer
     assert "import librosa" in trainer
-    for kind in ("trainer", "analysis", "runtime"):
+    for kind in ("trainer", "analysis", "console", "runtime"):
         assert not _asked(clone, machine, kind)
     assert "-r requirements/dev.lock" in _asked(clone, machine, "dev")
 

@@ -10,6 +10,7 @@ import uuid
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 from types import FrameType
 
@@ -34,6 +35,7 @@ _CLASS_PRIOR = "neutral=0.4,calm=0.2"
 # A worker needs 1.5 s on an idle machine, but two start at once, and the machine may be small and busy.
 _READY_S = 60.0
 _METRICS = re.compile(r"^ready: .*metrics (http://\S+)$", re.MULTILINE)
+_PAGE = re.compile(r"^ready (http://\S+)$", re.MULTILINE)
 
 
 def demo(settings: KafkaSettings, console: Console) -> int:
@@ -57,7 +59,11 @@ def demo(settings: KafkaSettings, console: Console) -> int:
     try:
         with _terminable(), ExitStack() as stack:
             settings = stack.enter_context(_kafka(settings, logs, console))
+            page = _start_page(stack, settings, logs, console)
             workers = _start_workers(stack, settings, logs, console)
+            if page:
+                url = _told(page, _PAGE, time.monotonic() + _READY_S)
+                _say(console, f"the same in a browser, while it lasts: {url}")
             stack.callback(_say, console, "stopping what was started")
             watch = Watch(settings, list(workers), console)
             watch.run([Cue(at_s, partial(_play, stack, name, settings, logs)) for name, at_s in REPLAY.items()])
@@ -109,6 +115,15 @@ def _topics(settings: KafkaSettings, *, replication_factor: int, delete: bool) -
                 client.delete_topics([topic.name for topic in topics.all])
 
 
+def _start_page(stack: ExitStack, settings: KafkaSettings, logs: Path, console: Console) -> Child | None:
+    """The page for browsers, which gets ready beside the workers; None where what it needs is not installed."""
+    if any(find_spec(module) is None for module in ("starlette", "sse_starlette", "uvicorn")):
+        _say(console, "no page for browsers: `undertone console` needs more than is installed")
+        return None
+    command = ["console", "--host", "127.0.0.1", "--port", "0"]
+    return stack.enter_context(undertone("console", command, settings, logs / "console.log"))
+
+
 def _start_workers(stack: ExitStack, settings: KafkaSettings, logs: Path, console: Console) -> dict[Child, str]:
     """Two workers that are ready, and where their metrics are."""
     began = time.monotonic()
@@ -118,20 +133,21 @@ def _start_workers(stack: ExitStack, settings: KafkaSettings, logs: Path, consol
         stack.enter_context(undertone(name, [*command, "--instance-id", name], settings, logs / f"{name}.log"))
         for name in _WORKERS
     ]
-    urls = {worker: _metrics_url(worker, began + _READY_S) for worker in workers}
+    urls = {worker: _told(worker, _METRICS, began + _READY_S) for worker in workers}
     for worker, url in urls.items():
         _say(console, f"{worker.name} is ready after {time.monotonic() - began:.1f} s, metrics at {url}")
     return urls
 
 
-def _metrics_url(worker: Child, deadline: float) -> str:
+def _told(child: Child, line: re.Pattern[str], deadline: float) -> str:
+    """The address in the line with which a child says that it is ready."""
     while time.monotonic() < deadline:
-        if found := _METRICS.search(worker.log()):
+        if found := line.search(child.log()):
             return found[1]
-        if worker.code is not None:
-            raise DemoError(f"{worker.name} has ended: {worker.last_words()} (log: {worker.log_file})")
+        if child.code is not None:
+            raise DemoError(f"{child.name} has ended: {child.last_words()} (log: {child.log_file})")
         time.sleep(0.1)
-    raise DemoError(f"{worker.name} is not ready after {_READY_S:.0f} s: see {worker.log_file}")
+    raise DemoError(f"{child.name} is not ready after {_READY_S:.0f} s: see {child.log_file}")
 
 
 def _play(stack: ExitStack, name: str, settings: KafkaSettings, logs: Path) -> Child:
