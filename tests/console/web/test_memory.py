@@ -59,10 +59,12 @@ def test_what_is_remembered_is_bounded() -> None:
 def test_a_page_that_is_opened_gets_what_is_recent() -> None:
     memory = remembered(
         entry(0, "old/customer", moment=0),
-        *(entry(offset, "long/customer", moment=2_000_000) for offset in range(1, 101)),
-        entry(101, "long/customer", update=True, moment=2_000_000),
+        entry(1, "quiet/customer", moment=1_500_000),
+        entry(2, "quiet/customer", moment=1_600_000),
+        *(entry(offset, "long/customer", moment=1_000_000 + offset * 10_000) for offset in range(3, 101)),
+        entry(101, "long/customer", update=True, moment=2_010_000),
     )
-    assert places(memory.shown()) == [(0, offset) for offset in range(41, 102)]
+    assert places(memory.shown()) == [(0, 2), *((0, offset) for offset in range(86, 102))]
     assert places(memory.of_call("old")) == [(0, 0)]
 
 

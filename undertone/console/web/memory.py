@@ -6,12 +6,15 @@ Bounded by a number of events. A page that is opened gets what is shown of it, o
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from itertools import islice
+from itertools import islice, takewhile
 
 from undertone.console.web.entries import Entry
 
-# What a page that is opened gets of each stream: three minutes of somebody who speaks without end.
-_SHOWN = 60
+# What a page that is opened gets of each stream: its two minutes and some more, in Kafka's time, and at least the last
+# event. All that is remembered of 400 streams would be 27 MB.
+_TIMELINE_MS = 150_000
+# And at most so many: somebody who speaks without end.
+_MOST = 60
 # Streams without an event for so long are not shown to who comes.
 _SHOWN_MS = 900_000
 
@@ -75,7 +78,8 @@ class Memory:
 
     def shown(self) -> list[Entry]:
         """What a page that is opened is to show."""
-        return [entry for stream in self._recent() for entry in _newest(stream)]
+        since_ms = self._newest_ms - _TIMELINE_MS
+        return [entry for stream in self._recent() for entry in _newest(stream, since_ms)]
 
     def of_call(self, call_id: str) -> list[Entry]:
         """What is remembered of one call."""
@@ -101,7 +105,9 @@ class Memory:
             del self._streams[entry.stream]
 
 
-def _newest(stream: _Stream) -> Iterator[Entry]:
-    yield from islice(stream.kept, max(0, len(stream.kept) - _SHOWN), None)
+def _newest(stream: _Stream, since_ms: int) -> Iterator[Entry]:
+    newer = takewhile(lambda entry: entry.moment_ms >= since_ms, islice(reversed(stream.kept), _MOST))
+    count = max(sum(1 for _ in newer), min(1, len(stream.kept)))
+    yield from islice(stream.kept, len(stream.kept) - count, None)
     if stream.update:
         yield stream.update
