@@ -31,11 +31,14 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Events in Kafka's order, where reading stands after them, and whether what was read before counts no more."""
+    """Events in Kafka's order, and where reading stands after them."""
 
     entries: Sequence[Entry]
     positions: Mapping[int, int]
     anew: bool = False
+    """What was read before counts no more."""
+    behind_ms: float | None = None
+    """By how much the newest event's timestamp was behind this machine's clock; None where it was not read live."""
 
 
 Take = Callable[[Batch, Callable[[], None]], None]
@@ -105,8 +108,10 @@ class Feed:
         self._hand_over([], anew=anew)
         self.started.set()
         heard = time.monotonic()
+        live = False
         while not self._stop.is_set():
             polled = consumer.poll(timeout_ms=_POLL_MS)
+            live = live or not polled
             if polled:
                 self.away, heard = "", time.monotonic()
             elif time.monotonic() - heard > _ASK_S:
@@ -116,7 +121,8 @@ class Feed:
             for partition, records in polled.items():
                 self._positions[partition.partition] = records[-1].offset + 1
             if polled:
-                self._hand_over(entries)
+                newest_ms = max(records[-1].timestamp for records in polled.values())
+                self._hand_over(entries, behind_ms=time.time() * 1000 - newest_ms if live else None)
             if len(consumer.partitions_for_topic(self._topic) or ()) > len(partitions):
                 return
 
@@ -140,10 +146,10 @@ class Feed:
         since_ms = int((time.time() - self._back_s) * 1000)
         ends = end_offsets(self._kafka, new)
         found = consumer.offsets_for_times(dict.fromkeys(new, since_ms)) if self._back_s else {}
-        return known | {one: found[one].offset if found.get(one) else ends[one] for one in new}
+        return {one: found[one].offset if found.get(one) else ends[one] for one in new}
 
-    def _hand_over(self, entries: Sequence[Entry], *, anew: bool = False) -> None:
+    def _hand_over(self, entries: Sequence[Entry], *, anew: bool = False, behind_ms: float | None = None) -> None:
         while not self._room.acquire(timeout=_PAUSE_S):
             if self._stop.is_set():
                 return
-        self._take(Batch(entries, dict(self._positions), anew), self._room.release)
+        self._take(Batch(entries, dict(self._positions), anew, behind_ms), self._room.release)

@@ -2,7 +2,9 @@
 
 import asyncio
 import json
+import math
 import time
+from collections import deque
 from collections.abc import AsyncIterator, Callable, Mapping
 
 from sse_starlette import ServerSentEvent
@@ -16,6 +18,8 @@ from undertone.console.web.readers import Reader, ReaderOver
 _GATHER_S = 0.1
 # The page hears from the server at least so often; three times without a word it connects anew.
 _TICK_S = 5.0
+# What the clock is set by: the last half minute under load.
+_BEHIND = 300
 # How soon a browser comes back.
 _RETRY_MS = 1_000
 
@@ -30,6 +34,15 @@ class Hub:
         self._away = away
         self._limit = limit
         self._closed = False
+        self._behind_ms: deque[float] = deque(maxlen=_BEHIND)
+
+    @property
+    def now_ms(self) -> float:
+        """The time by Kafka's timestamps, as the quickest of the last events show it.
+
+        Pages count from it how long ago an event was: a clock of this machine that is wrong would shift all of them.
+        """
+        return time.time() * 1000 - min(self._behind_ms, default=0.0)
 
     def take(self, batch: Batch, done: Callable[[], None]) -> None:
         """What the feed has read."""
@@ -53,23 +66,24 @@ class Hub:
         try:
             if reader.anew:
                 yield ServerSentEvent("{}", event="anew", retry=_RETRY_MS)
-            yield self._tick()
+            ticked = -math.inf
             while not self._closed:
+                if time.monotonic() - ticked >= _TICK_S:
+                    ticked = time.monotonic()
+                    yield self._tick()
                 await reader.wait(_TICK_S)
                 taken, stand = reader.take()
                 if taken:
                     data = f"[{','.join(entry.data for entry in taken)}]"
                     yield ServerSentEvent(data, event="events", id=positions_text(stand) if stand else None)
                     await asyncio.sleep(_GATHER_S)
-                else:
-                    yield self._tick()
         except ReaderOver:
             return
         finally:
             self.readers.discard(reader)
 
     def _tick(self) -> ServerSentEvent:
-        return ServerSentEvent(json.dumps({"now": round(time.time() * 1000), "away": self._away()}), event="tick")
+        return ServerSentEvent(json.dumps({"now": round(self.now_ms), "away": self._away()}), event="tick")
 
     def _add(self, batch: Batch, done: Callable[[], None]) -> None:
         done()
@@ -77,6 +91,8 @@ class Hub:
             self.memory = Memory(self._limit)
             for reader in self.readers:
                 reader.over = True
+        if batch.behind_ms is not None:
+            self._behind_ms.append(batch.behind_ms)
         self.memory.add(batch.entries, batch.positions)
         for reader in self.readers:
             reader.offer(batch.entries)
