@@ -21,6 +21,7 @@ let order = [];
 let chosen = null;
 let ordered = 0;
 let stale = true;
+const weighing = { calls: [], next: 0 };
 let legend = 0;
 
 const clock = follow("", {
@@ -71,7 +72,6 @@ function isWanted(call) {
 function putInOrder() {
   const time = clock();
   calls.forget(time);
-  for (const call of calls.byId.values()) weigh(call, time);
   order = [...calls.byId.values()].filter(isWanted).sort(before);
   list.setAttribute("aria-rowcount", order.length);
   $("rows").style.height = `${order.length * rowHeight()}px`;
@@ -86,6 +86,17 @@ function putInOrder() {
     for (const label of [...calls.labels, "uncertain"].sort()) if (!known.has(label)) $("emotion").append(new Option(label));
   }
   speak();
+}
+
+// A part of the calls with each frame, so that each is weighed once a second and no frame waits for two thousand.
+function weighSome(time) {
+  if (weighing.next >= weighing.calls.length) {
+    weighing.calls = [...calls.byId.values()];
+    weighing.next = 0;
+  }
+  const end = weighing.next + Math.ceil(weighing.calls.length / 30);
+  for (const call of weighing.calls.slice(weighing.next, end)) weigh(call, time);
+  weighing.next = end;
 }
 
 const kind = (call) => (call.over ? 2 : call.score ? 0 : 1);
@@ -182,6 +193,7 @@ function fillNewest(element, stream, both) {
 
 function frame() {
   const time = clock();
+  weighSome(time);
   if (stale || performance.now() - ordered > ORDER_MS) {
     ordered = performance.now();
     stale = false;
