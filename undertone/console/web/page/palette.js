@@ -1,10 +1,11 @@
-// A colour, a pattern and a side for each emotion. Colours are those of Okabe and Ito, which colour-blind people tell
-// apart; who sees none at all has the side (displeasure hangs below the middle, pleasure stands above) and the pattern.
+// A colour, a pattern and a side for each emotion. Most colours are those of Okabe and Ito, which colour-blind people
+// tell apart; disgust's is the one that is furthest from the others of its side for all of them. Who sees no colour has
+// the side (displeasure hangs below the middle, pleasure stands above) and the pattern.
 
 const KNOWN = {
   angry: ["#d55e00", "solid", -1],
-  frustrated: ["#e69f00", "stripes", -1],
-  disgust: ["#8f6a00", "cross", -1],
+  frustrated: ["#e69f00", "bars", -1],
+  disgust: ["#787848", "cross", -1],
   fearful: ["#cc79a7", "dots", -1],
   sad: ["#0072b2", "stripes", -1],
   neutral: ["#8a929b", "solid", 0],
@@ -54,6 +55,10 @@ function tile(colour, pattern, scale) {
   if (pattern === "dots") {
     context.arc(size / 2, size / 2, size / 4, 0, 7);
     context.fill();
+    return canvas;
+  }
+  if (pattern === "bars") {
+    context.fillRect(0, 0, size / 3, size);
     return canvas;
   }
   for (const shift of [-size, 0, size]) {

@@ -80,6 +80,10 @@ function bar(context, label, left, top, width, height, scale, colours) {
   }
   context.fillStyle = fillOf(context, label, scale);
   context.fillRect(left, top, width, height);
+  // Its edge is seen where its colour is nearly as light, or as dark, as what lies behind it.
+  context.strokeStyle = colours.quiet;
+  context.lineWidth = scale;
+  context.strokeRect(left + scale / 2, top + scale / 2, Math.max(0, width - scale), Math.max(0, height - scale));
 }
 
 /** A sample for the legend. */
