@@ -37,7 +37,7 @@ class ConsoleProcess:
         with log.open("ab") as output:
             self.process = subprocess.Popen(
                 [*COMMAND, *(options or ("--port", "0"))],
-                env={**environment, "PYTHONUNBUFFERED": "1", **own},
+                env={**environment, "PYTHONUNBUFFERED": "1", "UNDERTONE_CONSOLE_METRICS_PORT": "0", **own},
                 cwd=ROOT,
                 stdout=output,
                 stderr=subprocess.STDOUT,

@@ -33,6 +33,16 @@ def console(
             show_default=False,
         ),
     ] = None,
+    metrics_port: Annotated[
+        int | None,
+        typer.Option(
+            "--metrics-port",
+            min=0,
+            max=65535,
+            help="Port of /metrics, /healthz and /readyz; 0 takes a free one. [default: 9467]",
+            show_default=False,
+        ),
+    ] = None,
     bootstrap_servers: BootstrapServers = None,
 ) -> None:
     """Show live calls in a browser, those that need attention first, until SIGTERM or Ctrl-C.
@@ -54,7 +64,7 @@ def console(
     from undertone.observability.logs import set_up_log
 
     set_up_log()
-    settings = ConsoleSettings.load(host=host, port=port, token=token)
+    settings = ConsoleSettings.load(host=host, port=port, token=token, metrics_port=metrics_port)
     kafka = KafkaSettings.load(bootstrap_servers=bootstrap_servers)
-    run(settings, kafka, lambda address: typer.echo(f"ready {address}"))
+    run(settings, kafka, typer.echo)
     typer.echo("stopped")

@@ -120,7 +120,7 @@ def _start_page(stack: ExitStack, settings: KafkaSettings, logs: Path, console: 
     if any(find_spec(module) is None for module in ("starlette", "sse_starlette", "uvicorn")):
         _say(console, "no page for browsers: `undertone console` needs more than is installed")
         return None
-    command = ["console", "--host", "127.0.0.1", "--port", "0"]
+    command = ["console", "--host", "127.0.0.1", "--port", "0", "--metrics-port", "0"]
     return stack.enter_context(undertone("console", command, settings, logs / "console.log"))
 
 

@@ -77,7 +77,13 @@ def test_with_a_token_people_log_in(start_console: StartConsole) -> None:
     assert status(f"{url}/api/events", authorization="Bearer sesame, open") == 200
     assert status(f"{url}/api/events", authorization="Bearer sesame") == 401
     # A host that would make another path of it.
-    for host in ("localhost/login?", "localhost/healthz#", "x@localhost", "localhost:80:80", "localhost\\login?"):
+    for host in (
+        "localhost/login?",
+        "localhost/login#",
+        "x@localhost",
+        "localhost:80:80",
+        "localhost\\login?",
+    ):
         line = raw(url, f"GET /api/events HTTP/1.1\nHost: {host}\n\n")
         assert line.split()[1] in ("400", "421"), (host, line)
     with httpx.Client(base_url=url, timeout=60) as browser:
@@ -119,7 +125,7 @@ def test_an_address_that_others_reach_needs_a_token(
     console = start_console("--host", ANYWHERE, "--port", "0", token="sesame")  # noqa: S106  a test's own
     url = console.url.replace(ANYWHERE, "127.0.0.1")
     assert status(f"{url}/api/events") == 401
-    assert status(f"{url}/healthz") == 200
+    assert status(f"{url}/login") == 200
     assert console.stop() == 0
     assert console.output.endswith("stopped\n")
 

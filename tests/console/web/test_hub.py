@@ -11,6 +11,7 @@ from sse_starlette import ServerSentEvent
 from undertone.console.web.entries import Entry
 from undertone.console.web.feed import Batch
 from undertone.console.web.hub import Hub
+from undertone.console.web.metrics import ConsoleMetrics
 
 START = Batch([], {0: 0}, anew=True)
 
@@ -30,7 +31,7 @@ async def told(stream: AsyncIterator[ServerSentEvent]) -> tuple[str | None, str 
 
 
 async def hub_with(*batches: Batch) -> Hub:
-    hub = Hub(1000, lambda: "no answer")
+    hub = Hub(1000, lambda: "no answer", ConsoleMetrics())
     for one in (START, *batches):
         hub.take(one, done)
     await asyncio.sleep(0)

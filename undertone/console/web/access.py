@@ -12,6 +12,7 @@ from starlette.requests import HTTPConnection
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from undertone.console.web.metrics import ConsoleMetrics
 from undertone.console.web.settings import ConsoleSettings
 
 COOKIE = "undertone_console"
@@ -28,7 +29,7 @@ _HEADERS = {
 }
 _HOST = re.compile(r"(?:\[(?P<six>[0-9a-fA-F:.]+)\]|(?P<name>[A-Za-z0-9._-]+))(?::\d{1,5})?")
 # What somebody sees who has not logged in: the form, and what it looks like.
-_OPEN = ("/login", "/healthz", "/static/style.css", "/static/icon.svg")
+_OPEN = ("/login", "/static/style.css", "/static/icon.svg")
 
 
 class Sessions:
@@ -42,11 +43,12 @@ class Sessions:
         """Whether this is the token; the time that it takes tells nothing."""
         return hmac.compare_digest(token.encode(errors="replace"), self._secret)
 
-    def begin(self, response: Response) -> None:
-        """Give the browser a session."""
+    def begin(self, request: HTTPConnection, response: Response) -> None:
+        """Give the browser a session; where a proxy says that it speaks TLS, for TLS alone."""
+        secure = request.headers.get("x-forwarded-proto") == "https"
         end = str(int(time.time()) + _SESSION_S)
         value = f"{end}.{self._signature(end)}"
-        response.set_cookie(COOKIE, value, max_age=_SESSION_S, httponly=True, samesite="lax", path="/")
+        response.set_cookie(COOKIE, value, max_age=_SESSION_S, httponly=True, samesite="lax", secure=secure)
 
     def holds(self, request: HTTPConnection) -> bool:
         """Whether a request may be answered: nobody has to log in, it has a session, or it shows the token."""
@@ -66,10 +68,11 @@ class Sessions:
 class Access:
     """Around the whole application."""
 
-    def __init__(self, app: ASGIApp, settings: ConsoleSettings, sessions: Sessions) -> None:
+    def __init__(self, app: ASGIApp, settings: ConsoleSettings, sessions: Sessions, metrics: ConsoleMetrics) -> None:
         self._app = app
         self._names = settings.host_names
         self._sessions = sessions
+        self._refused = metrics.refused
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer, or refuse."""
@@ -91,11 +94,14 @@ class Access:
         # Not request.url: that is put together with the Host header, which a stranger chooses.
         path = request.scope["path"]
         if not self._is_ours(request.headers.getlist("host")):
+            self._refused.labels("host").inc()
             return PlainTextResponse("this host is not known here: see UNDERTONE_CONSOLE_ALLOWED_HOSTS\n", 421)
         if _from_another_site(request):
+            self._refused.labels("site").inc()
             return PlainTextResponse("no requests from pages of other sites\n", 403)
         if path in _OPEN or self._sessions.holds(request):
             return None
+        self._refused.labels("login").inc()
         if path.startswith(("/api/", "/static/")):
             return PlainTextResponse("log in first\n", 401)
         query = request.scope["query_string"].decode("latin-1")

@@ -3,12 +3,12 @@
 import asyncio
 import logging
 import re
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from hashlib import sha256
 from pathlib import Path
 from urllib.parse import parse_qs, urlencode
 
-from sse_starlette import EventSourceResponse
+from sse_starlette import EventSourceResponse, ServerSentEvent
 from sse_starlette.sse import SendTimeoutError
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -21,6 +21,7 @@ from starlette.types import Receive, Scope, Send
 from undertone.console.web.access import Access, Sessions
 from undertone.console.web.entries import positions_of
 from undertone.console.web.hub import Hub
+from undertone.console.web.metrics import ConsoleMetrics
 from undertone.console.web.settings import ConsoleSettings
 
 _PAGE = Path(__file__).with_name("page")
@@ -51,10 +52,11 @@ class _File:
         return Response(self.body, headers=headers, media_type=self.type)
 
 
-def application(settings: ConsoleSettings, hub: Hub) -> Starlette:
+def application(settings: ConsoleSettings, hub: Hub, metrics: ConsoleMetrics) -> Starlette:
     """The console as an ASGI application."""
     sessions = Sessions(settings.secret)
-    console = _Console(settings, hub, sessions, {path.name: _File(path) for path in sorted(_PAGE.iterdir())})
+    files = {path.name: _File(path) for path in sorted(_PAGE.iterdir())}
+    console = _Console(settings, hub, sessions, files, metrics)
     return Starlette(
         routes=[
             Route("/", console.page("now.html")),
@@ -62,27 +64,40 @@ def application(settings: ConsoleSettings, hub: Hub) -> Starlette:
             Route("/static/{name}", console.static),
             Route("/login", console.login, methods=["GET", "POST"]),
             Route("/api/events", console.events),
-            Route("/healthz", console.alive),
         ],
-        middleware=[Middleware(Access, settings=settings, sessions=sessions)],
+        middleware=[Middleware(Access, settings=settings, sessions=sessions, metrics=metrics)],
     )
 
 
 class _Events(EventSourceResponse):
+    def __init__(self, stream: AsyncIterator[ServerSentEvent], metrics: ConsoleMetrics) -> None:
+        # ping=0: the stream says something itself at least every few seconds.
+        super().__init__(stream, ping=0, send_timeout=_SEND_S)
+        self._metrics = metrics
+
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send until the page leaves; one that takes nothing is closed, which is no fault of ours."""
         try:
             await super().__call__(scope, receive, send)
         except SendTimeoutError:
+            self._metrics.closed_pages.labels("took_nothing").inc()
             _log.info("a page took nothing for %.0f s: it is closed", _SEND_S)
 
 
 class _Console:
-    def __init__(self, settings: ConsoleSettings, hub: Hub, sessions: Sessions, files: Mapping[str, _File]) -> None:
+    def __init__(
+        self,
+        settings: ConsoleSettings,
+        hub: Hub,
+        sessions: Sessions,
+        files: Mapping[str, _File],
+        metrics: ConsoleMetrics,
+    ) -> None:
         self._settings = settings
         self._hub = hub
         self._sessions = sessions
         self._files = files
+        self._metrics = metrics
         self._tries = asyncio.Semaphore(_TRIES)
 
     def page(self, name: str) -> Callable[[Request], Awaitable[Response]]:
@@ -99,12 +114,12 @@ class _Console:
 
     async def events(self, request: Request) -> Response:
         if len(self._hub.readers) >= self._settings.max_readers:
+            self._metrics.pages.labels("refused").inc()
             return PlainTextResponse("as many pages are open as may be: UNDERTONE_CONSOLE_MAX_READERS\n", 503)
         # A browser that connects anew by itself sends the header; a page that does it by hand can set no header.
         stood = request.headers.get("last-event-id") or request.query_params.get("after")
         stream = self._hub.stream(positions_of(stood), request.query_params.get("call"))
-        # ping=0: the stream says something itself at least every few seconds.
-        return _Events(stream, ping=0, send_timeout=_SEND_S)
+        return _Events(stream, self._metrics)
 
     async def login(self, request: Request) -> Response:
         if request.method != "POST":
@@ -121,15 +136,13 @@ class _Console:
         asked = request.query_params.get("next", "/")
         wanted = asked if _OWN_PAGE.fullmatch(asked) else "/"
         if not self._sessions.wanted or not self._sessions.fits(token):
+            self._metrics.refused.labels("token").inc()
             async with self._tries:
                 await asyncio.sleep(_WRONG_S)
             return RedirectResponse(f"/login?{urlencode({'wrong': 1, 'next': wanted})}", 303)
         response = RedirectResponse(wanted, 303)
-        self._sessions.begin(response)
+        self._sessions.begin(request, response)
         return response
-
-    async def alive(self, _: Request) -> Response:
-        return PlainTextResponse("alive\n")
 
 
 async def _body(request: Request) -> bytes:

@@ -25,6 +25,7 @@ class Entry:
     update: bool
     moment_ms: int
     data: str
+    type: str = "update"
 
 
 def entry_of(record: ConsumerRecord) -> Entry | None:
@@ -60,6 +61,7 @@ def entry_of(record: ConsumerRecord) -> Entry | None:
         isinstance(event, Update),
         record.timestamp,
         json.dumps(shown, separators=(",", ":")),
+        event.type,
     )
 
 

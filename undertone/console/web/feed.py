@@ -12,6 +12,7 @@ from kafka.errors import KafkaError, OffsetOutOfRangeError
 
 from schemas.errors import UserError
 from undertone.console.web.entries import Entry, entry_of
+from undertone.console.web.metrics import ConsoleMetrics
 from undertone.messaging.clients import reader
 from undertone.messaging.reading import end_offsets, partitions_of
 from undertone.messaging.settings import KafkaSettings
@@ -47,10 +48,11 @@ Take = Callable[[Batch, Callable[[], None]], None]
 class Feed:
     """Reads from `back_s` seconds ago on. `take` gets a batch, and what to call when it is done with it."""
 
-    def __init__(self, kafka: KafkaSettings, topic: str, back_s: float, take: Take) -> None:
+    def __init__(self, kafka: KafkaSettings, topic: str, back_s: float, metrics: ConsoleMetrics, take: Take) -> None:
         self._kafka = kafka
         self._topic = topic
         self._back_s = back_s
+        self._metrics = metrics
         self._take = take
         self._stop = threading.Event()
         self._room = threading.BoundedSemaphore(_BATCHES)
@@ -117,7 +119,9 @@ class Feed:
             elif time.monotonic() - heard > _ASK_S:
                 self._ask(consumer, partitions)
                 heard = time.monotonic()
-            entries = [entry for records in polled.values() for entry in map(entry_of, records) if entry]
+            found = [entry_of(record) for records in polled.values() for record in records]
+            entries = [entry for entry in found if entry]
+            self._metrics.unreadable.inc(len(found) - len(entries))
             for partition, records in polled.items():
                 self._positions[partition.partition] = records[-1].offset + 1
             if polled:

@@ -4,7 +4,7 @@ import asyncio
 import json
 import math
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import AsyncIterator, Callable, Mapping
 
 from sse_starlette import ServerSentEvent
@@ -12,6 +12,7 @@ from sse_starlette import ServerSentEvent
 from undertone.console.web.entries import positions_text
 from undertone.console.web.feed import Batch
 from undertone.console.web.memory import Memory
+from undertone.console.web.metrics import ConsoleMetrics
 from undertone.console.web.readers import Reader, ReaderOver
 
 # Ten messages a second at most: the eye sees no more, and a message of many events costs as much as one of a few.
@@ -27,11 +28,12 @@ _RETRY_MS = 1_000
 class Hub:
     """Lives in the event loop; `take` alone may be called from the feed's thread."""
 
-    def __init__(self, limit: int, away: Callable[[], str]) -> None:
+    def __init__(self, limit: int, away: Callable[[], str], metrics: ConsoleMetrics) -> None:
         self.memory = Memory(limit)
         self.readers: set[Reader] = set()
         self._loop = asyncio.get_running_loop()
         self._away = away
+        self._metrics = metrics
         self._limit = limit
         self._closed = False
         self._behind_ms: deque[float] = deque(maxlen=_BEHIND)
@@ -63,6 +65,8 @@ class Hub:
         """
         reader = Reader(self.memory, positions, call)
         self.readers.add(reader)
+        self._metrics.open_pages.set(len(self.readers))
+        self._metrics.pages.labels("anew" if reader.anew else "resumed").inc()
         try:
             if reader.anew:
                 yield ServerSentEvent("{}", event="anew", retry=_RETRY_MS)
@@ -73,14 +77,16 @@ class Hub:
                     yield self._tick()
                 await reader.wait(_TICK_S)
                 taken, stand = reader.take()
+                self._metrics.shed_updates.inc(reader.shed)
                 if taken:
                     data = f"[{','.join(entry.data for entry in taken)}]"
                     yield ServerSentEvent(data, event="events", id=positions_text(stand) if stand else None)
                     await asyncio.sleep(_GATHER_S)
         except ReaderOver:
-            return
+            self._metrics.closed_pages.labels("began_anew" if reader.over else "too_slow").inc()
         finally:
             self.readers.discard(reader)
+            self._metrics.open_pages.set(len(self.readers))
 
     def _tick(self) -> ServerSentEvent:
         return ServerSentEvent(json.dumps({"now": round(self.now_ms), "away": self._away()}), event="tick")
@@ -93,6 +99,10 @@ class Hub:
                 reader.over = True
         if batch.behind_ms is not None:
             self._behind_ms.append(batch.behind_ms)
+            self._metrics.delay_seconds.observe(max(0.0, batch.behind_ms / 1000))
+        for kind, count in Counter(entry.type for entry in batch.entries).items():
+            self._metrics.events.labels(kind).inc(count)
         self.memory.add(batch.entries, batch.positions)
+        self._metrics.remembered.set(len(self.memory))
         for reader in self.readers:
             reader.offer(batch.entries)

@@ -44,6 +44,9 @@ class Memory:
         self._complete_from: dict[int, int] = {}
         self._newest_ms = 0
 
+    def __len__(self) -> int:
+        return len(self._log)
+
     def add(self, entries: Iterable[Entry], positions: Mapping[int, int]) -> None:
         """Events in Kafka's order, and where reading stands after them; a partition begins at its first."""
         for partition, position in positions.items():

@@ -37,8 +37,15 @@ class Reader:
         self._sent = dict(positions) if positions is not None and missed is not None else None
         self._kept: deque[Entry] = deque()
         self._updates: dict[str, Entry] = {}
+        self._shed = 0
         self._woken = asyncio.Event()
         self.offer(first)
+
+    @property
+    def shed(self) -> int:
+        """Updates that newer events took the place of, since this was asked last."""
+        shed, self._shed = self._shed, 0
+        return shed
 
     def offer(self, entries: Iterable[Entry]) -> None:
         """Events that have just come."""
@@ -46,10 +53,10 @@ class Reader:
             # A call id holds no slash.
             if self._call is not None and entry.stream.partition("/")[0] != self._call:
                 continue
+            self._shed += self._updates.pop(entry.stream, None) is not None
             if entry.update:
                 self._updates[entry.stream] = entry
             else:
-                self._updates.pop(entry.stream, None)
                 self._kept.append(entry)
         self._woken.set()
 

@@ -8,17 +8,20 @@ import time
 from collections.abc import Callable, Iterator
 
 import uvicorn
+from starlette.types import ASGIApp
 
 from schemas.errors import UserError
 from schemas.topics import Topics
 from undertone.console.web.app import application
 from undertone.console.web.feed import Feed
 from undertone.console.web.hub import Hub
+from undertone.console.web.metrics import ConsoleMetrics
 from undertone.console.web.protocol import Protocol
 from undertone.console.web.settings import ConsoleSettings
 from undertone.messaging.clients import admin
 from undertone.messaging.settings import KafkaSettings
 from undertone.messaging.topics import require_topics
+from undertone.observability.telemetry import Health, Telemetry
 
 # Open connections, of whom pages that are open are some; what comes above is answered with 503.
 _CONNECTIONS = 1_000
@@ -26,8 +29,8 @@ _STARTED_S = 60.0
 _LOOK_S = 0.1
 
 
-def console(settings: ConsoleSettings, kafka: KafkaSettings, ready: Callable[[str], None]) -> None:
-    """Serve until SIGTERM or Ctrl-C; `ready` gets the address once it can be opened.
+def console(settings: ConsoleSettings, kafka: KafkaSettings, say: Callable[[str], None]) -> None:
+    """Serve until SIGTERM or Ctrl-C; `say` gets `ready http://...` once the page can be opened.
 
     Raises:
         UserError: no Kafka, no topic, an address that cannot be had.
@@ -35,8 +38,14 @@ def console(settings: ConsoleSettings, kafka: KafkaSettings, ready: Callable[[st
     topic = Topics(kafka.topic_prefix).emotion_events
     with admin(kafka) as client:
         require_topics(client, topic)
-    with _listening(settings) as listener:
-        asyncio.run(_serve(settings, kafka, topic.name, listener, ready))
+    metrics, health = ConsoleMetrics(), Health()
+    with (
+        _listening(settings) as listener,
+        Telemetry(settings.metrics_host, settings.metrics_port, metrics.registry, health) as telemetry,
+    ):
+        say(f"metrics on http://{telemetry.host}:{telemetry.port}/metrics")
+        service = _Service(settings, kafka, topic.name, metrics, health)
+        asyncio.run(service.run(listener, lambda address: say(f"ready {address}")))
 
 
 @contextlib.contextmanager
@@ -50,61 +59,84 @@ def _listening(settings: ConsoleSettings) -> Iterator[socket.socket]:
         raise UserError(f"cannot listen on {where} ({error}); choose another --port, 0 for a free one") from None
 
 
-async def _serve(
-    settings: ConsoleSettings, kafka: KafkaSettings, topic: str, listener: socket.socket, ready: Callable[[str], None]
-) -> None:
-    feed: Feed
-    hub = Hub(settings.memory_events, lambda: feed.away)
-    feed = Feed(kafka, topic, settings.back_s, hub.take)
-    server = _Server(
-        uvicorn.Config(
-            application(settings, hub),
-            log_config=None,
-            log_level="warning",
-            access_log=False,
-            server_header=False,
-            proxy_headers=False,
-            lifespan="off",
-            ws="none",
-            http=Protocol,
-            limit_concurrency=_CONNECTIONS,
-            timeout_graceful_shutdown=3,
-        )
+class _Service:
+    """The feed and the web server, and what ends them."""
+
+    def __init__(
+        self, settings: ConsoleSettings, kafka: KafkaSettings, topic: str, metrics: ConsoleMetrics, health: Health
+    ) -> None:
+        self._settings = settings
+        self._kafka = kafka
+        self._topic = topic
+        self._health = health
+        self._metrics = metrics
+        self._feed: Feed
+        self._hub: Hub
+        self._server: uvicorn.Server
+
+    async def run(self, listener: socket.socket, ready: Callable[[str], None]) -> None:
+        """Serve until a signal comes, or the feed has died.
+
+        Raises:
+            RuntimeError: the feed has died; its pages would stand still for ever.
+        """
+        self._hub = Hub(self._settings.memory_events, lambda: self._feed.away, self._metrics)
+        self._feed = Feed(self._kafka, self._topic, self._settings.back_s, self._metrics, self._hub.take)
+        self._server = _Server(_http(application(self._settings, self._hub, self._metrics)))
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._stop)
+        self._feed.start()
+        try:
+            await self._begun()
+            host, port = listener.getsockname()[:2]
+            ready(f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}")
+            watch = asyncio.create_task(self._watch())
+            await self._server.serve(sockets=[listener])
+            watch.cancel()
+            if not self._feed.alive:
+                raise RuntimeError("nothing is read from Kafka any more")
+        finally:
+            await asyncio.to_thread(self._feed.stop)
+
+    def _stop(self) -> None:
+        self._hub.close()
+        self._server.should_exit = True
+
+    async def _begun(self) -> None:
+        """Wait until the feed knows from where on it reads; where Kafka takes too long the page is there without it."""
+        until = time.monotonic() + _STARTED_S
+        while not (self._feed.started.is_set() or self._server.should_exit) and time.monotonic() < until:
+            self._look()
+            await asyncio.sleep(_LOOK_S)
+
+    async def _watch(self) -> None:
+        while self._feed.alive:
+            self._look()
+            await asyncio.sleep(_LOOK_S)
+        self._stop()
+
+    def _look(self) -> None:
+        """Say how it goes."""
+        self._health.beat()
+        self._health.ready = self._feed.started.is_set() and not self._feed.away
+        self._health.waits_for = self._feed.away or ("" if self._feed.started.is_set() else "Kafka")
+
+
+def _http(app: ASGIApp) -> uvicorn.Config:
+    return uvicorn.Config(
+        app,
+        log_config=None,
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        lifespan="off",
+        ws="none",
+        http=Protocol,
+        limit_concurrency=_CONNECTIONS,
+        timeout_graceful_shutdown=3,
     )
-
-    def stop() -> None:
-        hub.close()
-        server.should_exit = True
-
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop)
-    feed.start()
-    try:
-        await _begun(feed, server)
-        host, port = listener.getsockname()[:2]
-        ready(f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}")
-        watch = asyncio.create_task(_stop_without(feed, stop))
-        await server.serve(sockets=[listener])
-        watch.cancel()
-        if not feed.alive:
-            raise RuntimeError("nothing is read from Kafka any more")
-    finally:
-        await asyncio.to_thread(feed.stop)
-
-
-async def _begun(feed: Feed, server: uvicorn.Server) -> None:
-    """Wait until the feed knows from where on it reads; the page is there without it, where Kafka takes too long."""
-    until = time.monotonic() + _STARTED_S
-    while not (feed.started.is_set() or server.should_exit) and time.monotonic() < until:
-        await asyncio.sleep(_LOOK_S)
-
-
-async def _stop_without(feed: Feed, stop: Callable[[], None]) -> None:
-    """Stop the service once its feed has died: its pages would stand still for ever."""
-    while feed.alive:
-        await asyncio.sleep(_LOOK_S)
-    stop()
 
 
 class _Server(uvicorn.Server):
