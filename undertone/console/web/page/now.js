@@ -251,7 +251,11 @@ addEventListener("keydown", (event) => {
   if (event.key === "/" && !writing) {
     $("prefix").focus();
     event.preventDefault();
-  } else if (event.key === "Escape" && writing) list.focus();
+  } else if (event.key === "Escape" && writing) {
+    list.focus();
+    // A browser would empty the field.
+    event.preventDefault();
+  }
 });
 
 requestAnimationFrame(frame);
