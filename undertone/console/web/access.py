@@ -15,7 +15,6 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from undertone.console.web.metrics import ConsoleMetrics
 from undertone.console.web.settings import ConsoleSettings
 
-COOKIE = "undertone_console"
 _SESSION_S = 12 * 3600
 # Nothing from elsewhere, nothing inline, and in nobody's frame.
 _HEADERS = {
@@ -48,7 +47,7 @@ class Sessions:
         secure = request.headers.get("x-forwarded-proto") == "https"
         end = str(int(time.time()) + _SESSION_S)
         value = f"{end}.{self._signature(end)}"
-        response.set_cookie(COOKIE, value, max_age=_SESSION_S, httponly=True, samesite="lax", secure=secure)
+        response.set_cookie(_cookie(request), value, max_age=_SESSION_S, httponly=True, samesite="lax", secure=secure)
 
     def holds(self, request: HTTPConnection) -> bool:
         """Whether a request may be answered: nobody has to log in, it has a session, or it shows the token."""
@@ -57,7 +56,7 @@ class Sessions:
         scheme, _, token = request.headers.get("authorization", "").partition(" ")
         if scheme.lower() == "bearer" and self.fits(token.strip()):
             return True
-        end, _, signature = request.cookies.get(COOKIE, "").partition(".")
+        end, _, signature = request.cookies.get(_cookie(request), "").partition(".")
         fits = hmac.compare_digest(signature.encode(errors="replace"), self._signature(end).encode())
         return fits and end.isdecimal() and int(end) > time.time()
 
@@ -121,6 +120,11 @@ class Access:
         except ValueError:
             return False
         return True
+
+
+def _cookie(request: HTTPConnection) -> str:
+    """Browsers keep cookies by host: two consoles of one host would end each other's sessions under one name."""
+    return f"undertone_console_{request.scope['server'][1]}"
 
 
 def _from_another_site(request: HTTPConnection) -> bool:
