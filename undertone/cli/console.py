@@ -39,7 +39,7 @@ def console(
             "--metrics-port",
             min=0,
             max=65535,
-            help="Port of /metrics, /healthz and /readyz; 0 takes a free one. [default: 9467]",
+            help="Port of /metrics, /healthz and /readyz; 0 takes a free one. [default: 9468]",
             show_default=False,
         ),
     ] = None,

@@ -28,7 +28,7 @@ class ConsoleSettings(Settings):
     max_readers: int = Field(100, ge=1, le=10_000)
     """Pages that may be open at once."""
     metrics_host: str = "127.0.0.1"
-    metrics_port: int = Field(9467, ge=0, le=65535)
+    metrics_port: int = Field(9468, ge=0, le=65535)
 
     @model_validator(mode="after")
     def _others_need_a_token(self) -> Self:
