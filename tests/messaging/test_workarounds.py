@@ -122,6 +122,53 @@ def test_kafka_python_still_forgets_a_join_whose_reason_goes_away(
     assert not all(ends_it() for _ in range(5))
 
 
+def join_between_two_polls(consumer: KafkaConsumer, topic: str) -> int:
+    """Send a join whose answers come while nobody polls. Returns its generation."""
+    consumer.subscribe([topic])
+    coordinator = consumer._coordinator
+    end = time.monotonic() + 60
+    while coordinator._join_task is None or not coordinator._join_task.succeeded():
+        assert time.monotonic() < end
+        if coordinator._join_task is None or coordinator._join_task.is_done:
+            consumer.poll(timeout_ms=0)
+        time.sleep(0.01)
+    return int(coordinator._generation.generation_id)
+
+
+def generation_when_stable(consumer: KafkaConsumer) -> int:
+    """Poll until the member is stable. Returns its generation then."""
+    end = time.monotonic() + 60
+    while consumer.group_metadata().state != MemberState.STABLE:
+        assert time.monotonic() < end
+        consumer.poll(timeout_ms=100)
+    return int(consumer._coordinator._generation.generation_id)
+
+
+def test_a_join_that_ends_between_two_polls_counts(kafka_settings: KafkaSettings, topics: Topics) -> None:
+    with closing(group_consumer(kafka_settings, f"{kafka_settings.topic_prefix}members")) as consumer:
+        joined = join_between_two_polls(consumer, topics.call_audio.name)
+        assert generation_when_stable(consumer) == joined
+        assert poll_until([consumer], [4], 60)
+
+
+def test_kafka_python_still_joins_again_after_a_join_that_ends_between_two_polls(
+    kafka_settings: KafkaSettings, topics: Topics, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(group, "ConsumerCoordinator", ConsumerCoordinator)
+    options = {"group_id": f"{kafka_settings.topic_prefix}members"}
+    with closing(KafkaConsumer(**kafka_settings.client_options() | options)) as consumer:
+        joined = join_between_two_polls(consumer, topics.call_audio.name)
+        assert generation_when_stable(consumer) > joined
+
+
+def test_what_a_join_came_to_is_of_no_use_to_who_has_left(kafka_settings: KafkaSettings, topics: Topics) -> None:
+    with closing(group_consumer(kafka_settings, f"{kafka_settings.topic_prefix}members")) as consumer:
+        joined = join_between_two_polls(consumer, topics.call_audio.name)
+        consumer._coordinator.reset_generation()
+        assert generation_when_stable(consumer) > joined
+        assert poll_until([consumer], [4], 60)
+
+
 def test_who_has_joined_has_been_told_its_partitions(kafka_settings: KafkaSettings, topics: Topics) -> None:
     with closing(group_consumer(kafka_settings, f"{kafka_settings.topic_prefix}members")) as consumer:
         consumer.subscribe([topics.call_audio.name])

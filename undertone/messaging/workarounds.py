@@ -96,7 +96,14 @@ class SteadyCoordinator(ConsumerCoordinator):
     join that it has sent. It takes a broker's restart, which shows partitions piece by piece, or a new partition, and
     one slow answer. Here a join under way is itself a reason to go on joining.
 
-    It also claims no partition that it has lost, and sees to it that none belongs to nobody.
+    It also takes what a join has come to, however late.
+
+    Symptom: members join again and again, every few seconds, and some never get their partitions.
+
+    Cause: where the last answer to a join comes between two polls, the next poll takes the finished task for none and
+    joins anew. That sends all others into a round more, whose end may fall between two polls again.
+
+    And it claims no partition that it has lost, and sees to it that none belongs to nobody.
 
     Symptom: the group is stable, and some partitions have no owner, for good. Seen after all brokers had been away.
 
@@ -130,6 +137,14 @@ class SteadyCoordinator(ConsumerCoordinator):
     def need_rejoin(self) -> bool:
         """Whether a join is to be sent, or one that was sent is to be waited for."""
         return self._join_task is not None or super().need_rejoin()
+
+    async def join_group_async(self, timeout_ms: float | None = None) -> Any:
+        """Join, where there is a reason to, or end a join that was sent before."""
+        task = self._join_task.task if isinstance(self._join_task, _Finished) else self._join_task
+        if task is not None and task.succeeded():
+            # In another state the member has left the group since then.
+            self._join_task = _Finished(task) if self.state is MemberState.REBALANCING else None
+        return await super().join_group_async(timeout_ms)
 
     async def _on_join_complete_async(self, *assignment: Any) -> None:
         await super()._on_join_complete_async(*assignment)
@@ -169,6 +184,19 @@ class SteadyCoordinator(ConsumerCoordinator):
         for member in described.members:
             there.difference_update(ConsumerProtocolAssignment.decode(member.member_assignment).partitions())
         return frozenset(there)
+
+
+class _Finished:
+    """A task that has succeeded, for a caller that would not look at one that is done."""
+
+    is_done = False
+
+    def __init__(self, task: Any) -> None:
+        self.add_callback, self.add_errback = task.add_callback, task.add_errback
+        self.task = task
+
+    def __await__(self) -> Any:
+        return self.task.__await__()
 
 
 class LenientBatch(DefaultRecordBatch):
