@@ -125,6 +125,14 @@ def test_listens_on_loopback_only_and_deletes_temporary_data() -> None:
     assert not directory.exists()
 
 
+def test_one_that_does_not_stop_is_killed(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    monkeypatch.setattr("undertone.devbroker.broker.STOP_TIMEOUT_S", 0.5)
+    with local_broker() as broker:
+        os.kill(broker.process.pid, signal.SIGSTOP)
+    assert broker.process.returncode == -signal.SIGKILL
+    assert "has not stopped for 0 s and is killed" in caplog.text
+
+
 def test_a_taken_port_is_one_line() -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]

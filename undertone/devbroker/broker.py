@@ -2,6 +2,7 @@
 
 import errno
 import fcntl
+import logging
 import os
 import shutil
 import socket
@@ -17,6 +18,8 @@ from schemas.errors import UserError
 from undertone.devbroker.runtime import Say, find_runtime
 from undertone.messaging.clients import admin
 from undertone.messaging.settings import KafkaSettings
+
+log = logging.getLogger(__name__)
 
 DEFAULT_PORT = 9092  # where clients look when nothing is set
 START_TIMEOUT_S = 90.0  # it takes 2 s on an idle machine
@@ -137,6 +140,10 @@ def _stop(process: subprocess.Popen[bytes]) -> None:
     process.terminate()
     try:
         process.wait(STOP_TIMEOUT_S)
+    except subprocess.TimeoutExpired:
+        log.warning(
+            "the local Kafka has not stopped for %.0f s and is killed; its data are checked next time", STOP_TIMEOUT_S
+        )
     finally:
         process.kill()
         process.wait()
