@@ -136,6 +136,7 @@ class WrittenEvent(NamedTuple):
     kind: str  # `update`, `segment` or `summary`
     value: bytes  # the envelope's JSON
     last: tuple[int, int] | None  # partition and offset of the last audio that it speaks of
+    data: dict[str, Any]  # the fields of its model, of which `value` was made
 
     def envelope(self) -> EventEnvelope:
         """Read it, as whoever consumes `emotion-events` does."""
@@ -150,7 +151,7 @@ def write_event(data: dict[str, Any], start_time: datetime) -> WrittenEvent:
     envelope = _around(data, start_time)
     audio = data["audio"]
     last = (audio["partition"], audio["last_offset"]) if audio else None
-    return WrittenEvent(envelope["subject"], data["type"], to_json(envelope), last)
+    return WrittenEvent(envelope["subject"], data["type"], to_json(envelope), last, data)
 
 
 def _around(data: dict[str, Any], start_time: datetime) -> dict[str, Any]:

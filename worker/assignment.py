@@ -38,6 +38,7 @@ class _Assigned:
 
     committed: int | None = None
     restore: Restore | None = None  # asked for once the offset is known
+    since: float = field(default_factory=time.monotonic)
     patience: Timer = field(default_factory=lambda: Timer(_PATIENCE_S))
     held_back: Timer = field(default_factory=lambda: Timer(_HELD_BACK_S))
 
@@ -137,6 +138,12 @@ class Assignment(ConsumerRebalanceListener):
             seconds = max(time.monotonic() - restore.began for restore in restores)
             self._finished = [it for it in self._finished if it not in restores and not it.cancelled]
             log.info("partitions %s: %d streams restored in %.2f s", _numbers(resumed), streams, seconds)
+
+    def tell_restores(self) -> None:
+        """How many partitions are not being read yet, and for how long."""
+        now, waiting = time.monotonic(), self._assigned.values()
+        self._metrics.restoring_partitions.set(len(waiting))
+        self._metrics.restoring_seconds.set(max((now - it.since for it in waiting), default=0.0))
 
     def look_for_new_partitions(self) -> None:
         """Say it where the topic has got more partitions: the calls of then are cut in two."""

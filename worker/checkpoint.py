@@ -115,7 +115,7 @@ class Checkpoint:
         return member
 
     def _abort(self, cause: BaseException) -> None:
-        self._metrics.transactions.labels("aborted").inc()
+        self._metrics.abort(cause)
         try:
             self._bounded(self._producer.abort_transaction, timeout_s=_ABORT_TIMEOUT_S)
         except KafkaError as error:

@@ -54,6 +54,15 @@ class EventTime:
         clock = self._clocks.get(partition)
         return clock.now_ms if clock else None
 
+    def delays(self) -> dict[int, float]:
+        """How many seconds the time up to which each partition has been heard lies behind this machine's clock."""
+        now = time.time()
+        return {
+            partition.partition: max(0.0, now - clock.broker_ms / 1000)
+            for partition, clock in self._clocks.items()
+            if clock
+        }
+
     def read(self, partition: TopicPartition, record: ConsumerRecord) -> int:
         """Time passes up to a record of `partition`; the record's time."""
         stamp, trusted = max(record.timestamp, 0), record.timestamp_type == _LOG_APPEND_TIME

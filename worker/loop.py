@@ -146,3 +146,5 @@ class Loop:
             self._engine.switch_model(self._models.current)
         self._metrics.model_in_use(self._models.current.card)
         self._metrics.open_streams.set(self._engine.open_streams)
+        self._metrics.tell_watermarks(self._event_time.delays())
+        self._assignment.tell_restores()

@@ -1,21 +1,38 @@
 """The worker's metrics. `docs/reference/metrics.md` is their specification; a test keeps the two equal."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 
+from kafka.errors import (
+    CommitFailedError,
+    FencedInstanceIdError,
+    IllegalGenerationError,
+    InvalidProducerEpochError,
+    KafkaError,
+    KafkaTimeoutError,
+    ProducerFencedError,
+    RebalanceInProgressError,
+    UnknownMemberIdError,
+)
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, ProcessCollector
 
 from schemas.card import ModelCard
 from schemas.dead_letters import Reason
 from undertone.inference.intake import FeedResult
 from worker.batch import Batch
+from worker.emotion_metrics import EmotionMetrics
 
 # A transaction of a quiet worker takes 5 ms, a full batch up to a second, a broker's restart some ten.
 _STAGE_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10, 60)
 # From the batch time (0.15 s) upwards; the last ones tell a backlog from an outage.
 _DELAY_BUCKETS = (0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1, 2, 5, 15, 60, 300, 3600)
 _RESTORE_BUCKETS = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
+# One call's chunk a transaction up to the default of UNDERTONE_BATCH_RECORDS.
+_BATCH_BUCKETS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000)
+# Why a transaction was given up: the group or a twin has taken over, Kafka did not answer, or did not want it.
+_FENCED = (CommitFailedError, FencedInstanceIdError, ProducerFencedError, InvalidProducerEpochError)
+_MOVED_ON = (IllegalGenerationError, RebalanceInProgressError, UnknownMemberIdError)
 
 
 class WorkerMetrics:
@@ -32,6 +49,9 @@ class WorkerMetrics:
         self.gaps = Counter("undertone_sequence_gaps", "Places where a stream's chunks are missing.", registry=registry)
         self.repeats = Counter("undertone_repeated_chunks", "Chunks that had been heard before.", registry=registry)
         self.clicks = Counter("undertone_clicks", "Sounds too short to be an utterance.", registry=registry)
+        self.batch_records = Histogram(
+            "undertone_batch_records", "Records in one transaction.", buckets=_BATCH_BUCKETS, registry=registry
+        )
         self.event_delay = Histogram(
             "undertone_event_delay_seconds",
             "From the Kafka timestamp of the last chunk that an event needed to its commit.",
@@ -47,10 +67,22 @@ class WorkerMetrics:
         )
         self.open_streams = Gauge("undertone_open_streams", "Streams being heard.", registry=registry)
         self.lag = Gauge("undertone_lag_records", "Records not yet read.", ["partition"], registry=registry)
+        self.lag_seconds = Gauge(
+            "undertone_lag_seconds", "Age of the oldest record not yet read.", ["partition"], registry=registry
+        )
+        self.watermark_delay = Gauge(
+            "undertone_watermark_delay_seconds",
+            "How far the time up to which a partition has been heard lies behind the clock.",
+            ["partition"],
+            registry=registry,
+        )
         self.stalled = Gauge(
             "undertone_stalled_seconds", "How long a partition has stood still.", ["partition"], registry=registry
         )
         self.model = Info("undertone_model", "The model in use.", registry=registry)
+        self.model_created = Gauge(
+            "undertone_model_created_timestamp_seconds", "When the model in use was made.", registry=registry
+        )
         self.models = Counter("undertone_models", "Bundles met on the models topic.", ["outcome"], registry=registry)
         self.champion_refused = Gauge(
             "undertone_champion_refused",
@@ -58,6 +90,7 @@ class WorkerMetrics:
             registry=registry,
         )
         self.transactions = Counter("undertone_transactions", "Transactions ended.", ["outcome"], registry=registry)
+        self.aborted = Counter("undertone_aborted_transactions", "Transactions given up.", ["cause"], registry=registry)
         self.sessions = Counter("undertone_sessions", "Times this worker joined the group.", registry=registry)
         self.rebalances = Counter("undertone_rebalances", "Changes of the assignment.", ["kind"], registry=registry)
         self.restore_seconds = Histogram(
@@ -65,6 +98,12 @@ class WorkerMetrics:
             "From a partition's assignment to its state being here.",
             buckets=_RESTORE_BUCKETS,
             registry=registry,
+        )
+        self.restoring_partitions = Gauge(
+            "undertone_restoring_partitions", "Partitions assigned that are not read yet.", registry=registry
+        )
+        self.restoring_seconds = Gauge(
+            "undertone_restoring_seconds", "How long the oldest of them has waited.", registry=registry
         )
         self.restored_streams = Counter(
             "undertone_restored_streams", "Streams whose state was read back.", registry=registry
@@ -83,6 +122,7 @@ class WorkerMetrics:
         self.errors = Counter(
             "undertone_errors", "Errors, by place and kind.", ["stage", "error_type"], registry=registry
         )
+        self.emotions = EmotionMetrics(registry)
         self._begin_at_zero()
 
     def _begin_at_zero(self) -> None:
@@ -93,6 +133,8 @@ class WorkerMetrics:
             self.models.labels(outcome)
         for outcome in ("committed", "aborted", "fenced"):
             self.transactions.labels(outcome)
+        for cause in ("fenced", "rebalance", "timeout", "refused", "failed"):
+            self.aborted.labels(cause)
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
@@ -103,18 +145,25 @@ class WorkerMetrics:
         finally:
             self.stage_seconds.labels(name).observe(time.perf_counter() - start)
 
-    def tell_partition(self, partition: int, lag: int | None, stalled_s: float) -> None:
-        """How far a partition is behind, None where nobody knows, and how long it has stood still."""
+    def tell_partition(self, partition: int, lag: int | None, age_s: float | None, stalled_s: float) -> None:
+        """How far a partition is behind in records and in time, None where nobody knows; how long it stands still."""
         self.stalled.labels(str(partition)).set(stalled_s)
-        if lag is not None:
-            self.lag.labels(str(partition)).set(lag)
-        else:
-            self._remove(self.lag, partition)
+        for gauge, value in ((self.lag, lag), (self.lag_seconds, age_s)):
+            if value is not None:
+                gauge.labels(str(partition)).set(value)
+            else:
+                self._remove(gauge, partition)
+
+    def tell_watermarks(self, delays_s: Mapping[int, float]) -> None:
+        """How far behind the clock the partitions have been heard, as far as they have a time."""
+        for partition, delay_s in delays_s.items():
+            self.watermark_delay.labels(str(partition)).set(delay_s)
 
     def forget_partition(self, partition: int) -> None:
         """Drop what was told of a partition that has left: another worker tells it now."""
-        self._remove(self.lag, partition)
-        self._remove(self.stalled, partition)
+        for gauge in (self.lag, self.lag_seconds, self.stalled, self.watermark_delay):
+            self._remove(gauge, partition)
+        self.emotions.forget_partition(partition)
 
     def _remove(self, gauge: Gauge, partition: int) -> None:
         with suppress(KeyError):  # nothing of it was told yet
@@ -123,6 +172,8 @@ class WorkerMetrics:
     def count(self, batch: Batch, result: FeedResult) -> None:
         """Count a batch that has been committed."""
         refused = [chunk for chunk, _ in result.rejected]  # by the engine: they are dead letters like all others
+        if batch.records:
+            self.batch_records.observe(len(batch.records))
         self.chunks.inc(len(batch.chunks) - len(refused))
         self.chunk_bytes.inc(sum(len(chunk.audio) for chunk in batch.chunks) - sum(len(it.audio) for it in refused))
         self.skipped.inc(result.skipped)
@@ -136,10 +187,20 @@ class WorkerMetrics:
             record = batch.records.get(event.last) if event.last else None
             if record:  # else the event needed nothing of this batch: its stream was closed for being idle
                 self.event_delay.observe(max(0.0, time.time() - record.timestamp / 1000))
+        self.emotions.count(batch.chunks, refused, result)
+
+    def abort(self, cause: BaseException) -> None:
+        """Count a transaction that was given up."""
+        self.transactions.labels("aborted").inc()
+        causes = {"fenced": _FENCED, "rebalance": _MOVED_ON, "timeout": KafkaTimeoutError, "refused": KafkaError}
+        fits = (name for name, errors in causes.items() if isinstance(cause, errors))
+        self.aborted.labels(next(fits, "failed")).inc()
 
     def model_in_use(self, card: ModelCard) -> None:
         """Tell which model new segments take."""
         self.model.info({"name": card.name, "version": card.version})
+        self.model_created.set(card.created.timestamp())
+        self.emotions.begin_at_zero(card.labels)
 
     def error(self, stage: str, error: BaseException) -> None:
         """Count an error. Its text goes to the log, never into a label."""

@@ -16,12 +16,20 @@ FRESH_S = 30.0
 class Progress:
     """The loop's thread says how far it has come, the watch's where the partitions end; either may ask."""
 
-    def __init__(self, metrics: WorkerMetrics, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        metrics: WorkerMetrics,
+        clock: Callable[[], float] = time.monotonic,
+        wall_clock: Callable[[], float] = time.time,
+    ) -> None:
+        """`wall_clock` is what Kafka's timestamps are held against."""
         self._metrics = metrics
         self._clock = clock
+        self._wall_clock = wall_clock
         self._lock = threading.Lock()
         self._positions: dict[int, int | None] = {}  # of the partitions that are ours; None until it is known
         self._ends: dict[int, int] = {}
+        self._oldest_ms: dict[int, int] = {}  # Kafka's timestamp of the first record that is not committed
         self._moved: dict[int, float] = {}
         self._answered = self._restored = clock()
 
@@ -50,12 +58,22 @@ class Progress:
         with self._lock:
             return sorted(self._positions)
 
-    def answered(self, ends: Mapping[int, int]) -> None:
-        """Kafka has said where partitions end: all of those that are ours, where it knows."""
+    def behind(self, ends: Mapping[int, int]) -> dict[int, int]:
+        """Where those of our partitions stand that have not been read to their end."""
+        with self._lock:
+            positions = self._positions.items()
+            return {number: at for number, at in positions if at is not None and at < ends.get(number, 0)}
+
+    def answered(self, ends: Mapping[int, int], oldest_ms: Mapping[int, int] | None = None) -> None:
+        """Kafka has said where partitions end: all of those that are ours, where it knows.
+
+        `oldest_ms` are the timestamps of what lies at the positions that `behind` gave, as far as it could be read.
+        """
         now = self._clock()
         with self._lock:
             self._answered = now
             self._ends = dict(ends)
+            self._oldest_ms = dict(oldest_ms or {})
             for number, position in self._positions.items():
                 end = ends.get(number)
                 if position is not None and end is not None and position >= end:
@@ -85,4 +103,12 @@ class Progress:
             for number, position in self._positions.items():
                 end = self._ends.get(number) if fresh else None
                 lag = None if position is None or end is None else max(0, end - position)
-                self._metrics.tell_partition(number, lag, now - self._moved[number])
+                self._metrics.tell_partition(number, lag, self._age(number, lag), now - self._moved[number])
+
+    def _age(self, number: int, lag: int | None) -> float | None:
+        """How old the oldest record is that is not committed; None where nobody knows."""
+        if not lag:
+            return None if lag is None else 0.0
+        oldest_ms = self._oldest_ms.get(number)
+        # The broker's clock may be ahead of this machine's.
+        return None if oldest_ms is None else max(0.0, self._wall_clock() - oldest_ms / 1000)

@@ -7,7 +7,7 @@ them is as old as its last fetch, and that is the very thing that may have stopp
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import closing
 
 from kafka import KafkaConsumer, TopicPartition
@@ -15,7 +15,7 @@ from kafka.errors import KafkaError, KafkaTimeoutError
 
 from schemas.errors import UserError
 from undertone.messaging.clients import reader
-from undertone.messaging.reading import ends_that_answer
+from undertone.messaging.reading import ends_that_answer, timestamps_at
 from undertone.messaging.settings import KafkaSettings
 from undertone.observability.telemetry import Health
 from worker.progress import FRESH_S, Progress
@@ -26,6 +26,9 @@ _EVERY_S = 5.0
 _ANSWER_MS = 5000
 # Where not all partitions have a leader, each is asked for itself.
 _ONE_ANSWER_MS, _ANSWERS_S = 1000, 10.0
+# For the age of what waits: a batch of each partition is fetched, and of it one record is looked at.
+_AGES_S = 1.0
+_AGES = {"fetch_max_wait_ms": 100, "max_partition_fetch_bytes": 64 * 1024, "max_poll_records": 1}
 
 
 class Watch:
@@ -78,7 +81,9 @@ class Watch:
         self._closed.wait(_EVERY_S)  # a start is short of CPU, and there is nothing to see yet
         while not self._closed.is_set():
             try:
-                with closing(reader(self._kafka, isolation_level="read_uncommitted")) as client:
+                with closing(
+                    reader(self._kafka, isolation_level="read_uncommitted", auto_offset_reset="earliest", **_AGES)
+                ) as client:
                     while not self._closed.is_set():
                         self._look(client)
                         self._closed.wait(_EVERY_S)
@@ -89,9 +94,14 @@ class Watch:
 
     def _look(self, client: KafkaConsumer) -> None:
         try:
-            self._progress.answered(self._ends(client))
+            ends = self._ends(client)
+            self._progress.answered(ends, self._oldest_ms(client, ends))
         finally:
             self._judge()
+
+    def _oldest_ms(self, client: KafkaConsumer, ends: Mapping[int, int]) -> dict[int, int]:
+        behind = {TopicPartition(self._topic, number): at for number, at in self._progress.behind(ends).items()}
+        return {partition.partition: stamp for partition, stamp in timestamps_at(client, behind, _AGES_S).items()}
 
     def _ends(self, client: KafkaConsumer) -> dict[int, int]:
         """Where the partitions end: of ours those that answer, of another one where none is ours.

@@ -91,6 +91,27 @@ def test_without_an_answer_nothing_is_known_to_be_at_its_end(
     assert progress.silence_s == 100
 
 
+def test_lag_in_seconds_is_the_age_of_what_waits(metrics: WorkerMetrics, clock: Clock) -> None:
+    progress = Progress(metrics, clock, wall_clock=clock)
+    ends = {0: 12, 1: 10, 2: 20}
+    progress.reached([0, 1, 2], {0: 10, 1: 10, 2: 10})
+    assert progress.behind(ends) == {0: 10, 2: 10}
+    progress.answered(ends, {0: 993_000})  # that of partition 2 could not be read
+    progress.tell()
+    assert told(metrics, "lag_seconds", 0) == 7
+    assert told(metrics, "lag_seconds", 1) == 0
+    assert told(metrics, "lag_seconds", 2) is None, "nobody knows"
+    clock.now += 5
+    progress.tell()
+    assert told(metrics, "lag_seconds", 0) == 12, "it waits on"
+    progress.answered(ends, {0: 2_000_000})
+    progress.tell()
+    assert told(metrics, "lag_seconds", 0) == 0, "the broker's clock is ahead"
+    clock.now += FRESH_S + 1
+    progress.tell()
+    assert told(metrics, "lag_seconds", 1) is None, "an old number would look like a new one"
+
+
 def test_a_long_restore_is_not_begun_anew(progress: Progress, clock: Clock) -> None:
     nowhere = KafkaSettings(bootstrap_servers="127.0.0.1:9")
     watch = Watch(nowhere, "call-audio", progress, Health(), 60, 600, give_up=lambda _: None)
@@ -109,11 +130,14 @@ def test_a_long_restore_is_not_begun_anew(progress: Progress, clock: Clock) -> N
 
 
 def test_only_the_partitions_of_this_worker_are_told(progress: Progress, metrics: WorkerMetrics, clock: Clock) -> None:
+    names = ("lag_records", "lag_seconds", "stalled_seconds", "watermark_delay_seconds")
     progress.reached([0, 1], {0: 10, 1: 10})
-    progress.answered({0: 12, 1: 12})
+    progress.answered({0: 12, 1: 12}, {0: 1000, 1: 1000})
     progress.tell()
+    metrics.tell_watermarks({0: 1.0, 1: 1.0})
+    assert all(told(metrics, name, 0) is not None for name in names)
     progress.reached([1], {1: 10})
     progress.tell()
     assert progress.partitions() == [1]
-    assert told(metrics, "lag_records", 0) is None and told(metrics, "stalled_seconds", 0) is None
+    assert all(told(metrics, name, 0) is None for name in names)
     assert told(metrics, "lag_records", 1) == 2

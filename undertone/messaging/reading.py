@@ -11,6 +11,7 @@ from kafka.errors import KafkaError
 from schemas.errors import UserError
 from undertone.messaging.clients import reader
 from undertone.messaging.settings import KafkaSettings
+from undertone.messaging.workarounds import UnreadableRecordsError
 
 # A topic often ends in a transaction's marker, which no poll returns: a poll then waits for nothing.
 _POLL_MS = 100
@@ -71,6 +72,36 @@ def ends_that_answer(
         with suppress(KafkaError):
             ends |= consumer.end_offsets([partition], timeout_ms=one_timeout_ms)
     return ends
+
+
+def timestamps_at(
+    consumer: KafkaConsumer, positions: Mapping[TopicPartition, int], all_s: float
+) -> dict[TopicPartition, int]:
+    """Kafka's timestamps, in ms, of the first records at or behind `positions`, of those that can be read in `all_s`.
+
+    It assigns `consumer`, which ought to fetch little: one record of each partition is looked at.
+    """
+    left, stamps = set(positions), dict[TopicPartition, int]()
+    if not left:
+        return stamps
+    consumer.assign(list(left))
+    for partition, position in positions.items():
+        consumer.seek(partition, position)
+        consumer.resume(partition)
+    until = time.monotonic() + all_s
+    while left and time.monotonic() < until:
+        try:
+            polled = consumer.poll(timeout_ms=_POLL_MS)
+        except UnreadableRecordsError as error:  # whoever reads them says so; how old they are stays unknown
+            polled = {error.partition: ()}
+        except KafkaError:
+            break
+        for partition, records in polled.items():
+            if records and partition in left:
+                stamps[partition] = records[0].timestamp
+            consumer.pause(partition)
+            left.discard(partition)
+    return stamps
 
 
 def read_to_end(
