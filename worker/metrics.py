@@ -119,6 +119,12 @@ class WorkerMetrics:
             ["kind"],
             registry=registry,
         )
+        self.disk_free = Gauge(
+            "undertone_kafka_disk_free_bytes", "Free on a broker's disk.", ["broker", "directory"], registry=registry
+        )
+        self.disk_size = Gauge(
+            "undertone_kafka_disk_size_bytes", "Size of a broker's disk.", ["broker", "directory"], registry=registry
+        )
         self.errors = Counter(
             "undertone_errors", "Errors, by place and kind.", ["stage", "error_type"], registry=registry
         )
@@ -158,6 +164,13 @@ class WorkerMetrics:
         """How far behind the clock the partitions have been heard, as far as they have a time."""
         for partition, delay_s in delays_s.items():
             self.watermark_delay.labels(str(partition)).set(delay_s)
+
+    def tell_disks(self, disks: Mapping[tuple[str, str], tuple[int, int]]) -> None:
+        """Free and all bytes of Kafka's disks, by broker and directory; what is not told is forgotten."""
+        for gauge, part in ((self.disk_free, 0), (self.disk_size, 1)):
+            gauge.clear()
+            for place, bytes_ in disks.items():
+                gauge.labels(*place).set(bytes_[part])
 
     def forget_partition(self, partition: int) -> None:
         """Drop what was told of a partition that has left: another worker tells it now."""

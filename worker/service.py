@@ -16,6 +16,7 @@ from undertone.messaging.settings import KafkaSettings
 from undertone.messaging.topics import check_copartitioned
 from undertone.observability.telemetry import Health
 from undertone.registry.signing import SigningSettings
+from worker.disk import KafkaDisk
 from worker.metrics import WorkerMetrics
 from worker.models import ModelFeed
 from worker.poison_pill import EngineFailure, PoisonPills
@@ -70,10 +71,12 @@ class Worker:
             return
         self.metrics.model_in_use(models.current.card)
         watch = self._watch()
+        disk = KafkaDisk(self._kafka, Topics(self._kafka.topic_prefix).call_audio.name, self.metrics)
         try:
             while not self._stopping():
                 self._run_session(models, watch, on_ready)
         finally:
+            disk.close()
             watch.close()
             models.close()
         if self._gave_up:

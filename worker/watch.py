@@ -14,8 +14,7 @@ from kafka import KafkaConsumer, TopicPartition
 from kafka.errors import KafkaError, KafkaTimeoutError
 
 from schemas.errors import UserError
-from undertone.messaging.clients import reader
-from undertone.messaging.reading import ends_that_answer, timestamps_at
+from undertone.messaging.reading import ends_that_answer, peeking_reader, timestamps_at
 from undertone.messaging.settings import KafkaSettings
 from undertone.observability.telemetry import Health
 from worker.progress import FRESH_S, Progress
@@ -26,9 +25,8 @@ _EVERY_S = 5.0
 _ANSWER_MS = 5000
 # Where not all partitions have a leader, each is asked for itself.
 _ONE_ANSWER_MS, _ANSWERS_S = 1000, 10.0
-# For the age of what waits: a batch of each partition is fetched, and of it one record is looked at.
+# For the age of what waits.
 _AGES_S = 1.0
-_AGES = {"fetch_max_wait_ms": 100, "max_partition_fetch_bytes": 64 * 1024, "max_poll_records": 1}
 
 
 class Watch:
@@ -81,9 +79,7 @@ class Watch:
         self._closed.wait(_EVERY_S)  # a start is short of CPU, and there is nothing to see yet
         while not self._closed.is_set():
             try:
-                with closing(
-                    reader(self._kafka, isolation_level="read_uncommitted", auto_offset_reset="earliest", **_AGES)
-                ) as client:
+                with closing(peeking_reader(self._kafka)) as client:
                     while not self._closed.is_set():
                         self._look(client)
                         self._closed.wait(_EVERY_S)

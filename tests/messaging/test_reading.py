@@ -9,7 +9,7 @@ from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 from schemas.errors import UserError
 from schemas.topics import Topics
 from undertone.messaging.clients import idempotent_producer, reader, transactional_producer
-from undertone.messaging.reading import UnfinishedRead, partitions_of, read_to_end
+from undertone.messaging.reading import UnfinishedRead, partitions_of, peeking_reader, read_to_end, timestamps_at
 from undertone.messaging.settings import KafkaSettings
 
 
@@ -98,3 +98,27 @@ def test_a_stop_before_the_end_is_no_end(
 def test_a_topic_that_is_not_there_is_one_line(kafka_settings: KafkaSettings, consumer: KafkaConsumer) -> None:
     with pytest.raises(UserError, match=r"no topic .*emotion-events: run `undertone topics`"):
         partitions_of(consumer, Topics(kafka_settings.topic_prefix).emotion_events.name)
+
+
+def test_the_age_of_what_waits_is_that_of_the_first_record_not_read(
+    kafka_settings: KafkaSettings, topics: Topics, writer: KafkaProducer
+) -> None:
+    first, second, empty = (TopicPartition(topics.call_audio.name, number) for number in range(3))
+    for partition in (first, first, second):
+        append(kafka_settings, partition, b"chunk")
+    with closing(reader(kafka_settings, auto_offset_reset="earliest")) as consumer:
+        stamps = {
+            (partition, record.offset): record.timestamp
+            for partition in (first, second)
+            for record in read_to_end(kafka_settings, consumer, [partition])
+        }
+    undecided = TopicPartition(topics.call_audio.name, 3)
+    begin(writer, undecided, b"held back")
+    with closing(peeking_reader(kafka_settings)) as consumer:
+        at = timestamps_at(consumer, {first: 1, second: 0, undecided: 0, empty: 0}, 5)
+        assert at.keys() == {first, second, undecided}, "what a transaction holds back waits, too"
+        assert (at[first], at[second]) == (stamps[first, 1], stamps[second, 0])
+        for position in (0, 1, 1, 0):  # the same once more, and further back: nothing of a look is left to the next
+            at = timestamps_at(consumer, {first: position, second: 0}, 60)
+            assert at == {first: stamps[first, position], second: stamps[second, 0]}
+        assert timestamps_at(consumer, {}, 30) == {}

@@ -74,12 +74,26 @@ def ends_that_answer(
     return ends
 
 
+def peeking_reader(settings: KafkaSettings) -> KafkaConsumer:
+    """A client for `timestamps_at`, which also knows the ends that `end_reader` does."""
+    return reader(
+        settings,
+        isolation_level="read_uncommitted",
+        auto_offset_reset="earliest",
+        fetch_max_wait_ms=100,
+        max_partition_fetch_bytes=64 * 1024,  # a batch of each partition, of which the first record is looked at
+        # With kafka-python 3.0.12 a partition that is read again from where it was is at times never answered in a
+        # fetch session.
+        enable_incremental_fetch_sessions=False,
+    )
+
+
 def timestamps_at(
     consumer: KafkaConsumer, positions: Mapping[TopicPartition, int], all_s: float
 ) -> dict[TopicPartition, int]:
     """Kafka's timestamps, in ms, of the first records at or behind `positions`, of those that can be read in `all_s`.
 
-    It assigns `consumer`, which ought to fetch little: one record of each partition is looked at.
+    It assigns `consumer`, a `peeking_reader`.
     """
     left, stamps = set(positions), dict[TopicPartition, int]()
     if not left:
