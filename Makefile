@@ -36,9 +36,10 @@ lint: ## ruff and mypy
 	@.venv/bin/ruff format --check .
 	@.venv/bin/mypy
 
-docs: ## Generate the contract, the command line (docs/reference) and the model card (docs/research)
+docs: ## Generate the contract, the command line, the model card (docs/) and Grafana's dashboards (deploy/grafana)
 	@scripts/setup.sh dev
 	@.venv/bin/python -m schemas.documents
+	@.venv/bin/python -m scripts.dashboards
 	@.venv/bin/python -m undertone.cli.reference > docs/reference/command-line.md
 	@.venv/bin/undertone models show --format markdown > docs/research/model-card.md
 

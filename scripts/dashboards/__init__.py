@@ -1,0 +1,1 @@
+"""Grafana's dashboards, written into `deploy/grafana/dashboards`: `python -m scripts.dashboards`."""

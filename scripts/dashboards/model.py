@@ -1,0 +1,82 @@
+"""*Model*: which one each worker predicts with, how old it is, and what became of those that came."""
+
+from collections.abc import Iterator
+
+from grafana_foundation_sdk.models.dashboard import Dashboard
+
+from scripts.dashboards.panels import BAD, FULL, GOOD, THIRD, WATCH, Panel, Query, board, built, number, rows, series
+
+AGE = "(time() - undertone_model_created_timestamp_seconds)"
+
+
+def dashboard() -> Dashboard:
+    """The dashboard."""
+    it = board(
+        "undertone-model", "Undertone: Model", "Which model each worker predicts with, and what became of others."
+    )
+    for panel in _panels():
+        it = it.with_panel(panel)
+    return built(it)
+
+
+def _panels() -> Iterator[Panel]:
+    yield number(
+        "Versions in use",
+        "More than one for minutes: a worker does not take up what the others have.",
+        "short",
+        "count(count by (version) (undertone_model_info))",
+        ((None, GOOD), (2, WATCH)),
+        width=THIRD,
+    )
+    yield number(
+        "Age of the newest in use",
+        "Since it was trained. Alert where labels wait for training: TrainerIsOverdue.",
+        "s",
+        f"min({AGE})",
+        width=THIRD,
+    )
+    yield number(
+        "Workers that refuse the champion",
+        "They stay with an earlier model. Alert: ChampionIsRefused.",
+        "short",
+        "sum(undertone_champion_refused)",
+        ((None, GOOD), (1, BAD)),
+        width=THIRD,
+    )
+    yield rows(
+        "Which worker has which",
+        "The model that predicts new utterances; one that had begun ends with the model it began with.",
+        "undertone_model_info",
+        ("Time", "Value", "__name__", "job"),
+    )
+    yield series(
+        "Workers by version",
+        "Workers that predict with each version.",
+        "short",
+        Query("count by (version) (undertone_model_info)", "{{version}}"),
+        stacked=True,
+    )
+    yield series(
+        "Age, by version",
+        "Since the model was trained, by its card.",
+        "s",
+        Query(f"max by (version) ({AGE} * on (instance) group_left (version) undertone_model_info)", "{{version}}"),
+    )
+    yield series(
+        "Bundles that came, by outcome",
+        "loaded: can be used. invalid, crashed, unsigned: refused, and on dead-letters. Each worker counts its own.",
+        "short",
+        Query("sum by (outcome) (increase(undertone_models_total[$__rate_interval]))", "{{outcome}}"),
+        bars=True,
+    )
+    yield series(
+        "Uncertain speech",
+        "Share of speech that the model could not tell. Compare it before and after a change of model.",
+        "percentunit",
+        Query(
+            'sum(rate(undertone_speech_seconds_total{label="uncertain"}[5m]))'
+            " / sum(rate(undertone_speech_seconds_total[5m]))",
+            "uncertain",
+        ),
+        width=FULL,
+    )
