@@ -24,6 +24,7 @@ from trainer.data.preprocessing import Preprocessing
 from trainer.data.splits import Split
 from trainer.evaluation.cost import us_per_second
 from trainer.evaluation.held_out import HeldOutResult, evaluate_conditions, evaluate_files, join_results
+from trainer.evaluation.in_calls import evaluate_in_calls
 from trainer.options import TrainingOptions, choose_recipe, choose_splits, choose_start
 from trainer.packaging.bundle import for_calls, make_bundle, training_prior, with_metrics
 from trainer.training.calibration import calibrate
@@ -92,7 +93,9 @@ def run(options: TrainingOptions, progress: Progress) -> Outcome:
     recipe = choose_recipe(options, fewest)
     titles = [f"Training {k}/{len(splits)}" for k in range(1, len(splits) + 1)] if len(splits) > 1 else ["Training"]
     networks = [training.train_and_test(split, title, recipe) for split, title in zip(splits, titles, strict=True)]
-    results = {name: join_results([network.results[name] for network in networks]) for name in networks[0].results}
+    # A condition that some speakers' files are too few for counts where they are enough.
+    names = dict.fromkeys(name for network in networks for name in network.results)
+    results = {name: join_results([n.results[name] for n in networks if name in n.results]) for name in names}
     final = networks[0] if len(networks) == 1 else training.train_on_all(networks, recipe)
     bundle = with_metrics(final.bundle, _card_metrics(results) | {"us_per_s": us_per_second(final.bundle)})
     final = Trained(final.split, final.model, bundle, final.history, final.results)
@@ -138,15 +141,13 @@ class _Training:
         def say(condition: str) -> None:
             self.progress(f"Evaluating {len(split.test)} files of speakers not trained on: {condition}", 0, 0)
 
-        results = evaluate_conditions(
-            [self.dataset.utterances[k].path for k in split.test],
-            clips.targets.argmax(axis=1),
-            clips.allowed,
-            Model.of(bundle),
-            [self.dataset.utterances[k].path for k in split.train],
-            self.options.seed,
-            say,
-        )
+        test = [self.dataset.utterances[k] for k in split.test]
+        paths, truth, tested = [one.path for one in test], clips.targets.argmax(axis=1), Model.of(bundle)
+        talkers = [self.dataset.utterances[k].path for k in split.train]
+        results = evaluate_conditions(paths, truth, clips.allowed, tested, talkers, self.options.seed, say)
+        say("in calls")
+        speakers = [one.speaker for one in test]
+        results |= evaluate_in_calls(paths, truth, clips.allowed, speakers, tested, self.options.seed)
         return Trained(split, model, bundle, history, results)
 
     def train_on_all(self, networks: Sequence[Trained], recipe: Recipe) -> Trained:

@@ -90,7 +90,14 @@ def test_the_figures_are_those_of_unheard_speakers(trained: Path) -> None:
     test = figures["test"]
     assert test["labels"] == ["frustrated", "satisfied"]
     assert np.sum(test["confusion_matrix"]) == test["n"] == 6 * 2 * len(figures["test_speakers"])
-    assert set(figures["conditions"]) == {"telephone", "noise 20 dB", "noise 10 dB", "noise 0 dB"}
+    assert set(figures["conditions"]) == {
+        "telephone",
+        "noise 20 dB",
+        "noise 10 dB",
+        "noise 0 dB",
+        "after 3 utterances",
+        "after 10 utterances",
+    }
     assert {"uar", "accuracy", "macro_f1", "ece", "uar_after_s", "per_class"} <= set(test)
     assert len(figures["training"][0]) <= EPOCHS
 

@@ -99,8 +99,8 @@ def evaluate_files(
     rows = [predictions[index] for index in range(len(paths))]
     return HeldOutResult(
         truth,
-        _known([row.final for row in rows], allowed),
-        {seconds: _known([row.after[k] for row in rows], allowed) for k, seconds in enumerate(AFTER_S)},
+        known_classes([row.final for row in rows], allowed),
+        {seconds: known_classes([row.after[k] for row in rows], allowed) for k, seconds in enumerate(AFTER_S)},
     )
 
 
@@ -137,7 +137,7 @@ def join_results(parts: Sequence[HeldOutResult]) -> HeldOutResult:
     )
 
 
-def _known(predictions: Sequence[Floats | None], allowed: NDArray[np.floating]) -> Floats:
+def known_classes(predictions: Sequence[Floats | None], allowed: NDArray[np.floating]) -> Floats:
     """Probabilities with those of unknown classes given to the others; uniform where no speech was found."""
     rows = []
     for prediction, known in zip(predictions, allowed, strict=True):

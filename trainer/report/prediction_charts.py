@@ -153,13 +153,13 @@ def coverage(result: HeldOutResult, threshold: float) -> Figure:
 
 
 def conditions(results: Mapping[str, HeldOutResult], labels: int) -> Figure:
-    """UAR clean, by telephone and in noise; and after so many seconds of speech."""
+    """UAR clean, by telephone, in noise and in calls; and after so many seconds of speech."""
     made, (bars, lines) = figure(10.5, 3.2, 1, 2)
     values = [result.uar for result in results.values()]
     drawn = bars.bar(range(len(values)), values, color=[ACCENT, ACCENT, *["#8fa9cc"] * (len(values) - 2)], width=0.62)
     bars.bar_label(drawn, [f"{value:.2f}" for value in values], padding=2, color=INK)
     bars.axhline(1 / labels, **_DASHED)
-    bars.set_xticks(range(len(values)), [name.replace("noise", "babble") for name in results], fontsize=9)
+    bars.set_xticks(range(len(values)), [_short(name) for name in results], fontsize=9)
     share_axis(bars, "UAR")
     bars.set_title("By condition (dashed: chance)")
     bars.grid(axis="x", visible=False)
@@ -178,6 +178,11 @@ def conditions(results: Mapping[str, HeldOutResult], labels: int) -> Figure:
     lines.set_title("After so much speech")
     lines.legend(loc="upper left", ncols=2)
     return made
+
+
+def _short(condition: str) -> str:
+    """A condition as it stands under a bar."""
+    return condition.replace("noise", "babble").replace(" utterances", "\nutterances")
 
 
 def fairness(by_speaker: Sequence[GroupScore], by_gender: Sequence[GroupScore]) -> Figure:
