@@ -1,10 +1,10 @@
 """How the bundle in this repository was made, to be run again.
 
-    python -m trainer.distillation.default_bundle --data RAVDESS TESS nEMO EmoDB --noise ESC-10/dog ...
-        --unheard-noise ESC-10/rain ... --work FOLDER --out model.zip
+    python -m trainer.distillation.default_bundle --data RAVDESS CREMA-D TESS nEMO EmoDB EMOVO AESDD --also crema-d
+        --noise ESC-10/dog ... --unheard-noise ESC-10/rain ... --work FOLDER --out model.zip
 
     1. for each published fold, a network that went through the curriculum (curriculum.py) without the fold's
-       speakers; they then test it, and give the temperature
+       speakers and without the second corpus's strangers; they then test it, and give the temperature
     2. the same curriculum with everybody
     3. the bundle; with --int8 its large products in eight bits
 
@@ -18,6 +18,7 @@ import argparse
 import json
 import tempfile
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import keras
@@ -50,52 +51,76 @@ CALLER_WEIGHT = 0.5
 NORMAL = {"neutral": 2.0, "calm": 1.0}
 
 
-def fold_network(curriculum: Curriculum, parts: Sequence[NDArray[np.integer]], number: int) -> keras.Model:
-    """A network that is not trained on the speakers of fold `number`, from 1 on; 0: on everybody."""
-    everybody = np.arange(len(curriculum.target))
-    if number == 0:
-        return curriculum.network(everybody, "everybody", curriculum.more_noises)
-    return curriculum.network(np.setdiff1d(everybody, parts[number - 1]), f"fold-{number}")
+@dataclass(frozen=True, slots=True)
+class CrossValidation:
+    """What the folds' networks predict for people whom they were not trained on.
+
+    `by_condition`: probabilities [N, C] of the target's clips. `strangers`: those of the second corpus's strangers
+    [S, C], from each fold's network; none without a second corpus.
+    """
+
+    parts: Sequence[NDArray[np.integer]]
+    truth: Clips
+    by_condition: Predictions
+    strangers_truth: Clips | None
+    strangers: list[NDArray[np.float32]]
+
+    def figures(self) -> dict[str, float]:
+        """Mean UAR over the folds by condition, and the ECE with a temperature from the other folds' speakers."""
+        scores = {
+            _metric(name): float(np.mean([uar_of(p[t], self.truth.subset(t)) for t in self.parts]))
+            for name, p in self.by_condition.items()
+        }
+        if self.strangers_truth:
+            uars = [uar_of(p, self.strangers_truth) for p in self.strangers]
+            scores["heldout_uar_second_corpus"] = float(np.mean(uars))
+        labels, logs = self.truth.targets.argmax(1), np.log(self.by_condition["clean"] + 1e-9)
+        calibrated = np.zeros_like(logs)
+        for test in self.parts:
+            rest = np.setdiff1d(np.arange(len(labels)), test)
+            calibrated[test] = softmax(logs[test] / calibrate(logs[rest], labels[rest]).temperature)
+        return scores | {"heldout_ece": float(ece(labels, calibrated)), "heldout_files": float(len(labels))}
+
+    def calibration(self) -> CalibrationSpec:
+        """Temperature and threshold from all who were not trained on; of the strangers, what one network says."""
+        logs, labels = np.log(self.by_condition["clean"] + 1e-9), self.truth.targets.argmax(1)
+        if self.strangers_truth:
+            unknown = 1e3 * (1 - self.strangers_truth.allowed)
+            logs = np.concatenate([logs, np.log(self.strangers[0] + 1e-9) - unknown])
+            labels = np.concatenate([labels, self.strangers_truth.targets.argmax(1)])
+        return calibrate(logs, labels)
 
 
 def cross_validate(
     curriculum: Curriculum, parts: Sequence[NDArray[np.integer]], unheard_noise: Sequence[Path]
-) -> Predictions:
+) -> CrossValidation:
     """Predictions for each target speaker's clips by a network that is not trained on that speaker.
 
-    Returns probabilities [N, C] by condition: "clean", "telephone", "after 1 s" and "after 2 s" of speech, and "noise
-    10 dB", if there is any noise that no network of a fold was trained with.
+    Conditions are "clean", "telephone", "after 1 s" and "after 2 s" of speech, and "noise 10 dB", if there is any noise
+    that no network of a fold was trained with.
     """
-    conditions = {"clean": curriculum.variants[0], "telephone": curriculum.target_clips("telephone")}
+    target, also = curriculum.target, curriculum.also
+    conditions = {"clean": target.variants[0], "telephone": target.clips("telephone")}
     if unheard_noise:
         with tempfile.TemporaryDirectory(prefix="undertone-") as folder:
-            paths = [one.path for one in curriculum.utterances(curriculum.target)]
+            paths = [one.path for one in target.utterances]
             noisy = write_with_sounds(paths, unheard_noise, NOISE_DB, curriculum.seed, Path(folder))
-            conditions[f"noise {NOISE_DB:g} dB"] = curriculum.with_features(noisy)
-    shape = (len(curriculum.target), curriculum.shape.n_classes)
+            conditions[f"noise {NOISE_DB:g} dB"] = target.with_features(noisy)
+    shape = (len(target), curriculum.shape.n_classes)
     predictions = {name: np.zeros(shape, np.float32) for name in (*conditions, "after 1 s", "after 2 s")}
+    unheard = also.variants[0].subset(curriculum.strangers) if also else None
+    strangers = []
     for number, test in enumerate(parts, start=1):
-        model = fold_network(curriculum, parts, number)
+        model = curriculum.fold(number, parts)
         for name, clips in conditions.items():
             predictions[name][test], early = predict(model, clips.subset(test), (1.0, 2.0))
             if name == "clean":
                 predictions["after 1 s"][test], predictions["after 2 s"][test] = early
+        if unheard:
+            strangers.append(predict(model, unheard)[0])
         uar = uar_of(predictions["clean"][test], conditions["clean"].subset(test))
         print(f"fold {number}: UAR {uar:.3f}", flush=True)
-    return predictions
-
-
-def figures(predictions: Predictions, truth: Clips, parts: Sequence[NDArray[np.integer]]) -> dict[str, float]:
-    """Mean UAR over the folds by condition, and the ECE with a temperature from the other folds' speakers."""
-    scores = {
-        _metric(name): float(np.mean([uar_of(p[t], truth.subset(t)) for t in parts])) for name, p in predictions.items()
-    }
-    labels, calibrated = truth.targets.argmax(1), np.zeros_like(predictions["clean"])
-    for test in parts:
-        rest = np.setdiff1d(np.arange(len(labels)), test)
-        logs = np.log(predictions["clean"] + 1e-9)
-        calibrated[test] = softmax(logs[test] / calibrate(logs[rest], labels[rest]).temperature)
-    return scores | {"heldout_ece": float(ece(labels, calibrated)), "heldout_files": float(len(labels))}
+    return CrossValidation(parts, target.variants[0], predictions, unheard, strangers)
 
 
 def _metric(condition: str) -> str:
@@ -107,6 +132,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, nargs="+", required=True)
     parser.add_argument("--target", default="ravdess", help="corpus to fine-tune on; the bundle has its labels")
+    parser.add_argument("--also", help="a second corpus to fine-tune on, as often; some of its speakers test the folds")
     parser.add_argument("--noise", type=Path, nargs="*", default=[], help="sounds that are no speech, to train with")
     parser.add_argument(
         "--unheard-noise", type=Path, nargs="*", default=[], help="sounds to test folds with, kept from their training"
@@ -122,19 +148,18 @@ def main() -> None:
     options = parser.parse_args()
     options.work.mkdir(parents=True, exist_ok=True)
     unheard = expand(options.unheard_noise)
-    curriculum = Curriculum(options.data, options.target, options.noise, unheard, options.work, options.seed)
-    parts = curriculum.folds(FOLDS)
+    curriculum = Curriculum(
+        options.data, options.target, options.also, options.noise, unheard, options.work, options.seed
+    )
+    parts = curriculum.target.folds(FOLDS, options.seed)
     if options.only is not None:
         for number in options.only:
-            fold_network(curriculum, parts, number)
+            curriculum.fold(number, parts)
         return
-    predictions = cross_validate(curriculum, parts, unheard)
-    truth = curriculum.variants[0]
-    found = figures(predictions, truth, parts)
-    print(json.dumps(found, indent=1))
-    calibration = calibrate(np.log(predictions["clean"] + 1e-9), truth.targets.argmax(1))
-    model = fold_network(curriculum, parts, 0)
-    write(curriculum, model, calibration, found, options.out, options.prior, int8=options.int8)
+    found = cross_validate(curriculum, parts, unheard)
+    print(json.dumps(found.figures(), indent=1))
+    model = curriculum.fold(0, parts)
+    write(curriculum, model, found.calibration(), found.figures(), options.out, options.prior, int8=options.int8)
 
 
 def calls_prior(labels: Sequence[str]) -> dict[str, float]:
@@ -162,14 +187,17 @@ def write(
     """The bundle, and the weights beside it for those who train on from here."""
     bundle = make_bundle(
         model,
-        curriculum.variants[0].subset(np.arange(8)),
+        curriculum.target.variants[0].subset(np.arange(8)),
         name=out.stem,
         labels=curriculum.dataset.labels,
         calibration=calibration,
         training_data=curriculum.labelled.training_data(curriculum.dataset.utterances),
         int8=int8,
     )
-    shares = training_prior(curriculum.dataset.labels, curriculum.variants[0].targets.sum(axis=0))
+    # As often as each label was drawn in fine-tuning.
+    corpora = [one.variants[0].targets for one in (curriculum.target, curriculum.also) if one]
+    drawn = sum((targets.mean(axis=0) for targets in corpora), np.zeros(curriculum.shape.n_classes))
+    shares = training_prior(curriculum.dataset.labels, drawn)
     caller = caller_spec(curriculum.dataset.labels)
     expected = prior or calls_prior(curriculum.dataset.labels)
     bundle = with_metrics(for_calls(bundle, expected, shares, caller), found | {"us_per_s": us_per_second(bundle)})

@@ -35,46 +35,61 @@ class Stranger:
 
 @pytest.fixture
 def arguments(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """A target of four speakers, another corpus with enough clips for the hints' axes, and the quickest recipes."""
+    """A target of four speakers, a second corpus of three, others with enough clips for the hints' axes, of which one
+    knows an emotion that the target does not; and the quickest recipes.
+    """
     monkeypatch.setenv("UNDERTONE_CACHE_DIR", str(tmp_path / "cache"))
     monkeypatch.setattr(teacher_outputs, "WhisperEncoder", Stranger)
     monkeypatch.setattr(curriculum, "PRETRAINING", QUICK)
     monkeypatch.setattr(curriculum, "PRETRAINING_EPOCHS", (1, 1))
     monkeypatch.setattr(curriculum, "FINE_TUNING", QUICK)
+    monkeypatch.setattr(curriculum, "STRANGERS", 1)
     monkeypatch.setattr(default_bundle, "FOLDS", 3)
     data = []
-    for name, speakers, takes in (("target", range(4), 4), ("other", range(4, 8), 16)):
-        manifest = write_corpus(tmp_path / name, MOODS, speakers, takes)
+    for name, moods, speakers, takes in (
+        ("target", MOODS, range(4), 4),
+        ("second", MOODS, range(4, 7), 4),
+        ("other", (*MOODS, "puzzled"), range(7, 11), 16),
+    ):
+        manifest = write_corpus(tmp_path / name, moods, speakers, takes)
         data.append(manifest.rename(manifest.with_name(f"{name}.csv")))
     noise = tmp_path / "target" / "frustrated_0_0.wav"
     work, out = tmp_path / "work", tmp_path / "moods.zip"
     return [
-        *("default_bundle", "--data", *map(str, data), "--target", "target", "--noise", str(noise)),
-        *("--unheard-noise", str(noise), "--work", str(work), "--out", str(out), "--int8"),
+        *("default_bundle", "--data", *map(str, data), "--target", "target", "--also", "second"),
+        *("--noise", str(noise), "--unheard-noise", str(noise), "--work", str(work), "--out", str(out), "--int8"),
     ]
 
 
 def test_folds_then_everybody_then_a_bundle(
     arguments: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    heard: list[tuple[int, bool]] = []
+    heard: list[tuple[int, int, bool]] = []
 
     def fit(clips: Clips, valid: None, shape: NetworkShape, recipe: Recipe, **rest: Any) -> object:
-        heard.append((len(clips), "init" in rest))
+        heard.append((len(clips), round(float(clips.weights.sum())), "init" in rest))
         return real(clips, valid, shape, recipe, **rest)
+
+    def fine_tuned(target: int, second: int) -> tuple[int, int, bool]:
+        """Clips at three speeds and the other corpus's; the second corpus is drawn as often as the target."""
+        return 3 * (target + second) + 128, round(2 * target * (1 + curriculum.OTHERS_SHARE)), True
 
     real = curriculum.fit
     monkeypatch.setattr(curriculum, "fit", fit)
     monkeypatch.setattr(sys, "argv", [*arguments, "--only", "1"])
     default_bundle.main()
-    # Each member is pretrained on the other corpus, then hears two of the four speakers at three speeds, and the other.
-    assert heard == [(128, False), (3 * 16 + 128, True)] * 2
+    # Each member is pretrained on the other corpus and on two speakers of the second, whose third is the stranger; a
+    # fold's hears two of the target's four speakers and the same two of the second.
+    assert [(clips, init) for clips, _, init in heard[::2]] == [(128 + 16, False)] * 2
+    assert heard[1::2] == [fine_tuned(16, 16)] * 2
     monkeypatch.setattr(sys, "argv", arguments)
     default_bundle.main()
-    assert heard[4:] == [(3 * 24 + 128, True)] * 4 + [(3 * 32 + 128, True)] * 2
-    assert '"heldout_uar_noise_10_dB"' in capsys.readouterr().out
+    assert heard[4:] == [fine_tuned(24, 16)] * 4 + [fine_tuned(32, 24)] * 2
+    printed = capsys.readouterr().out
+    assert '"heldout_uar_noise_10_dB"' in printed
+    assert '"heldout_uar_second_corpus"' in printed
     card = Model.load(tmp_path / "moods.zip").card
     assert card.labels == MOODS
     assert {"heldout_uar", "heldout_uar_telephone", "heldout_uar_after_1_s", "heldout_ece"} <= set(card.metrics)
-    assert {part.corpus for part in card.training_data} == {"target", "other"}
+    assert {part.corpus: part.utterances for part in card.training_data} == {"target": 32, "second": 24, "other": 128}
     assert load_start(tmp_path / "moods.zip").shape.members == curriculum.MEMBERS
