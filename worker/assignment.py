@@ -1,4 +1,4 @@
-"""The partitions of this worker: state is restored before the first record is read, and forgotten when they leave.
+"""The partitions of this worker: state is restored before the first new record is read, and forgotten when they leave.
 
 The listener's callbacks run in the client's network loop, where waiting would hold up heartbeats. So they only take
 notes, and `restore_assigned` does the work between two polls. Nothing is in hand then: all that earlier polls returned
@@ -7,18 +7,22 @@ has been committed, which is why a revoked partition needs no last commit.
 
 import logging
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from kafka import ConsumerRebalanceListener, KafkaConsumer, TopicPartition
 from kafka.consumer.fetcher import ConsumerRecord
 from kafka.errors import KafkaTimeoutError
+from kafka.structs import OffsetAndMetadata
 
 from schemas.dead_letters import Reason, Rejected
 from undertone.inference.engine import Engine
-from worker.batch import DeadLetters
+from worker.batch import DeadLetters, Polled
 from worker.changelog import Restore
+from worker.event_time import EventTime
 from worker.metrics import WorkerMetrics
+from worker.poison_pill import PoisonPills
+from worker.replay import Replay, ReplayFrom
 from worker.restorer import Restorer
 from worker.start_offset import start_offset
 from worker.timer import Timer
@@ -34,11 +38,15 @@ _HELD_BACK_S = 0.5
 
 @dataclass
 class _Assigned:
-    """A partition that is not being read yet: first its offset is learnt, then its state."""
+    """A partition of which nothing new is read yet: its offset is learnt, then its state, then comes its replay."""
 
     committed: int | None = None
+    replay_from: ReplayFrom | None = None
     restore: Restore | None = None  # asked for once the offset is known
     since: float = field(default_factory=time.monotonic)
+    replay: Replay | None = None
+    streams: int = 0  # that were restored
+    dead_letters: DeadLetters = field(default_factory=list)
     patience: Timer = field(default_factory=lambda: Timer(_PATIENCE_S))
     held_back: Timer = field(default_factory=lambda: Timer(_HELD_BACK_S))
 
@@ -119,7 +127,7 @@ class Assignment(ConsumerRebalanceListener):
             # First the committed offset, then the changelog's end. What an earlier owner left open holds the offset
             # back until it is decided (KIP-447), so the end that is read after it lies behind all that it wrote.
             if not assigned.restore and self._learn_offset(partition, assigned):
-                assigned.restore = self._restorer.request(partition.partition)
+                self._request(partition, assigned)
         self._look_after_held_back()
         self._finished += self._restorer.finished()
         resumed = {
@@ -131,13 +139,33 @@ class Assignment(ConsumerRebalanceListener):
         }
         for partition, assigned in resumed.items():
             self._resume(partition, assigned)
-        if resumed:
-            self.look_for_new_partitions()
-            restores = [it.restore for it in resumed.values() if it.restore]
-            streams = sum(len(restore.states) for restore in restores)
-            seconds = max(time.monotonic() - restore.began for restore in restores)
-            self._finished = [it for it in self._finished if it not in restores and not it.cancelled]
-            log.info("partitions %s: %d streams restored in %.2f s", _numbers(resumed), streams, seconds)
+        restores = [it.restore for it in resumed.values()]
+        self._finished = [it for it in self._finished if it not in restores and not it.cancelled]
+        self._go_on([partition for partition, assigned in resumed.items() if not assigned.replay])
+
+    def hear_again(self, polled: Polled, poison_pills: PoisonPills, event_time: EventTime) -> list[TopicPartition]:
+        """Feed the engine what the restored states do not hold; new records of partitions that do so are not used.
+
+        Returns those that have done so to the end, and are read from their committed offsets from now on.
+
+        Raises:
+            EngineFailure: the engine raised on what it hears again.
+        """
+        done = []
+        for partition, replay in self.replays.items():
+            chunks, dead_letters = replay.hear(partition, polled.get(partition, ()), poison_pills, event_time)
+            self._assigned[partition].dead_letters += dead_letters
+            self._metrics.replayed_chunks.inc(chunks)
+            if (self._consumer.position(partition, timeout_ms=0) or 0) >= replay.until:
+                self._consumer.seek(partition, replay.until)
+                done.append(partition)
+        self._go_on(done)
+        return done
+
+    @property
+    def replays(self) -> dict[TopicPartition, Replay]:
+        """The partitions that are heard again."""
+        return {partition: it.replay for partition, it in self._assigned.items() if it.replay}
 
     def tell_restores(self) -> None:
         """How many partitions are not being read yet, and for how long."""
@@ -170,10 +198,16 @@ class Assignment(ConsumerRebalanceListener):
     def _learn_offset(self, partition: TopicPartition, assigned: _Assigned) -> bool:
         try:
             # With a timeout of 0 it takes the answer to the question that an earlier call has sent, or sends it.
-            assigned.committed = self._consumer.committed(partition, timeout_ms=0)
+            committed: OffsetAndMetadata | None = self._consumer.committed(partition, metadata=True, timeout_ms=0)
         except KafkaTimeoutError:
             return False
+        if committed:
+            assigned.committed, assigned.replay_from = committed.offset, ReplayFrom.read(committed)
         return True
+
+    def _request(self, partition: TopicPartition, assigned: _Assigned) -> None:
+        model = assigned.replay_from.model if assigned.replay_from else None
+        assigned.restore = self._restorer.request(partition.partition, model)
 
     def _look_after_held_back(self) -> None:
         """End what dead workers have left open; what nobody ends is told of."""
@@ -190,19 +224,39 @@ class Assignment(ConsumerRebalanceListener):
             )
 
     def _resume(self, partition: TopicPartition, assigned: _Assigned) -> None:
+        """Give the engine the states, and read on: what they do not hold yet, or else what is new."""
         restore = assigned.restore
         if not restore:
             return
-        for stream, record in restore.states.items():
-            self._restore(stream, partition, record)
-        self._dead_letters += restore.dead_letters
+        streams = {stream for stream, record in restore.states.items() if self._restore(stream, partition, record)}
+        assigned.streams = len(restore.states)
+        restore.states.clear()  # the engine has them
+        assigned.dead_letters += restore.dead_letters
         has_history = restore.end > 0
         start = start_offset(partition, assigned.committed, restore.audio, has_history, self._metrics)
-        self._consumer.seek(partition, start)
+        begin = assigned.replay_from
+        first = max(begin.offset, restore.audio.start) if begin else start
+        if begin and first < start:
+            # Where the model is gone from `models`, utterances of then are heard as new ones are.
+            model = self._engine.model_named(begin.model) or self._engine.model
+            assigned.replay = Replay(self._engine, begin, start, model, streams)
+        self._consumer.seek(partition, min(first, start))
         self._consumer.resume(partition)
-        del self._assigned[partition]
-        self._metrics.restore_seconds.observe(time.monotonic() - restore.began)
-        self._metrics.restored_streams.inc(len(restore.states))
+
+    def _go_on(self, partitions: Collection[TopicPartition]) -> None:
+        """These are restored: what is polled of them is new from now on."""
+        if not partitions:
+            return
+        gone = {partition: self._assigned.pop(partition) for partition in partitions}
+        seconds = [time.monotonic() - it.restore.began for it in gone.values() if it.restore]
+        streams = sum(it.streams for it in gone.values())
+        for assigned in gone.values():
+            self._dead_letters += assigned.dead_letters
+        for each in seconds:
+            self._metrics.restore_seconds.observe(each)
+        self._metrics.restored_streams.inc(streams)
+        self.look_for_new_partitions()
+        log.info("partitions %s: %d streams restored in %.2f s", _numbers(partitions), streams, max(seconds))
 
     def out_of_range(self, offsets: Mapping[TopicPartition, int]) -> None:
         """Go on where Kafka no longer has the next record of partitions that are being read."""
@@ -220,14 +274,15 @@ class Assignment(ConsumerRebalanceListener):
         if not missing <= restore.models.keys():
             # A new model came after the restorer had looked, and the engine gave one up that is needed after all.
             restore.cancelled = True
-            assigned.restore = self._restorer.request(partition.partition)
+            self._request(partition, assigned)
             return False
         for model in (restore.models[version] for version in missing):
             if model:
                 self._engine.add_model(model)
         return True
 
-    def _restore(self, stream: str, place: TopicPartition, record: ConsumerRecord) -> None:
+    def _restore(self, stream: str, place: TopicPartition, record: ConsumerRecord) -> bool:
+        """Give the engine a state. Returns whether it could be used."""
         try:
             self._engine.restore(stream, place.partition, record.value, place.topic)
         except ValueError as error:
@@ -235,10 +290,12 @@ class Assignment(ConsumerRebalanceListener):
             # and the stream goes on as after a gap; the others are untouched.
             self._engine.delete(stream, place.partition)
             self._metrics.error("restore", error)
-            self._dead_letters.append((record, Rejected(Reason.INVALID_STATE, str(error))))
+            self._assigned[place].dead_letters.append((record, Rejected(Reason.INVALID_STATE, str(error))))
             log.error(
                 "state of %s in partition %d cannot be used, its call starts anew: %s", stream, place.partition, error
             )
+            return False
+        return True
 
     def take_dead_letters(self) -> DeadLetters:
         """What could not be restored since the last call."""

@@ -43,6 +43,8 @@ class Restore:
     """The changelog's next offset: 0 where no worker has ever written to it."""
     audio: range = range(0)
     """The offsets that `call-audio` holds."""
+    replay_model: str | None = None
+    """The version with which audio is to be heard again, if any is."""
     models: dict[str, Model | None] = field(default_factory=dict)
     """Those that its streams go on with and the engine had not, by version; None where one is gone."""
     cancelled: bool = False
@@ -61,11 +63,11 @@ class Restore:
 
     @cached_property
     def model_versions(self) -> set[str]:
-        """The models that the streams go on with, those that are closed for being idle among them; once it is whole.
+        """The models that its streams go on with, those that are closed for being idle among them; once it is whole.
 
         Every record is read for it, 20 us each, so it is done once, in the restorer's thread.
         """
-        versions: set[str] = set()
+        versions = {self.replay_model} if self.replay_model else set()
         for record in self.states.values():
             with suppress(ValueError):  # whoever gives it to the engine says so
                 state = read_record(record.value)

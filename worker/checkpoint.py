@@ -77,7 +77,9 @@ class Checkpoint:
         self._dead_letter_policy = dead_letter_policy
 
     @contextmanager
-    def transaction(self, offsets: Mapping[TopicPartition, int]) -> Iterator[Transaction]:
+    def transaction(
+        self, offsets: Mapping[TopicPartition, OffsetAndMetadata], timeout_s: float | None = None
+    ) -> Iterator[Transaction]:
         """A transaction that also moves the group to `offsets`: by them zombies are told.
 
         They are empty only where this worker has no partition, and so nothing to write about one.
@@ -93,14 +95,13 @@ class Checkpoint:
                 yield Transaction(
                     self._producer, self._topics, self._dead_letter_policy
                 )  # 3. events, state, dead letters
-                self._producer.flush(timeout=self._timeout_s)
+                self._producer.flush(timeout=timeout_s or self._timeout_s)
             with self._metrics.stage("commit"):
                 # 4. The group's coordinator checks the membership here: this is where a zombie is stopped.
                 if offsets:
-                    committed = {partition: OffsetAndMetadata(offset) for partition, offset in offsets.items()}
-                    self._bounded(partial(self._producer.send_offsets_to_transaction, committed, member))
+                    self._bounded(partial(self._producer.send_offsets_to_transaction, offsets, member), timeout_s)
                 # 5. Raises where anything of step 3 has failed.
-                self._bounded(self._producer.commit_transaction)
+                self._bounded(self._producer.commit_transaction, timeout_s)
         except BaseException as error:
             self._abort(error)
             raise

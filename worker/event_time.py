@@ -25,7 +25,8 @@ _SHORTEST_BREAK_S = 5.0
 @dataclass
 class _Clock:
     now_ms: int  # the partition's time
-    broker_ms: int  # the broker's, as far as it is known: that of the newest record, and what has passed since
+    # The broker's, as far as it is known: that of the newest record, and what has passed since; or the next record's.
+    broker_ms: int | None
     position: int | None = None  # where nothing was left to read when it was last looked at
     looked: float = 0.0  # and when that was
 
@@ -49,6 +50,11 @@ class EventTime:
             for partition in partitions
         }
 
+    def begin(self, partition: TopicPartition, time_ms: int) -> None:
+        """Where a partition's time has not begun, let it be `time_ms` at the next record."""
+        if self._clocks.get(partition) is None:
+            self._clocks[partition] = _Clock(time_ms, None)
+
     def now(self, partition: TopicPartition) -> int | None:
         """A partition's time in ms, or None where it has not begun."""
         clock = self._clocks.get(partition)
@@ -71,9 +77,10 @@ class EventTime:
         clock = self._clocks.get(partition)
         if clock is None:
             clock = self._clocks[partition] = _Clock(stamp, stamp)
-        clock.now_ms += min(max(stamp - clock.broker_ms, 0), self._longest_gap_ms)
+        before_ms = stamp if clock.broker_ms is None else clock.broker_ms
+        clock.now_ms += min(max(stamp - before_ms, 0), self._longest_gap_ms)
         # A new leader's clock may lie behind the old one's; producers' clocks differ for good.
-        clock.broker_ms = stamp if trusted else max(stamp, clock.broker_ms)
+        clock.broker_ms = stamp if trusted else max(stamp, before_ms)
         return clock.now_ms
 
     def pass_quiet_time(self, positions: Mapping[TopicPartition, int]) -> None:
@@ -93,7 +100,8 @@ class EventTime:
             quiet = ends.get(partition) == position
             if quiet and clock.position == position and passed < self._break_s:
                 clock.now_ms += int(passed * 1000)
-                clock.broker_ms += int(passed * 1000)
+                if clock.broker_ms is not None:
+                    clock.broker_ms += int(passed * 1000)
             clock.position, clock.looked = position if quiet else None, now
 
     def _restored(self, partition: TopicPartition) -> _Clock | None:

@@ -4,8 +4,10 @@ from collections.abc import Collection, Mapping
 
 from kafka import KafkaConsumer, TopicPartition
 from kafka.errors import OffsetOutOfRangeError
+from kafka.structs import OffsetAndMetadata
 
-from undertone.inference.engine import Engine
+from schemas.dead_letters import Reason
+from undertone.inference.engine import Engine, StateRecord
 from undertone.inference.intake import FeedResult
 from undertone.messaging.dead_letters import unreadable
 from undertone.messaging.workarounds import UnreadableRecordsError
@@ -17,6 +19,8 @@ from worker.metrics import WorkerMetrics
 from worker.models import ModelFeed
 from worker.poison_pill import EngineFailure, PoisonPills
 from worker.progress import Progress
+from worker.replay import ReplayFrom
+from worker.saving import Saving
 from worker.timer import Timer
 
 _POLL_MS = 500
@@ -27,6 +31,8 @@ _UNASSIGNED_POLL_MS = 100
 # A worker without work learns from a transaction without records whether it still is a member of its group: its
 # heartbeats would not tell that another one has taken its name.
 _CHECK_IN_S = 10.0
+# Of each step of the transaction with which a worker leaves: a Kafka that is away does not keep it.
+_LAST_SAVE_S = 3.0
 # The gauges, and a look for a new model: often enough for people, too seldom to cost anything.
 _CHORES_S = 1.0
 
@@ -48,6 +54,7 @@ class Loop:
         metrics: WorkerMetrics,
         batch_records: int,
         idle_seconds: float,
+        state_seconds: float,
     ) -> None:
         self._consumer = consumer
         self._checkpoint = checkpoint
@@ -60,6 +67,7 @@ class Loop:
         self._dead_letters: DeadLetters = []  # of records that cannot be read, for the next transaction
         self._batch_records = batch_records
         self._event_time = EventTime(consumer, engine, idle_seconds)
+        self._saving = Saving(state_seconds)
         self._chores = Timer(_CHORES_S)
         self._check_in = Timer(_CHECK_IN_S)
         # A stream may live a thirtieth longer than the idle time: 10 s of 300.
@@ -84,11 +92,12 @@ class Loop:
         with self._metrics.stage("poll"):
             records = 1 if self._poison_pills.one_by_one(self._consumer.assignment()) else self._batch_records
             polled = self._poll(wait_ms, records)
+        polled = self._hear_again(polled)
         # Of all partitions, not only of those with records: the group's coordinator checks the membership by them,
         # and a stream that is closed for being idle must not be closed by a zombie.
         positions = self._assignment.positions()
         with self._metrics.stage("decode"):
-            self._event_time.follow(positions)
+            self._event_time.follow([*positions, *self._assignment.replays])
             batch = decode(polled, self._poison_pills, self._event_time)
             batch.rejected += [*self._dead_letters, *self._assignment.take_dead_letters()]
             self._dead_letters.clear()
@@ -97,11 +106,12 @@ class Loop:
             self._event_time.pass_quiet_time(positions)
         with self._metrics.stage("engine"):
             result = self._feed(batch, positions if closing else ())
-            changed = self._engine.take_changes()
         if self._models.busy or self._chores.due():
             self._do_chores(batch)
+        with self._metrics.stage("engine"):
+            changed = self._take_changes(batch, positions)
         if changed or batch.records or batch.rejected or self._check_in.due():
-            with self._checkpoint.transaction(positions) as transaction:
+            with self._checkpoint.transaction(self._offsets(positions)) as transaction:
                 transaction.publish(result.written)
                 transaction.save(changed)
                 transaction.reject(batch.rejected)
@@ -119,9 +129,59 @@ class Loop:
         except UnreadableRecordsError as error:
             self._metrics.error("poll", error)
             if error.partition in self._consumer.assignment():
-                self._dead_letters.append(unreadable(error))
+                replay = self._assignment.replays.get(error.partition)
+                if not replay or error.next_offset > replay.until:  # else it has been told of
+                    self._dead_letters.append(unreadable(error))
                 self._consumer.seek(error.partition, error.next_offset)
         return {}
+
+    def _hear_again(self, polled: Polled) -> Polled:
+        """Let the partitions that have been restored catch up with their committed offsets; what is left is new."""
+        replays = self._assignment.replays
+        if not replays:
+            return polled
+        if polled.keys() & replays.keys():
+            self._progress.restoring()
+        for partition in self._assignment.hear_again(polled, self._poison_pills, self._event_time):
+            # The next one who takes over is to begin here, not to hear again what has just been heard again.
+            self._saving.save_all(partition.partition)
+        return {partition: records for partition, records in polled.items() if partition not in replays}
+
+    def _take_changes(self, batch: Batch, positions: Positions) -> list[StateRecord]:
+        """The states that go with this transaction; all of them where a replay would come out otherwise than this pass.
+
+        Those are: another model for new utterances, a message that the engine fails on, a stream that there was no room
+        for.
+        """
+        heard = {partition.partition: position for partition, position in positions.items()}
+        switching = self._models.current is not self._engine.model
+        for record, rejected in batch.rejected:
+            if rejected.reason in (Reason.PROCESSING_FAILED, Reason.TOO_MANY_STREAMS):
+                self._saving.save_all(record.partition)
+        changed = self._engine.take_changes(heard if switching else self._saving.before(heard))
+        if switching:
+            self._engine.switch_model(self._models.current)
+        return changed
+
+    def _offsets(self, positions: Positions) -> dict[TopicPartition, OffsetAndMetadata]:
+        """Up to where each partition has been heard, and from where it is to be heard again."""
+        offsets = {}
+        for partition, position in positions.items():
+            again = ReplayFrom.of(self._engine, partition.partition)
+            offsets[partition] = OffsetAndMetadata(position, again.model_dump_json() if again else "", -1)
+        return offsets
+
+    def save_all(self) -> None:
+        """Save every state that has changed.
+
+        Raises:
+            KafkaError: Kafka did not take it.
+        """
+        positions = self._assignment.positions()
+        changed = self._engine.take_changes({partition.partition: place for partition, place in positions.items()})
+        if changed:
+            with self._checkpoint.transaction(self._offsets(positions), _LAST_SAVE_S) as transaction:
+                transaction.save(changed)
 
     def _feed(self, batch: Batch, closing: Collection[TopicPartition]) -> FeedResult:
         """Feed the engine, and close the idle streams of the partitions `closing`."""
@@ -142,8 +202,6 @@ class Loop:
     def _do_chores(self, batch: Batch) -> None:
         batch.rejected += self._models.poll()
         self._assignment.look_for_new_partitions()
-        if self._models.current is not self._engine.model:
-            self._engine.switch_model(self._models.current)
         self._metrics.model_in_use(self._models.current.card)
         self._metrics.open_streams.set(self._engine.open_streams)
         self._metrics.tell_watermarks(self._event_time.delays())

@@ -108,6 +108,11 @@ class WorkerMetrics:
         self.restored_streams = Counter(
             "undertone_restored_streams", "Streams whose state was read back.", registry=registry
         )
+        self.replayed_chunks = Counter(
+            "undertone_replayed_chunks",
+            "Audio chunks that were heard again: states are saved every few seconds.",
+            registry=registry,
+        )
         self.restore_records_left = Gauge(
             "undertone_restore_records_left",
             "Offsets of worker-state to read before all restores are done.",

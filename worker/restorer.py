@@ -53,12 +53,13 @@ class Restorer:
         self._thread = threading.Thread(target=self._run, name="restore", daemon=True)
         self._thread.start()
 
-    def request(self, partition: int) -> Restore:
+    def request(self, partition: int, replay_model: str | None = None) -> Restore:
         """Begin to restore a partition whose committed offset is known: all state that counts is written by then.
 
+        `replay_model` is looked up like the models of its streams.
         What is returned also comes out of `finished`, unless its `cancelled` is set.
         """
-        restore = Restore(partition)
+        restore = Restore(partition, replay_model=replay_model)
         self._requests.put(restore)
         return restore
 

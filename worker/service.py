@@ -134,6 +134,7 @@ class Worker:
             while not self._stopping():
                 session.run_once()
                 self._after_turn(session, watch, on_ready)
+            session.save()
         except Stalled as error:
             self._after_stall(error)
         except EngineFailure as failure:

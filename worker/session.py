@@ -103,6 +103,7 @@ class Session:
             metrics,
             settings.batch_records,
             settings.idle_seconds,
+            settings.state_seconds,
         )
 
     def join(self) -> None:
@@ -119,6 +120,13 @@ class Session:
     def run_once(self) -> None:
         """One batch; see `Loop.run_once`."""
         self._loop.run_once()
+
+    def save(self) -> None:
+        """Save all states before it ends, so that whoever goes on has nothing to hear again."""
+        try:
+            self._loop.save_all()
+        except KafkaError as error:
+            log.warning("states could not be saved, what came since the last ones will be heard again: %s", error)
 
     @property
     def ready(self) -> bool:
@@ -137,10 +145,11 @@ class Session:
         """
         try:
             for partition in list(self._consumer.assignment())[:1]:
-                offset = self._consumer.committed(partition, timeout_ms=_CLOSE_S * 1000)
-                if offset is None:
-                    offset = self._consumer.beginning_offsets([partition])[partition]
-                self._consumer.commit({partition: OffsetAndMetadata(offset)}, timeout_ms=_CLOSE_S * 1000)
+                # With its metadata, without which nothing would be heard again.
+                kept = self._consumer.committed(partition, metadata=True, timeout_ms=_CLOSE_S * 1000)
+                if kept is None:
+                    kept = OffsetAndMetadata(self._consumer.beginning_offsets([partition])[partition])
+                self._consumer.commit({partition: kept}, timeout_ms=_CLOSE_S * 1000)
         except FencedInstanceIdError:
             return True
         except KafkaError as error:

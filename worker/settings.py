@@ -30,6 +30,8 @@ class WorkerSettings(Settings):
     batch_bytes: int = Field(8 * 1024 * 1024, ge=1024 * 1024, le=256 * 1024 * 1024)
     """Audio fetched at once from a broker. It bounds memory: one such answer in hand, one on its way."""
     batch_records: int = Field(2_000, ge=1, le=100_000)
+    state_seconds: float = Field(5, ge=0, le=60)
+    """How often an open stream's state is saved. A worker that takes over hears again what came since; 0: none."""
     session_timeout_s: float = Field(30, ge=1, le=1_800)
     """How long a worker may be silent before the others take its partitions."""
     leave_on_stop: bool = False

@@ -99,6 +99,8 @@ def _alike(stage: Stage, watched: list[Seen], read: list[Seen]) -> bool:
 
 
 def _compare_states(stage: Stage, outcome: Outcome) -> None:
+    """All has been heard, so within seconds each stream must have a state that holds all of it."""
+    stage.wait_for(stage.saved, "all states to be saved")
     states = newest(stage.records(stage.topics.worker_state.name))
     events = by_stream(envelopes(stage.events()))
     wrong = differing_states(states, stage.plan.streams(), events, models_named(stage.versions))

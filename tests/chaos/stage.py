@@ -9,6 +9,7 @@ from pathlib import Path
 from kafka import TopicPartition
 from kafka.consumer.fetcher import ConsumerRecord
 from kafka.errors import KafkaError
+from kafka.structs import OffsetAndMetadata
 
 from schemas.errors import UserError
 from schemas.topics import Topics
@@ -122,13 +123,21 @@ class Stage:
 
     def lag(self) -> int:
         """Records of audio that the group has not committed."""
-        with closing(admin(self.cluster.settings)) as client:
-            committed = client.list_group_offsets(GROUP)[GROUP]
+        committed = self._committed()
         with closing(reader(self.cluster.settings)) as consumer:
             partitions = [TopicPartition(self.topics.call_audio.name, number) for number in range(PARTITIONS)]
             ends = consumer.end_offsets(partitions)
         heard = {partition: max(entry.offset, 0) for partition, entry in committed.items()}
         return sum(end - heard.get(partition, 0) for partition, end in ends.items())
+
+    def saved(self) -> bool:
+        """Whether all that is committed is in states: no worker that takes over would hear anything again."""
+        return not any(entry.metadata for entry in self._committed().values())
+
+    def _committed(self) -> dict[TopicPartition, OffsetAndMetadata]:
+        with closing(admin(self.cluster.settings)) as client:
+            committed: dict[TopicPartition, OffsetAndMetadata] = client.list_group_offsets(GROUP)[GROUP]
+            return committed
 
     def records(self, topic: str) -> list[ConsumerRecord]:
         """All committed records of a topic."""

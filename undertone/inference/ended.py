@@ -4,6 +4,7 @@ Finding the markers that are due costs what is due, not what there is: a heap pe
 """
 
 import heapq
+from collections.abc import Callable
 
 from undertone.inference.records import Ended, StreamKey
 
@@ -14,13 +15,13 @@ _LATE_CHUNKS, _IDLE_STREAMS = 2, 12
 class EndedStreams:
     """Markers by partition and stream, at most `limit`; where there are more, the oldest goes.
 
-    What is added and what goes is noted in `dirty`: it is to be saved.
+    Of what is added and what goes `changed` is told: it is to be saved.
     """
 
-    def __init__(self, limit: int, idle_ms: int, dirty: set[StreamKey]) -> None:
+    def __init__(self, limit: int, idle_ms: int, changed: Callable[[StreamKey], None]) -> None:
         self._limit = limit
         self._idle_ms = idle_ms
-        self._dirty = dirty
+        self._changed = changed
         self._markers: dict[StreamKey, Ended] = {}
         self._due: dict[int, list[tuple[int, str]]] = {}  # by partition: (event time to go at, stream); some are stale
 
@@ -34,7 +35,7 @@ class EndedStreams:
     def add(self, key: StreamKey, ended: Ended) -> None:
         """Remember a stream that has ended now."""
         self.restore(key, ended)
-        self._dirty.add(key)
+        self._changed(key)
         while len(self._markers) > self._limit:
             self._pop(min((partition for partition, due in self._due.items() if due), key=lambda it: self._due[it][0]))
 
@@ -80,7 +81,7 @@ class EndedStreams:
         # Its stream may have been opened again since, and even have ended once more.
         if marker and self._goes_at(marker) == goes_at:
             del self._markers[key]
-            self._dirty.add(key)
+            self._changed(key)
 
     def _goes_at(self, ended: Ended) -> int:
         return ended.ended_ms + self._idle_ms * (_IDLE_STREAMS if ended.idle else _LATE_CHUNKS)

@@ -2,19 +2,20 @@
 
     result = engine.feed(chunks)       # chunks of many streams, each stream's in order
     records = engine.take_changes()    # what to save, once per stream
+    engine.replay(chunks, model)       # what an engine has heard that is gone, beyond what was saved of it
 
 Work is done in blocks of 250 ms on each stream's own sample index, for all streams that have one at once. So a
 stream's events depend on its samples alone: not on where the chunks were cut, nor on what else was in a batch.
 """
 
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from schemas.audio import AudioChunk, Role
+from schemas.audio import AudioChunk, RecordPlace, Role
 from undertone.acoustics.frames import BLOCK_FRAMES, RATES, block_samples, hop_samples
 from undertone.acoustics.gate import Gate, GateDecision, GateState
 from undertone.acoustics.level import sum_squares
@@ -28,6 +29,7 @@ from undertone.inference.model_slots import ModelSlots
 from undertone.inference.records import Ended, StreamKey, lookback, read_record
 from undertone.inference.runs import Buffers, Run, Samples
 from undertone.inference.streams import StreamTable
+from undertone.inference.unsaved import Unsaved
 
 Rows = NDArray[np.intp]
 
@@ -54,9 +56,9 @@ class Engine:
     ) -> None:
         self._models = ModelSlots(model)
         self._table = StreamTable(model.card.network.state_size, len(model.card.labels))
-        self._dirty: set[StreamKey] = set()  # whose state is to be saved
+        self._unsaved = Unsaved()
         self._idle_ms = int(idle_seconds * 1000)
-        self._ended = EndedStreams(max_streams, self._idle_ms, self._dirty)
+        self._ended = EndedStreams(max_streams, self._idle_ms, self._unsaved.save_now)
         self._intake = Intake(self._table, self._ended, self._models, max_streams)
         self._events = EventWriter(self._table)
         self._analyze_agent = analyze_agent
@@ -70,6 +72,11 @@ class Engine:
     def model_versions(self) -> set[str]:
         """Versions that a restored stream can go on with."""
         return self._models.versions
+
+    def model_named(self, version: str) -> Model | None:
+        """The model of this version, if it is loaded."""
+        slot = self._models.slot_of(version)
+        return None if slot is None else self._models[slot]
 
     @property
     def open_streams(self) -> int:
@@ -100,7 +107,6 @@ class Engine:
         """End the streams of `partition` whose last chunk is older than the idle time, at its event time `now_ms`."""
         result = FeedResult()
         runs = [Run(row, ended_by="idle") for row in self._table.idle(partition, now_ms - self._idle_ms).tolist()]
-        self._dirty.update(self._table.key(run.row) for run in runs)
         if runs:
             self._process(runs, result, now_ms)
         self._ended.expire(partition, now_ms)
@@ -123,11 +129,27 @@ class Engine:
         self._models.add(model)
         self._make_room(model)
 
-    def take_changes(self) -> list[StateRecord]:
-        """State records of the streams that changed since the last call, one each."""
-        records = [StateRecord(key[1], key[0], self._record(key)) for key in sorted(self._dirty)]
-        self._dirty.clear()
-        return records
+    def replay(self, chunks: Sequence[AudioChunk], model: Model) -> None:
+        """Hear chunks again that an engine had heard while its model was this one; all events of them have been told.
+
+        They are of streams that have a record: a stream without one had been forgotten by then.
+        """
+        if model.card.version not in self._models.versions:
+            self.add_model(model)
+        with self._models.using(model.card.version):
+            self.feed(chunks)
+
+    def take_changes(self, before: Mapping[int, int] | None = None) -> list[StateRecord]:
+        """State records of the streams that changed since they were last taken, one each.
+
+        With offsets by partition in `before` only of these partitions, and only those that cannot wait or have waited
+        since a chunk before that offset.
+        """
+        return [StateRecord(key[1], key[0], self._record(key)) for key in self._unsaved.take(before)]
+
+    def unsaved_since(self, partition: int) -> RecordPlace | None:
+        """The oldest chunk of a partition that is not in the records taken so far; None where all are."""
+        return self._unsaved.since(partition)
 
     def restore(self, stream: str, partition: int, value: bytes, topic: str | None = None) -> None:
         """Take back a stream from its state record; `topic` is where its audio lies.
@@ -151,19 +173,22 @@ class Engine:
     def delete(self, stream: str, partition: int) -> None:
         """Forget a stream and have its state record deleted."""
         self._forget((partition, stream))
-        self._dirty.add((partition, stream))
+        self._unsaved.save_now((partition, stream))
 
     def drop(self, partition: int) -> None:
         """Forget a partition's streams: it belongs to another worker now."""
         for row in self._table.rows_of(partition).tolist():
             self._forget(self._table.key(row))
         self._ended.drop(partition)
-        self._dirty.difference_update([key for key in self._dirty if key[0] == partition])
+        self._unsaved.drop(partition)
 
     def _take(self, key: StreamKey, queue: deque[AudioChunk], result: FeedResult) -> Run | None:
+        place, known = queue[0].place, key in self._table
         run = self._intake.take(key, queue, result)
-        if run:
-            self._dirty.add(key)
+        if run and known:
+            self._unsaved.heard(key, place)
+        elif run:
+            self._unsaved.save_now(key)  # it has begun
         return run
 
     def _process(self, runs: Sequence[Run], result: FeedResult, now_ms: int | None = None) -> None:
@@ -305,7 +330,7 @@ class Engine:
         if row is not None:
             self._table.remove(row)
         self._ended.forget(key)
-        self._dirty.discard(key)
+        self._unsaved.forget(key)
 
     def _make_room(self, model: Model) -> None:
         labels = len(model.card.labels)

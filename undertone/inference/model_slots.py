@@ -1,6 +1,7 @@
 """The models that rows refer to: a row names its model by a small number, its slot."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 
 from undertone.inference.model import Model
 
@@ -30,11 +31,25 @@ class ModelSlots:
 
     def slot_of(self, version: str) -> int | None:
         """Where a version is kept, or None."""
+        if self.current.card.version == version:
+            return self.current_slot
         return next((slot for slot, model in enumerate(self._models) if model and model.card.version == version), None)
 
     def add(self, model: Model) -> None:
         """Keep a model that is not the current one."""
         self._models.append(model)
+
+    @contextmanager
+    def using(self, version: str) -> Iterator[None]:
+        """Have a version that is kept be the current one for a while."""
+        current, slot = self.current_slot, self.slot_of(version)
+        if slot is None:
+            raise LookupError(f"model {version} is not kept")
+        self.current_slot = slot
+        try:
+            yield
+        finally:
+            self.current_slot = current
 
     def switch(self, model: Model, needed: Collection[str]) -> None:
         """Make a model the current one, and give up those whose versions are not `needed`."""

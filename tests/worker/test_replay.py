@@ -1,0 +1,181 @@
+"""States are saved every few seconds: who takes over hears again what came since, and comes to the very same state."""
+
+import random
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from kafka import TopicPartition
+from kafka.structs import OffsetAndMetadata
+
+from schemas.audio import AudioChunk
+from tests.support.streams import START, customer, cut, lines
+from undertone.inference.engine import Engine
+from undertone.inference.model import Model
+from worker.batch import decode
+from worker.event_time import EventTime
+from worker.poison_pill import PoisonPills
+from worker.replay import Replay, ReplayFrom
+from worker.saving import Saving
+
+PLACE = TopicPartition("call-audio", 0)
+IDLE_S = 4.0
+
+
+def many_streams() -> list[AudioChunk]:
+    """Concurrent streams: one with gaps, one with repeats, one on hold, one that ends, one that another replaces."""
+    samples, rate = customer()
+    streams = [cut(samples[3000 * n :], rate, 2000, call_id=f"call-{n}", end=n != 3) for n in range(6)]
+    streams[0] = [chunk for n, chunk in enumerate(streams[0]) if n % 9 != 4]
+    streams[1] = [chunk for n, chunk in enumerate(streams[1]) for _ in range(1 + (n % 7 == 3))]
+    later = cut(samples, rate, 2000, call_id="call-2", start=START + timedelta(hours=1))
+    streams[2] = streams[2][:30] + later[:40]
+    streams[4] = streams[4][:20] + streams[4][-1:]
+    waits = [0] * len(streams)
+    waits[5] = 40  # call-5 pauses for 10 s after 5 s, which is longer than the idle time
+    turns: list[AudioChunk] = []
+    for step in range(120):
+        for number, stream in enumerate(streams):
+            index = step - waits[number] if step > 20 else step
+            if index < 0 or (number == 5 and 20 < step <= 60):
+                continue
+            if index < len(stream):
+                turns.append(stream[index])
+    return turns
+
+
+def as_records(chunks: Sequence[AudioChunk]) -> list[Any]:
+    """As Kafka gives them, half a hundred milliseconds apart."""
+    return [
+        SimpleNamespace(
+            key=chunk.stream.encode(),
+            value=chunk.audio,
+            headers=chunk.headers(),
+            offset=offset,
+            timestamp=1_000_000 + 45 * offset,
+            timestamp_type=1,
+        )
+        for offset, chunk in enumerate(chunks)
+    ]
+
+
+@dataclass
+class Kafka:
+    """What is committed."""
+
+    states: dict[str, bytes] = field(default_factory=dict)
+    events: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
+    offset: int = 0
+    metadata: str = ""
+
+
+class Member:
+    """A worker without Kafka's clients: it restores, hears again, and goes on from there."""
+
+    def __init__(self, kafka: Kafka, records: Sequence[Any], model: Model, models: Sequence[Model]) -> None:
+        self.kafka, self.records = kafka, records
+        self.engine = Engine(model, idle_seconds=IDLE_S)
+        self.event_time = EventTime(None, self.engine, IDLE_S)  # records alone pass it
+        for known in models:
+            if known.card.version not in self.engine.model_versions:
+                self.engine.add_model(known)
+        for stream, value in kafka.states.items():
+            self.engine.restore(stream, 0, value, "call-audio")
+        self.position = kafka.offset
+        self.whole = False
+        begin = ReplayFrom.read(OffsetAndMetadata(kafka.offset, kafka.metadata, -1))
+        if begin:
+            then = self.engine.model_named(begin.model)
+            assert then
+            replay = Replay(self.engine, begin, kafka.offset, then, kafka.states.keys())
+            for first in range(begin.offset, kafka.offset, 7):
+                replay.hear(PLACE, records[first : first + 7], PoisonPills(), self.event_time)
+            self.whole = True
+        self.event_time.follow([PLACE])
+
+    def turn(self, size: int, before: int, switch_to: Model | None = None, *, closing: bool, committed: bool) -> None:
+        """Hear `size` records, and commit it all, or die before."""
+        polled = self.records[self.position : self.position + size]
+        batch = decode({PLACE: polled}, PoisonPills(), self.event_time)
+        result = self.engine.feed(batch.chunks)
+        self.position += len(polled)
+        now_ms = self.event_time.now(PLACE)
+        said = result.events
+        if closing and now_ms is not None:
+            said += self.engine.close_idle(0, now_ms).events
+        saved = self.engine.take_changes({0: self.position if switch_to or self.whole else before})
+        if switch_to:
+            self.engine.switch_model(switch_to)
+        if not committed:
+            return
+        for record in saved:
+            if record.value is None:
+                self.kafka.states.pop(record.stream, None)
+            else:
+                self.kafka.states[record.stream] = record.value
+        self.whole = False
+        for event in said:
+            self.kafka.events[event.subject] += lines([event])
+        again = ReplayFrom.of(self.engine, 0)
+        self.kafka.offset, self.kafka.metadata = self.position, again.model_dump_json() if again else ""
+
+
+def schedule(count: int, chance: random.Random) -> Iterator[tuple[int, str, bool]]:
+    """Sizes of turns that make `count`, what happens in or after each, and whether idle streams are closed then."""
+    kinds = ["", "lost", "lost twice", "killed", "killed twice", "newer", "switch"]
+    while count > 0:
+        size = min(count, chance.randint(1, 25))
+        count -= size
+        yield size, chance.choices(kinds, [8, 2, 1, 2, 1, 1, 1])[0], chance.random() < 0.8
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_whoever_takes_over_comes_to_the_very_state(seed: int) -> None:
+    """Killed within turns and between them, once and twice, with a new model or none: as if nothing had been."""
+    base, chance = Model.load(), random.Random(seed)
+    records = as_records(many_streams())
+    models = [base]
+    disturbed, alone = Kafka(), Kafka()
+    member, reference = (Member(kafka, records, base, models) for kafka in (disturbed, alone))
+    behind = 0
+    for size, what, closing in schedule(len(records), chance):
+        new = None
+        if what in ("newer", "switch"):
+            new = base.with_card(base.card.model_copy(update={"version": f"version-{len(models)}"}))
+            models.append(new)
+        before = chance.randint(max(0, disturbed.offset - 150), disturbed.offset)
+        for _ in range(what.count("lost") + what.count("twice")):
+            member.turn(size, before, closing=closing, committed=False)
+            member = Member(disturbed, records, models[-1], models)
+        member.turn(size, before, new if what == "switch" else None, closing=closing, committed=True)
+        reference.turn(size, reference.position + size, new, closing=closing, committed=True)
+        behind += bool(disturbed.metadata)
+        for _ in range(what.count("killed") + what.count("newer") + (what == "killed twice")):
+            member = Member(disturbed, records, models[-1], models)
+    member.turn(0, len(records), closing=False, committed=True)
+    assert disturbed.events == alone.events
+    assert disturbed.states == alone.states
+    assert not disturbed.metadata
+    assert behind > 10  # states were behind what was committed, mostly
+    assert any('"ended_by":"idle"' in line for line in alone.events["call-5/customer"])
+
+
+def test_states_are_saved_when_they_have_waited(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 100.0
+    monkeypatch.setattr("time.monotonic", lambda: now)
+    saving = Saving(5)
+    seen = []
+    for second in range(8):
+        now = 100.0 + second
+        seen.append(saving.before({0: 10 * second, 1: 7})[0])
+    assert seen == [0, 0, 0, 0, 0, 0, 10, 20]
+    saving.save_all(1)
+    saving.save_all(2)
+    assert saving.before({0: 70, 1: 7}) == {0: 20, 1: 7}
+    assert saving.before({1: 7, 2: 9}) == {1: 7, 2: 9}  # not before it is being read
+    assert saving.before({2: 9}) == {2: 0}
+    assert Saving(0).before({0: 70}) == {0: 70}
