@@ -24,7 +24,7 @@ from worker.metrics import WorkerMetrics
 from worker.poison_pill import PoisonPills
 from worker.replay import Replay, ReplayFrom
 from worker.restorer import Restorer
-from worker.start_offset import start_offset
+from worker.start_offset import start_offset, tell_lost
 from worker.timer import Timer
 
 log = logging.getLogger(__name__)
@@ -236,6 +236,9 @@ class Assignment(ConsumerRebalanceListener):
         start = start_offset(partition, assigned.committed, restore.audio, has_history, self._metrics)
         begin = assigned.replay_from
         first = max(begin.offset, restore.audio.start) if begin else start
+        if begin and begin.offset < first:
+            lost = min(first, assigned.committed or first) - begin.offset
+            tell_lost(partition, lost, "they were heard again", first, self._metrics)
         if begin and first < start:
             # Where the model is gone from `models`, utterances of then are heard as new ones are.
             model = self._engine.model_named(begin.model) or self._engine.model

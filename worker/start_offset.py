@@ -28,15 +28,7 @@ def start_offset(
             )
         return audio.start
     if committed < audio.start:
-        lost = audio.start - committed
-        metrics.offset_resets.labels("lost").inc(lost)
-        log.error(
-            "partition %d: %d records were deleted by retention before they were read; it goes on at offset %d,"
-            " and calls that are still going on have a gap",
-            number,
-            lost,
-            audio.start,
-        )
+        tell_lost(partition, audio.start - committed, "they were read", audio.start, metrics)
         return audio.start
     if committed > audio.stop:
         lost = committed - audio.stop
@@ -50,3 +42,16 @@ def start_offset(
         )
         return audio.stop
     return committed
+
+
+def tell_lost(partition: TopicPartition, records: int, before: str, start: int, metrics: WorkerMetrics) -> None:
+    """Count and tell of records that are gone, `before` something was done with them; it goes on at `start`."""
+    metrics.offset_resets.labels("lost").inc(records)
+    log.error(
+        "partition %d: %d records were deleted by retention before %s; it goes on at offset %d,"
+        " and calls that are still going on have a gap",
+        partition.partition,
+        records,
+        before,
+        start,
+    )

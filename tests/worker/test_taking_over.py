@@ -21,7 +21,7 @@ from undertone.erasure.forget import forget
 from undertone.inference.engine import Engine
 from undertone.inference.intake import FeedResult
 from undertone.inference.model import Model
-from undertone.messaging.clients import group_consumer, idempotent_producer
+from undertone.messaging.clients import admin, group_consumer, idempotent_producer
 from worker.fencing import group_id
 from worker.replay import ReplayFrom
 from worker.service import Worker
@@ -253,6 +253,24 @@ def test_a_state_that_is_damaged_between_two_saves(installation: Installation, m
         assert of(events, other) == alone(other)
     (letter,) = installation.dead_letters(1)
     assert dict(letter.headers)["undertone_reason"] == b"invalid_state"
+
+
+def test_what_retention_took_is_not_heard_again(
+    installation: Installation, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    (chunks,) = neighbours(1)
+    place = TopicPartition(installation.topics.call_audio.name, 0)
+    installation.send(chunks[:20])
+    with killed(installation, monkeypatch, 20, batch_records=2):
+        pass
+    with admin(installation.settings) as client:
+        client.delete_records({place: 12})
+    with working(installation) as worker:
+        assert value(worker, "undertone_replayed_chunks_total") == 8
+        assert value(worker, "undertone_offset_reset_records_total", kind="lost") == 10
+        assert "partition 0: 10 records were deleted by retention before they were heard again" in caplog.text
+        installation.send(chunks[20:])
+        wait_for(lambda: value(worker, "undertone_events_total", type="summary") == 1, "the call's end")
 
 
 def test_a_stream_without_room_leaves_nothing_to_hear_again(installation: Installation) -> None:
