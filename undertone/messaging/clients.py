@@ -10,6 +10,7 @@ from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssi
 from kafka.errors import KafkaConnectionError, KafkaError, KafkaTimeoutError
 
 from schemas.errors import UserError
+from undertone.messaging.partitioner import KeyPartitioner
 from undertone.messaging.settings import KafkaSettings
 from undertone.messaging.workarounds import ask_at_once, mend
 
@@ -77,6 +78,7 @@ def idempotent_producer(settings: KafkaSettings, **options: Any) -> KafkaProduce
         "max_in_flight_requests_per_connection": 5,
         "max_request_size": MAX_REQUEST_BYTES,
         "allow_auto_create_topics": False,
+        "partitioner": KeyPartitioner(),
     }
     return _connect(KafkaProducer, settings, defaults | options)
 
