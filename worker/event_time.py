@@ -66,7 +66,7 @@ class EventTime:
         return {
             partition.partition: max(0.0, now - clock.broker_ms / 1000)
             for partition, clock in self._clocks.items()
-            if clock
+            if clock and clock.broker_ms is not None
         }
 
     def read(self, partition: TopicPartition, record: ConsumerRecord) -> int:
