@@ -86,6 +86,14 @@ COPY --from=trainer-packages /venv /venv
 RUN python -c "import librosa; librosa.filters.mel"
 USER root
 RUN --mount=from=build,source=/tools,target=/tools --mount=from=wheel,source=/wheel,target=/wheel \
-    /tools/bin/pip --python /venv/bin/python install --no-deps --no-index /wheel/*.whl
+    /tools/bin/pip --python /venv/bin/python install --no-deps --no-index /wheel/*.whl \
+    # A volume that is new begins as this: with a folder that the user may write.
+    && mkdir /data && chown undertone /data
 USER undertone
-CMD ["train", "--help"]
+# Reachable from outside the container; publish it to trusted networks only.
+ENV UNDERTONE_TRAINER_METRICS_HOST=0.0.0.0
+EXPOSE 9467
+HEALTHCHECK --interval=10s --timeout=5s --start-period=120s --retries=3 \
+    CMD ["python", "-c", "from urllib.request import urlopen; urlopen('http://127.0.0.1:9467/readyz', timeout=4)"]
+# The service: `docker run ... trainer --out /data`; a single training: `docker run --no-healthcheck ... train`.
+CMD ["trainer", "--help"]

@@ -156,6 +156,7 @@ class TrainingData(_Part):
     speakers: int = Field(ge=0)
     licence: str
     url: str = ""
+    held_out: str = Field(default="", description="Whom training has not heard, so that others may be tested on them.")
 
 
 class ModelCard(_Part):

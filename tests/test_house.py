@@ -21,7 +21,7 @@ FLOORS = (
 )
 # The same within the trainer: its rooms, and the modules at its top.
 TRAINER_FLOORS = (
-    {"service"},
+    {"service", "rebuild"},
     {"metrics", "report"},
     {"distillation", "compare", "train"},
     {"options"},

@@ -7,7 +7,7 @@ from pathlib import Path
 from schemas.errors import UserError
 from trainer.data.corpora import LabelledSpeech
 from trainer.data.dataset import Dataset
-from trainer.data.splits import Split, by_speaker, folds, with_test_speakers
+from trainer.data.splits import Split, by_name, by_speaker, folds, with_test_speakers
 from trainer.training.recipe import Recipe
 from trainer.training.weights import Start, load_start, weights_path
 from undertone.inference.bundle import DEFAULT_BUNDLE, read_bundle
@@ -27,6 +27,7 @@ class TrainingOptions:
 
     prior: how often labels are in the calls that the model is for, as `parse_prior` takes it.
     start: `none`, a bundle's path, or None for the shipped bundle where its data are not those to test on.
+    by_name: whether the test speakers are chosen by their names, so that they stay the same from run to run.
     """
 
     data: tuple[Path, ...]
@@ -38,6 +39,7 @@ class TrainingOptions:
     folds: int | None = None
     noise: tuple[Path, ...] = ()
     prior: str | None = None
+    by_name: bool = False
 
     def __post_init__(self) -> None:
         # Ten digits of a checksum follow, and the whole is a model version of at most 64.
@@ -83,6 +85,8 @@ def choose_splits(options: TrainingOptions, dataset: Dataset) -> list[Split]:
         return folds(dataset.utterances, dataset.groups, options.folds, options.seed)
     if options.test_speakers:
         return [with_test_speakers(dataset.utterances, dataset.groups, options.test_speakers, options.seed)]
+    if options.by_name:
+        return [by_name(dataset.utterances, dataset.groups)]
     return [by_speaker(dataset.utterances, dataset.groups, options.seed)]
 
 

@@ -19,7 +19,7 @@ from trainer.data.snapshot_folders import contents, is_dataset, note_model
 from trainer.metrics import TrainerMetrics
 from trainer.options import TrainingOptions
 from trainer.packaging import publish
-from trainer.report import page
+from trainer.report import files, page
 from undertone.messaging.settings import KafkaSettings
 from undertone.observability.telemetry import Health, Telemetry
 from undertone.registry import changes
@@ -72,7 +72,7 @@ def serve(request: TrainRequest, console: Console) -> None:
         for line in outcome.labelled.errors[:_MOST_ERRORS]:
             console.print(f"  {line}", highlight=False, markup=False, soft_wrap=True)
         console.print(_table(figures))
-        console.print(f"{request.out / page.BUNDLE}  {request.out / page.PAGE}", highlight=False, soft_wrap=True)
+        console.print(f"{request.out / files.BUNDLE}  {request.out / files.PAGE}", highlight=False, soft_wrap=True)
         if contents(options.data) != learnt_from:
             raise UserError(f"{request.out}: a call was forgotten while this was trained with it: train again")
         if running is None:

@@ -21,7 +21,7 @@ from trainer.data.cache import cached_features
 from trainer.data.corpora import LabelledSpeech, load
 from trainer.data.dataset import Dataset, read
 from trainer.data.preprocessing import Preprocessing
-from trainer.data.splits import Split
+from trainer.data.splits import BY_NAME, Split
 from trainer.evaluation.cost import us_per_second
 from trainer.evaluation.held_out import HeldOutResult, evaluate_conditions, evaluate_files, join_results
 from trainer.evaluation.in_calls import evaluate_in_calls
@@ -210,6 +210,8 @@ class _Training:
 
     def _pack(self, model: keras.Model, rows: Sequence[int], calibration: CalibrationSpec) -> Bundle:
         data = self.labelled.training_data([self.dataset.utterances[k] for k in rows])
+        if self.options.by_name:
+            data = tuple(part.model_copy(update={"held_out": BY_NAME}) for part in data)
         bundle = make_bundle(
             model,
             self.dataset.clips(rows[:8]),

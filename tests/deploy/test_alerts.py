@@ -72,6 +72,7 @@ LETTERS = 'undertone_dead_letters_total{reason="empty"}'
 MODELS = 'undertone_models_total{outcome="crashed"}'
 CHAMPION = 'undertone_champion_refused{instance="a"}'
 LATE_ALL, SHOWN_ALL = {LATE.format("+Inf"): "0+9x40"}, {SHOWN.format("+Inf"): "0+9x40"}
+REBUILDS = 'undertone_rebuild_runs_total{decision="crashed",instance="a"}'
 Fired = tuple[dict[str, str], ...]
 ANY: Fired = ({},)
 A: Fired = ({"instance": "a"},)
@@ -226,6 +227,8 @@ CASES = [
     Case("TrainerStandsStill", "for an hour", {TRAINING: "0.3x200"}, "90m", A),
     Case("TrainerStandsStill", "it has just begun", {TRAINING: "0.3x200"}, "30m"),
     Case("TrainerStandsStill", "it gets on", {TRAINING: "0+0.001x200"}, "90m"),
+    Case("RebuildsFail", "again and again", {REBUILDS: "0x10 1x10 2x10 3x30"}, "30m", A),
+    Case("RebuildsFail", "once", {REBUILDS: "0x10 1x50"}, "30m"),
     Case("TrainerStandsStill", "it is done", {TRAINING: "1x200"}, "90m"),
     Case(
         "ConsoleIsBehind",

@@ -37,7 +37,9 @@ def commands(page: Path) -> Iterator[tuple[str, set[str]]]:
     text = "\n".join(shell_blocks(page)) + "\n" + "\n".join(re.findall(r"`(undertone [^`\n]+)`", page.read_text()))
     for line in re.findall(r"\bundertone ([a-z][^|&;>#\n]*)", text):
         words = line.split()
-        name = " ".join(words[:2]) if words[0] in GROUPS else words[0]
+        # Some groups are commands as well: `undertone trainer --out`.
+        below = words[0] in GROUPS and words[1:] and not words[1].startswith("-")
+        name = " ".join(words[:2]) if below else words[0]
         yield name, {word.split("=")[0] for word in words if re.fullmatch(r"--[a-z-]+(=.*)?", word)}
 
 

@@ -16,16 +16,19 @@ from kafka.admin import (
     ResourcePattern,
     ResourceType,
 )
+from pydantic import SecretStr
 
 from schemas.topics import Topics
 from tests.producer.test_produce import PHONE, UNDERTONE
 from tests.support.installation import Installation, wait_for
 from tests.support.paths import ROOT
 from tests.support.streams import customer, cut
+from trainer.rebuild.lease import Lease
 from undertone.devbroker import broker
 from undertone.inference.bundle import DEFAULT_BUNDLE, read_bundle
 from undertone.messaging.clients import admin, idempotent_producer
 from undertone.messaging.settings import KafkaSettings
+from undertone.registry.contents import read_contents
 
 PAGE = (ROOT / "docs" / "how-to" / "bring-your-own-kafka.md").read_text()
 SERVICES = ("topics", "produce", "worker", "forget", "tail", "sink", "models", "trainer", "labels")
@@ -99,6 +102,22 @@ def run(environment: Mapping[str, str], service: str, *arguments: str) -> subpro
     return subprocess.run(command, env=named, capture_output=True, text=True, check=False, timeout=120)
 
 
+def publish_as_trainers_do(bootstrap_servers: str) -> None:
+    """Without the hour of training before it."""
+    login = KafkaSettings(
+        bootstrap_servers=bootstrap_servers,
+        topic_prefix=PREFIX,
+        security_protocol="SASL_PLAINTEXT",
+        sasl_mechanism="PLAIN",
+        sasl_plain_username="trainer",
+        sasl_plain_password=SecretStr(PASSWORD),
+    )
+    read_contents(login)
+    with Lease(login, 6) as lease:
+        assert lease.take(60, lambda: False)
+        lease.write([(b"no-version", None)])
+
+
 def test_the_rights_of_the_page_are_enough(guarded: tuple[KafkaSettings, dict[str, str]], tmp_path: Path) -> None:
     settings, environment = guarded
     with closing(admin(settings)) as client:
@@ -149,6 +168,7 @@ def test_the_rights_of_the_page_are_enough(guarded: tuple[KafkaSettings, dict[st
         done = run(environment, "trainer", "collect", "--until-end", "--metrics-port", "0", *dataset)
         assert done.returncode == 0, done.stdout + done.stderr
         assert len(installation.dead_letters(2)) == 2
+        publish_as_trainers_do(environment["UNDERTONE_BOOTSTRAP_SERVERS"])
         done = run(environment, "labels", "forget", "--call-id", "phone", *dataset)
         assert done.returncode == 0, done.stderr
     finally:

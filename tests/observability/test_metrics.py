@@ -10,6 +10,7 @@ from producer.metrics import ProducerMetrics
 from tests.support.paths import ROOT
 from trainer.collection.metrics import CollectorMetrics
 from trainer.metrics import TrainerMetrics
+from trainer.rebuild.metrics import RebuildMetrics
 from undertone.console.web.metrics import ConsoleMetrics
 from undertone.gateway.metrics import GatewayMetrics
 from undertone.sinks.metrics import SinkMetrics
@@ -50,10 +51,11 @@ def in_code(registry: CollectorRegistry) -> set[Row]:
         ("Gateway", GatewayMetrics().registry),
         ("Sinks", SinkMetrics().registry),
         ("Collector", CollectorMetrics().registry),
+        ("Rebuilds", RebuildMetrics(CollectorRegistry()).registry),
         ("Console", ConsoleMetrics().registry),
         ("Trainer", TrainerMetrics().registry),
     ],
-    ids=["worker", "producer", "gateway", "sinks", "collector", "console", "trainer"],
+    ids=["worker", "producer", "gateway", "sinks", "collector", "rebuilds", "console", "trainer"],
 )
 def test_the_specification_and_the_code_agree(section: str, registry: CollectorRegistry) -> None:
     # What an Info tells are no labels of its own: prometheus shows them as such.

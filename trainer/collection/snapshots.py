@@ -19,11 +19,10 @@ from schemas.errors import UserError
 from trainer.collection.dataset import Dataset, audio_path, hash_of
 from trainer.collection.resolution import Resolution, Resolved, resolve
 from trainer.data.cache import cache_folder
-from trainer.data.snapshot_folders import DATASET, DESCRIPTION, MANIFEST, MODELS, SNAPSHOTS
+from trainer.data.snapshot_folders import CORPUS, DATASET, DESCRIPTION, MANIFEST, MODELS, SNAPSHOTS
 from undertone.storage.store import Store, open_store
 
 COLUMNS = ("path", "emotion", "speaker", "corpus", "licence", "votes", "people", "event_id", "model_version")
-_CORPUS = "labels"
 _LICENCE = "your calls"
 # From a snapshot's folder to the dataset's.
 _UP = "../../"
@@ -148,7 +147,7 @@ def _row(row: Resolved) -> dict[str, str]:
         "emotion": row.emotion,
         # The caller's name is not known; nobody else speaks on this side of this call.
         "speaker": entry.stream,
-        "corpus": _CORPUS,
+        "corpus": CORPUS,
         "licence": _LICENCE,
         "votes": str(row.votes),
         "people": str(row.people),

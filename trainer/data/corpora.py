@@ -34,6 +34,7 @@ class Utterance:
     gender: str = ""
     intensity: str = ""
     statement: str = ""
+    language: str = ""
 
 
 @dataclass(slots=True)
@@ -135,7 +136,8 @@ def _published(path: Path, found: LabelledSpeech) -> Iterator[Utterance]:
             found.warnings["files of a corpus that are no spoken emotion, as songs, left out"] += 1
         case layout, clip:
             speaker = f"{layout.name}/{clip.speaker}"
-            yield Utterance(path, clip.emotion, speaker, layout.name, clip.gender, clip.intensity, clip.statement)
+            said = (clip.gender, clip.intensity, clip.statement, layout.language)
+            yield Utterance(path, clip.emotion, speaker, layout.name, *said)
 
 
 def _manifest(manifest: Path, found: LabelledSpeech) -> Iterator[Utterance]:
@@ -175,6 +177,7 @@ def _utterance(
         fields.get("gender", "").lower(),
         fields.get("intensity", ""),
         fields.get("statement", ""),
+        fields.get("language", "").lower() or (known[0].language if known else ""),
     )
 
 

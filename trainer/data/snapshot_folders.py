@@ -14,6 +14,8 @@ from schemas.errors import UserError
 DATASET = "dataset.json"
 SNAPSHOTS = "snapshots"
 MANIFEST, DESCRIPTION, MODELS = "manifest.csv", "snapshot.json", "models"
+# The corpus that labels of calls make.
+CORPUS = "labels"
 
 
 def is_dataset(folder: Path) -> bool:

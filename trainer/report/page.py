@@ -1,6 +1,7 @@
 """A run's outcome as files: the bundle, its weights, the figures as JSON, the confusion matrix, the page."""
 
 import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,14 +10,13 @@ import jinja2
 
 from schemas.errors import UserError
 from trainer.report import data_charts, prediction_charts
+from trainer.report.files import BUNDLE, CONFUSION, METRICS, PAGE
 from trainer.report.groups import interval_over_speakers, score_groups
 from trainer.report.style import png, style, svg
 from trainer.train import Outcome
 from trainer.training.network import network_weights
 from trainer.training.weights import save_weights
 from undertone.inference.bundle import bundle_bytes
-
-BUNDLE, METRICS, CONFUSION, PAGE = "model.zip", "metrics.json", "confusion_matrix.png", "report.html"
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,13 +27,16 @@ class Chart:
     text: str
 
 
-def write(outcome: Outcome, folder: Path) -> dict[str, Any]:
+def write(outcome: Outcome, folder: Path, checks: Sequence[Mapping[str, Any]] = ()) -> dict[str, Any]:
     """Write everything into `folder` and give the figures, as `metrics.json` has them.
+
+    Args:
+        checks: those that a candidate had to pass, where it was held against the champion.
 
     Raises:
         UserError: the folder cannot be written.
     """
-    figures = _figures(outcome)
+    figures = _figures(outcome) | ({"gate": list(checks)} if checks else {})
     bundle = outcome.final.bundle
     card = bundle.card
     try:

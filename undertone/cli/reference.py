@@ -47,12 +47,17 @@ def _commands(parent: typer.Typer, prefix: str) -> Iterator[tuple[str, Callable[
         if group.typer_instance:
             # A subcommand's own app has no name: its command stands on the first level.
             name = group.name if isinstance(group.name, str) else None
+            own = group.typer_instance.registered_callback
+            if name and own and own.callback:  # a group that is a command as well
+                yield f"{prefix} {name}", own.callback
             yield from _commands(group.typer_instance, f"{prefix} {name}" if name else prefix)
 
 
 def _section(name: str, function: Callable[..., Any]) -> str:
     parameters = [
-        _parameter(one.name, one.annotation, one.default) for one in inspect.signature(function).parameters.values()
+        _parameter(one.name, one.annotation, one.default)
+        for one in inspect.signature(function).parameters.values()
+        if one.annotation is not typer.Context
     ]
     arguments = [one.name for one in parameters if isinstance(one.info, ArgumentInfo)]
     usage = " ".join([name, *(["[OPTIONS]"] if len(arguments) < len(parameters) else []), *arguments])

@@ -1,16 +1,23 @@
-"""`undertone trainer`: labels and their audio, kept as data to train on."""
+"""`undertone trainer`: labels and their audio, kept as data to train on, and models made of them."""
 
 import signal
-from typing import Annotated
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from undertone.cli.extras import require
 from undertone.cli.options import BootstrapServers
 
+if TYPE_CHECKING:
+    from trainer.collection.dataset import Dataset
+    from trainer.collection.settings import TrainerSettings
+    from trainer.rebuild.rebuild import Request
+
 app = typer.Typer()
-trainer = typer.Typer(no_args_is_help=True)
-app.add_typer(trainer, name="trainer", help="Keep what people label, with its audio, and make it data to train on.")
+trainer = typer.Typer(invoke_without_command=True)
+app.add_typer(trainer, name="trainer", help="Keep what people label, with its audio, and rebuild the model with it.")
 
 Place = Annotated[
     str | None,
@@ -21,6 +28,174 @@ Place = Annotated[
         show_default=False,
     ),
 ]
+OwnPlace = Annotated[
+    str | None,
+    typer.Option(
+        "--dataset",
+        help="Where labels and audio are kept: a folder, or a URL of one of fsspec's stores. "
+        "Else UNDERTONE_TRAINER_DATASET, else dataset/ in --out.",
+        show_default=False,
+    ),
+]
+Out = typer.Option("--out", help="Where runs and their reports go.", file_okay=False, show_default=False)
+Data = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--data",
+        help="Corpora to train on beside the labels, as for undertone train. May be given several times.",
+        show_default=False,
+    ),
+]
+Epochs = Annotated[
+    int | None, typer.Option("--epochs", min=1, max=1000, help="Most epochs to train.", show_default=False)
+]
+Seed = Annotated[int, typer.Option("--seed", min=0, help="Same seed, data and machine: the same model.")]
+Start = Annotated[
+    str | None,
+    typer.Option(
+        "--from", metavar="BUNDLE|none", help="Weights to start from, as for undertone train.", show_default=False
+    ),
+]
+Prior = Annotated[
+    str | None,
+    typer.Option("--prior", help="How often labels are in calls, as for undertone train.", show_default=False),
+]
+Name = Annotated[str, typer.Option("--name", help="The models' name; a version is the name and a checksum.")]
+Accept = Annotated[
+    bool,
+    typer.Option(
+        "--accept-new-labels",
+        help="Publish also a model whose emotions are others than the champion's. Else it becomes the challenger, "
+        "which `undertone models promote challenger` makes the champion.",
+    ),
+]
+MetricsPort = Annotated[
+    int | None,
+    typer.Option(
+        "--metrics-port",
+        min=0,
+        max=65535,
+        help="Port of /metrics, /healthz and /readyz; 0 takes a free one. [default: 9467]",
+        show_default=False,
+    ),
+]
+
+
+@trainer.callback()
+def serve(
+    context: typer.Context,
+    out: Annotated[Path | None, Out] = None,
+    data: Data = None,
+    dataset: OwnPlace = None,
+    every: Annotated[
+        str, typer.Option("--every", help="Rebuild so often, where there are new labels: 24h, 30m, 7d.")
+    ] = "24h",
+    after_labels: Annotated[
+        int, typer.Option("--after-labels", min=1, help="Rebuild as soon as so many new labels have come.")
+    ] = 200,
+    epochs: Epochs = None,
+    seed: Seed = 0,
+    start: Start = None,
+    prior: Prior = None,
+    name: Name = "emotions",
+    accept_new_labels: Accept = False,
+    metrics_port: MetricsPort = None,
+    bootstrap_servers: BootstrapServers = None,
+) -> None:
+    """Keep what people label, with its audio, and rebuild the model with it, until SIGTERM or Ctrl-C.
+
+    A candidate that is better than the champion on held-out speakers takes its place in all workers; of another one a
+    report says why not. SIGUSR1, or a POST to /rebuild from this machine, asks for a rebuild now.
+    """
+    if context.invoked_subcommand:
+        return
+    _require_training()
+    from schemas.errors import UserError
+    from trainer.collection.settings import TrainerSettings
+    from trainer.rebuild.schedule import Schedule, parse_every
+    from trainer.rebuild.service import TrainerService
+    from undertone.messaging.settings import KafkaSettings
+    from undertone.observability.logs import set_up_log
+    from undertone.observability.telemetry import Telemetry
+
+    if out is None:
+        raise UserError("undertone trainer: where do runs go? Give --out; undertone trainer --help has the rest")
+    set_up_log()
+    kafka = KafkaSettings.load(bootstrap_servers=bootstrap_servers)
+    settings = TrainerSettings.load(trainer_dataset=dataset, trainer_metrics_port=metrics_port)
+    request, opened = _request(out, data, settings, epochs, seed, start, prior, name, accept_new_labels)
+    schedule = Schedule(parse_every(every), after_labels)
+    service = TrainerService(kafka, settings, request, opened, schedule)
+    _on_signals(service.stop)
+
+    def now(_number: int, _frame: object) -> None:
+        service.now()
+
+    signal.signal(signal.SIGUSR1, now)
+    host, port = settings.trainer_metrics_host, settings.trainer_metrics_port
+    with Telemetry(host, port, service.registry, service.health, {"/rebuild": service.now}) as telemetry:
+        where = f"http://{telemetry.host}:{telemetry.port}/metrics"
+        service.run(lambda: typer.echo(f"ready: collecting labels, metrics {where}"))
+    typer.echo("stopped")
+
+
+@trainer.command()
+def run(
+    out: Annotated[Path, Out],
+    data: Data = None,
+    dataset: OwnPlace = None,
+    epochs: Epochs = None,
+    seed: Seed = 0,
+    start: Start = None,
+    prior: Prior = None,
+    name: Name = "emotions",
+    accept_new_labels: Accept = False,
+    bootstrap_servers: BootstrapServers = None,
+) -> None:
+    """Rebuild the model once, now: collect the labels that are there, train, compare, and publish what is better.
+
+    Ends with 2 and one line where the champion stays; the report has the figures.
+    """
+    _require_training()
+    from rich.console import Console
+
+    from schemas.errors import UserError
+    from trainer.collection.metrics import CollectorMetrics
+    from trainer.collection.service import CollectorService
+    from trainer.collection.settings import TrainerSettings
+    from trainer.rebuild.rebuild import Rebuild
+    from trainer.rebuild.summary import checks_table
+    from undertone.messaging.clients import admin
+    from undertone.messaging.settings import KafkaSettings
+    from undertone.storage.store import StoreAway
+
+    kafka = KafkaSettings.load(bootstrap_servers=bootstrap_servers)
+    settings = TrainerSettings.load(trainer_dataset=dataset)
+    request, opened = _request(out, data, settings, epochs, seed, start, prior, name, accept_new_labels)
+    admin(kafka).close()  # a service waits for a Kafka that is away, a person is told so at once
+    collector = CollectorService(kafka, settings, opened, CollectorMetrics())
+    stopped = []
+
+    def stop() -> None:
+        stopped.append(True)
+        collector.stop()
+
+    _on_signals(stop)
+    collector.run(lambda: None, until_end=True)
+    try:
+        done = Rebuild(kafka, request, typer.echo, lambda: bool(stopped)).run() if not stopped else None
+    except StoreAway as error:
+        raise UserError(str(error)) from error
+    if done is None:
+        typer.echo("stopped: nothing is published")
+        raise typer.Exit(130)
+    folder, decision = done
+    if decision.checks:
+        Console().print(checks_table(decision))
+    line = f"{decision.what}: {decision.candidate or 'no model'}, champion before: {decision.champion}; {folder}"
+    if not decision.what.keeps_up:
+        raise UserError(f"{line}: {decision.why}")
+    typer.echo(line)
 
 
 @trainer.command()
@@ -29,16 +204,7 @@ def collect(
     until_end: Annotated[
         bool, typer.Option("--until-end", help="Return when all labels are kept that are there now.")
     ] = False,
-    metrics_port: Annotated[
-        int | None,
-        typer.Option(
-            "--metrics-port",
-            min=0,
-            max=65535,
-            help="Port of /metrics, /healthz and /readyz; 0 takes a free one. [default: 9467]",
-            show_default=False,
-        ),
-    ] = None,
+    metrics_port: MetricsPort = None,
     bootstrap_servers: BootstrapServers = None,
 ) -> None:
     """Keep each label and its audio before Kafka forgets it, until SIGTERM or Ctrl-C.
@@ -59,13 +225,7 @@ def collect(
     settings = TrainerSettings.load(trainer_dataset=dataset, trainer_metrics_port=metrics_port)
     place = _place(settings.trainer_dataset)
     service = CollectorService(kafka, settings, Dataset.open(place), CollectorMetrics())
-
-    def stop(number: int, _: object) -> None:
-        service.stop()
-        signal.signal(number, signal.SIG_DFL)  # asked twice it ends at once, which loses nothing either
-
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, stop)
+    _on_signals(service.stop)
     host, port = settings.trainer_metrics_host, settings.trainer_metrics_port
     with Telemetry(host, port, service.metrics.registry, service.health) as telemetry:
         where = f"http://{telemetry.host}:{telemetry.port}/metrics"
@@ -102,6 +262,57 @@ def snapshot(dataset: Place = None) -> None:
         console.print(f"[yellow]{count:6d} left out: {why}[/]", highlight=False)
     console.print(f"{made.sounds} sounds of {made.speakers} streams, snapshot {made.version}", highlight=False)
     typer.echo(folder)
+
+
+def _require_training() -> None:
+    require("trainer", "`undertone trainer` needs TensorFlow and more", "fsspec", "tensorflow", "matplotlib", "librosa")
+
+
+def _on_signals(stop: Callable[[], None]) -> None:
+    def handle(number: int, _: object) -> None:
+        stop()
+        signal.signal(number, signal.SIG_DFL)  # asked twice it ends at once, which loses nothing either
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, handle)
+
+
+def _request(
+    out: Path,
+    data: list[Path] | None,
+    settings: "TrainerSettings",
+    epochs: int | None,
+    seed: int,
+    start: str | None,
+    prior: str | None,
+    name: str,
+    accept_new_labels: bool,
+) -> tuple["Request", "Dataset"]:
+    from trainer.collection.dataset import Dataset
+    from trainer.rebuild.checks import Bounds
+    from trainer.rebuild.rebuild import Request
+    from trainer.rebuild.runs import Job
+
+    bounds = Bounds(
+        corpora=settings.trainer_gate_corpora,
+        group=settings.trainer_gate_group,
+        ece=settings.trainer_gate_ece,
+        uncertain=settings.trainer_gate_uncertain,
+        cost=settings.trainer_gate_cost,
+    )
+    job = Job(
+        data=tuple(path.resolve() for path in data or ()),
+        name=name,
+        seed=seed,
+        epochs=epochs,
+        start=start,
+        prior=prior,
+        accept_new_labels=accept_new_labels,
+        bounds=bounds,
+        nice=settings.trainer_nice,
+    )
+    opened = Dataset.open(settings.trainer_dataset or str(out.resolve() / "dataset"))
+    return Request(out.resolve(), job, opened, settings.trainer_lease_s), opened
 
 
 def _place(dataset: str | None) -> str:

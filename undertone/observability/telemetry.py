@@ -1,13 +1,15 @@
 """What a running service tells about itself over HTTP: `/metrics`, `/healthz` and `/readyz`.
 
-One small server for worker, producer and trainer. It listens on 127.0.0.1 unless told otherwise, answers GET only,
-and runs in a daemon thread, so that it never holds a service open.
+One small server for worker, producer and trainer. It listens on 127.0.0.1 unless told otherwise, answers GET, and
+runs in a daemon thread, so that it never holds a service open. A service may also be asked to do something by POST;
+only programs of its own machine may, and no page of a browser, which would name an origin.
 """
 
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from ipaddress import ip_address
 from socketserver import ThreadingMixIn
 from typing import Any, Self
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
@@ -49,13 +51,24 @@ class Health:
 class Telemetry:
     """The server. `port` 0 takes a free port; the attribute `port` holds the one in use.
 
+    Args:
+        posts: what may be asked for, by path; each says in a line what follows.
+
     Raises:
         UserError: the port is taken, or the address is not one of this machine's.
     """
 
-    def __init__(self, host: str, port: int, registry: CollectorRegistry, health: Health) -> None:
+    def __init__(
+        self,
+        host: str,
+        port: int,
+        registry: CollectorRegistry,
+        health: Health,
+        posts: Mapping[str, Callable[[], str]] | None = None,
+    ) -> None:
         self._metrics = make_wsgi_app(registry)
         self._health = health
+        self._posts = posts or {}
         try:
             self._server = make_server(host, port, self._answer, _Server, _QuietHandler)
         except (OSError, OverflowError) as error:
@@ -68,6 +81,8 @@ class Telemetry:
 
     def _answer(self, environment: Environment, start: StartResponse) -> Iterable[bytes]:
         path = environment.get("PATH_INFO", "/")
+        if path in self._posts:
+            return self._post(self._posts[path], environment, start)
         if path == "/metrics":
             return self._metrics(environment, start)
         if path == "/healthz":
@@ -76,6 +91,13 @@ class Telemetry:
             why = f"not ready: {self._health.waits_for}" if self._health.waits_for else "not ready"
             return _line(start, self._health.ready and self._health.alive, "ready", why)
         return _line(start, False, "", "try /metrics, /healthz or /readyz", failure="404 Not Found")
+
+    def _post(self, act: Callable[[], str], environment: Environment, start: StartResponse) -> Iterable[bytes]:
+        if environment["REQUEST_METHOD"] != "POST":
+            return _line(start, False, "", "want POST", failure="405 Method Not Allowed")
+        if "HTTP_ORIGIN" in environment or not ip_address(environment["REMOTE_ADDR"]).is_loopback:
+            return _line(start, False, "", "only for programs of this machine", failure="403 Forbidden")
+        return _line(start, True, act(), "")
 
     def close(self) -> None:
         """Stop listening."""

@@ -43,13 +43,38 @@ def publish(bundle: Bundle, settings: KafkaSettings) -> int:
         UserError: no Kafka, no such topic, or Kafka did not take it; a signature is asked for, and the key is missing.
     """
     contents = read_contents(settings)
-    version, value = bundle.card.version, contents.signing.signed(bundle_bytes(bundle))
-    contents.signing.check(value)
+    version, value = _signed(contents, bundle)
     records: list[Record] = []
     before = contents.state.named(Alias.CHAMPION)
     if before and before != version:
         records = _moving(contents, version, before, whoever(), "publish")
     return _write(settings, [*records, (version.encode(), value)])
+
+
+def succession(contents: Contents, bundle: Bundle, by: str, how: str) -> list[Record]:
+    """The records, in their order, that make a new bundle the champion.
+
+    Raises:
+        UserError: a signature is asked for, and the key is missing.
+    """
+    version, value = _signed(contents, bundle)
+    return [*_moving(contents, version, contents.running, by, how), (version.encode(), value)]
+
+
+def nomination(contents: Contents, bundle: Bundle, by: str, how: str) -> list[Record]:
+    """The records that add a new bundle as the challenger, for a person to promote; workers go on as before.
+
+    What they run is named the champion where nothing is: without that they would take the newest bundle.
+
+    Raises:
+        UserError: as `succession`.
+    """
+    version, value = _signed(contents, bundle)
+    records = [(version.encode(), value), _alias(contents, Alias.CHALLENGER, version, by, how)]
+    if contents.state.named(Alias.CHAMPION) is None:
+        records.insert(0, _alias(contents, Alias.CHAMPION, contents.running, by, how))
+    champion = contents.find(contents.running)
+    return [*records, (champion.version.encode(), champion.value)]
 
 
 def promote(settings: KafkaSettings, name: str, by: str) -> Moved:
@@ -109,11 +134,17 @@ def _promote(settings: KafkaSettings, contents: Contents, entry: Entry, by: str,
         fault = f"its card's version is {entry.card.version}"
     if fault:
         raise UserError(f"{entry.version} cannot be used, and the champion stays: {fault}")
-    in_use = contents.in_use().card
-    before = champion or (in_use.version if in_use else contents.shipped)
+    before = contents.running
     records = _moving(contents, entry.version, before, by, how)
     _write(settings, [*records, (entry.version.encode(), entry.value)])
     return Moved(entry.version, before)
+
+
+def _signed(contents: Contents, bundle: Bundle) -> tuple[str, bytes]:
+    """Version and value of a new bundle."""
+    value = contents.signing.signed(bundle_bytes(bundle))
+    contents.signing.check(value)
+    return bundle.card.version, value
 
 
 def _moving(contents: Contents, version: str, before: str, by: str, how: str) -> list[Record]:

@@ -75,6 +75,14 @@ class Contents:
                 return entry  # those that are passed over workers refuse too, and say so in dead-letters
         return self._entries[self.shipped]
 
+    @property
+    def running(self) -> str:
+        """The version that is the champion; without one that of `in_use`."""
+        if champion := self.state.named(Alias.CHAMPION):
+            return champion
+        card = self.in_use().card
+        return card.version if card else self.shipped
+
     def fault_of(self, entry: Entry) -> str:
         """Why a version cannot be used, in one line; empty where it can. A stranger's network is tried for that."""
         if entry.fault or entry.version == self.shipped:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from schemas.errors import UserError
 from trainer.data.corpora import Utterance
 from trainer.data.layouts import ravdess
-from trainer.data.splits import Split, by_speaker, folds, random_split, speaker_groups, with_test_speakers
+from trainer.data.splits import Split, by_name, by_speaker, folds, random_split, speaker_groups, with_test_speakers
 
 
 def files(corpora: dict[str, int], takes: int = 3) -> list[Utterance]:
@@ -47,6 +47,55 @@ def test_no_speaker_is_in_two_parts(corpora: dict[str, int], seed: int) -> None:
     assert split.train
     assert split.test
     assert split.valid or sum(corpora.values()) == 2
+
+
+calls = st.lists(st.sets(st.sampled_from(["calm", "cross", "glad", "proud"]), min_size=1), min_size=4, max_size=30)
+
+
+def labelled(of_calls: list[set[str]]) -> list[Utterance]:
+    """A file of each emotion of each call."""
+    return [
+        Utterance(Path(f"{call}-{emotion}"), emotion, f"labels/call-{call}", "labels")
+        for call, emotions in enumerate(of_calls)
+        for emotion in sorted(emotions)
+    ]
+
+
+def split_by_name(utterances: list[Utterance]) -> Split:
+    return by_name(utterances, [u.speaker for u in utterances])
+
+
+@given(calls)
+def test_by_name_every_emotion_is_trained_and_those_of_many_callers_are_tested(of_calls: list[set[str]]) -> None:
+    utterances = labelled(of_calls)
+    try:
+        split = split_by_name(utterances)
+    except UserError:  # each has what nobody else has
+        assert all(sum(emotion in call for call in of_calls) < 2 for emotion in ("calm", "cross", "glad", "proud"))
+        return
+    assert_speaker_independent(utterances, split)
+    emotions = {u.emotion for u in utterances}
+    assert {utterances[row].emotion for row in split.train} == emotions
+
+
+@given(calls, calls)
+def test_by_name_who_was_trained_on_never_tests_when_others_come(
+    of_calls: list[set[str]], more: list[set[str]]
+) -> None:
+    same = [{"calm", "cross"} for _ in of_calls]
+    before = labelled(same)
+    after = labelled([*same, *({"calm", "cross"} for _ in more)])
+    trained = who(before, split_by_name(before).train) | who(before, split_by_name(before).valid)
+    assert not trained & who(after, split_by_name(after).test)
+
+
+def test_by_name_few_speakers_only_train() -> None:
+    utterances = files({"own": 3, "nemo": 9})
+    split = by_name(utterances, [u.speaker for u in utterances])
+    assert {u.speaker for u in utterances if u.corpus == "own"} <= who(utterances, split.train)
+    assert split.test
+    with pytest.raises(UserError, match="four"):
+        by_name(utterances[:9], [u.speaker for u in utterances[:9]])
 
 
 @given(sizes, st.integers(3, 6), st.integers(0, 5))
