@@ -21,6 +21,7 @@ from trainer.data.cache import cached_features
 from trainer.data.corpora import LabelledSpeech, load
 from trainer.data.dataset import Dataset, read
 from trainer.data.preprocessing import Preprocessing
+from trainer.data.snapshot_folders import CORPUS
 from trainer.data.splits import BY_NAME, Split
 from trainer.evaluation.cost import us_per_second
 from trainer.evaluation.held_out import HeldOutResult, evaluate_conditions, evaluate_files, join_results
@@ -124,7 +125,8 @@ class _Training:
     ) -> None:
         self.options, self.labelled, self.start, self.progress = options, labelled, start, progress
         how = Preprocessing.of(start.card) if start else Preprocessing.default(CONTEXT_FRAMES)
-        self.dataset = read(labelled, how, lambda done, of: progress("Features", done, of))
+        read_of = read(labelled, how, lambda done, of: progress("Features", done, of))
+        self.dataset = replace(read_of, weights={CORPUS: options.label_weight})
         labels = self.dataset.labels
         self.weights: Weights | None = None
         self.shape = NetworkShape(n_classes=len(labels))

@@ -1,7 +1,7 @@
 """Utterances with their features: what a training run works on, and the clips that `fit` takes."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -15,13 +15,17 @@ from trainer.data.splits import speaker_groups
 
 @dataclass(frozen=True, slots=True)
 class Dataset:
-    """Utterances that could be read, their features in the same order, and what each one's speaker counts as."""
+    """Utterances that could be read, their features in the same order, and what each one's speaker counts as.
+
+    weights: how often a file of a corpus is drawn in training, where that is not once.
+    """
 
     utterances: tuple[Utterance, ...]
     features: tuple[Features, ...]
     groups: tuple[str, ...]
     labels: tuple[str, ...]
     preprocessing: Preprocessing
+    weights: Mapping[str, float] = field(default_factory=dict)
 
     def clips(self, indices: Sequence[int]) -> Clips:
         """Some of the utterances as `fit` takes them.
@@ -39,7 +43,7 @@ class Dataset:
             raw=[self.features[index].raw for index in indices],
             targets=one_hot(np.array([number[u.emotion] for u in chosen], np.int64), len(self.labels)),
             allowed=np.array([known[u.corpus] for u in chosen], np.float32).reshape(len(chosen), len(self.labels)),
-            weights=np.ones(len(chosen), np.float32),
+            weights=np.array([self.weights.get(u.corpus, 1.0) for u in chosen], np.float32),
             preprocessing=self.preprocessing,
         )
 

@@ -42,7 +42,7 @@ class Job(BaseModel):
     epochs: int | None = None
     start: str | None = None
     prior: str | None = None
-    noise: tuple[Path, ...] = ()
+    label_weight: float = 1.0
     accept_new_labels: bool = False
     bounds: Bounds = Bounds()
     nice: int = 10

@@ -22,7 +22,14 @@ def train_and_judge(job: Job, folder: Path, champion: bytes, progress: train.Pro
         UserError: data that cannot be trained on, or an export that is not the trained network.
     """
     options = TrainingOptions(
-        job.data, job.name, job.seed, job.epochs, job.start, noise=job.noise, prior=job.prior, by_name=True
+        job.data,
+        job.name,
+        job.seed,
+        job.epochs,
+        job.start,
+        prior=job.prior,
+        label_weight=job.label_weight,
+        by_name=True,
     )
     outcome = train.run(options, progress)
     bundle, theirs = outcome.final.bundle, read_bundle(champion)

@@ -60,6 +60,12 @@ Prior = Annotated[
     str | None,
     typer.Option("--prior", help="How often labels are in calls, as for undertone train.", show_default=False),
 ]
+Weight = Annotated[
+    float,
+    typer.Option(
+        "--label-weight", min=0.01, max=100, help="How often a label is drawn where a file of --data is drawn once."
+    ),
+]
 Name = Annotated[str, typer.Option("--name", help="The models' name; a version is the name and a checksum.")]
 Accept = Annotated[
     bool,
@@ -97,6 +103,7 @@ def serve(
     seed: Seed = 0,
     start: Start = None,
     prior: Prior = None,
+    label_weight: Weight = 1.0,
     name: Name = "emotions",
     accept_new_labels: Accept = False,
     metrics_port: MetricsPort = None,
@@ -123,7 +130,7 @@ def serve(
     set_up_log()
     kafka = KafkaSettings.load(bootstrap_servers=bootstrap_servers)
     settings = TrainerSettings.load(trainer_dataset=dataset, trainer_metrics_port=metrics_port)
-    request, opened = _request(out, data, settings, epochs, seed, start, prior, name, accept_new_labels)
+    request, opened = _request(out, data, settings, epochs, seed, start, prior, label_weight, name, accept_new_labels)
     schedule = Schedule(parse_every(every), after_labels)
     service = TrainerService(kafka, settings, request, opened, schedule)
     _on_signals(service.stop)
@@ -148,6 +155,7 @@ def run(
     seed: Seed = 0,
     start: Start = None,
     prior: Prior = None,
+    label_weight: Weight = 1.0,
     name: Name = "emotions",
     accept_new_labels: Accept = False,
     bootstrap_servers: BootstrapServers = None,
@@ -171,7 +179,7 @@ def run(
 
     kafka = KafkaSettings.load(bootstrap_servers=bootstrap_servers)
     settings = TrainerSettings.load(trainer_dataset=dataset)
-    request, opened = _request(out, data, settings, epochs, seed, start, prior, name, accept_new_labels)
+    request, opened = _request(out, data, settings, epochs, seed, start, prior, label_weight, name, accept_new_labels)
     admin(kafka).close()  # a service waits for a Kafka that is away, a person is told so at once
     collector = CollectorService(kafka, settings, opened, CollectorMetrics())
     stopped = []
@@ -285,6 +293,7 @@ def _request(
     seed: int,
     start: str | None,
     prior: str | None,
+    label_weight: float,
     name: str,
     accept_new_labels: bool,
 ) -> tuple["Request", "Dataset"]:
@@ -307,6 +316,7 @@ def _request(
         epochs=epochs,
         start=start,
         prior=prior,
+        label_weight=label_weight,
         accept_new_labels=accept_new_labels,
         bounds=bounds,
         nice=settings.trainer_nice,
