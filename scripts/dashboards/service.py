@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from grafana_foundation_sdk.builders.dashboard import Row
 from grafana_foundation_sdk.models.dashboard import Dashboard
 
+from scripts.dashboards import beside
 from scripts.dashboards.panels import BAD, GOOD, THIRD, WATCH, Levels, Panel, Query, board, built, heat, number, series
 
 WITHIN = 'sum(rate(undertone_event_delay_seconds_bucket{le="2.0"}[$__rate_interval]))'
@@ -21,7 +22,9 @@ def dashboard() -> Dashboard:
         ("How late", [*_delays()]),
         ("Who does the work", [*_work()]),
         ("What goes wrong", [*_faults()]),
-        ("Around the workers", [*_around()]),
+        ("Around the workers", [*beside.around()]),
+        ("Gateway", [*beside.gateway()]),
+        ("Sinks, labels and console", [*beside.readers()]),
     ):
         it = it.with_row(Row(title))
         for panel in panels:
@@ -250,37 +253,4 @@ def _faults() -> Iterator[Panel]:
         ),
         width=THIRD,
         bars=True,
-    )
-
-
-def _around() -> Iterator[Panel]:
-    late = (
-        "histogram_quantile(0.99, sum by (instance, le) (rate(undertone_producer_{}_seconds_bucket[$__rate_interval])))"
-    )
-    yield series(
-        "Producers: how late",
-        "99 of 100 chunks were sent within this time of being due, and taken by Kafka within that of being sent.",
-        "s",
-        Query(late.format("late"), "{{instance}}: sent"),
-        Query(late.format("delivery"), "{{instance}}: taken by Kafka"),
-        width=THIRD,
-        levels=((None, GOOD), (1, BAD)),
-    )
-    yield series(
-        "Services that answer",
-        "Processes that Prometheus reaches, by job.",
-        "short",
-        Query("sum by (job) (up)", "{{job}}"),
-        width=THIRD,
-    )
-    yield series(
-        "Kafka's disks: free",
-        "Share that is free, by broker. A broker whose disk is full stops. Alert: KafkaDiskFills.",
-        "percentunit",
-        Query(
-            "min by (broker, directory) (undertone_kafka_disk_free_bytes / undertone_kafka_disk_size_bytes)",
-            "broker {{broker}}, {{directory}}",
-        ),
-        width=THIRD,
-        levels=((None, BAD), (0.1, GOOD)),
     )

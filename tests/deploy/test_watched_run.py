@@ -5,9 +5,10 @@ import os
 import subprocess
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -43,7 +44,7 @@ class Run:
 
 @pytest.fixture(scope="module")
 def run(kafka: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
-    """A worker that hears a call from a producer, and some messages that are none."""
+    """A worker that hears a call from a producer, and messages that are none; what stands beside it looks on."""
     directory = tmp_path_factory.mktemp("watched")
     settings = KafkaSettings(bootstrap_servers=kafka, topic_prefix=f"t-{uuid.uuid4().hex[:8]}.")
     environment = os.environ | {
@@ -54,20 +55,43 @@ def run(kafka: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
     with admin(settings) as client:
         ensure_topics(client, topics, partitions=4)
     installation = Installation(settings, environment, topics, directory)
-    worker_port, producer_port = free_port(0), free_port(0)
-    ports = {"worker": [worker_port], "producer": [producer_port]}
+    jobs = ("worker", "producer", "gateway", "sink", "collector", "console")
+    ports = {job: free_port(0) for job in jobs}
     began = time.time()
     try:
         with Prometheus(directory / "prometheus", ports, waits="2s") as prometheus:
-            worker = installation.worker(metrics_port=worker_port).ready()
-            arguments = [str(SAMPLES / "call.flac"), "--speed", "4", "--metrics-port", str(producer_port)]
+            worker = installation.worker(metrics_port=ports["worker"])
+            start_others(installation, ports, directory)
+            worker.ready()
+            up = 'count(up{job!="producer"} == 1)'
+            wait_for(lambda: answers(prometheus, up) == len(jobs) - 1, "all services", said=worker.last_words)
+            arguments = [str(SAMPLES / "call.flac"), "--speed", "4", "--metrics-port", str(ports["producer"])]
             subprocess.run([*UNDERTONE, "produce", *arguments], env=environment, check=True, timeout=120)
             with closing(idempotent_producer(settings)) as producer:
                 for _ in range(GARBAGE):
                     producer.send(topics.call_audio.name, key=b"x", value=b"no chunk").get(60)
-            yield Run(prometheus, installation, worker, worker_port, began)
+            yield Run(prometheus, installation, worker, ports["worker"], began)
     finally:
         installation.close()
+
+
+def start_others(installation: Installation, ports: Mapping[str, int], directory: Path) -> None:
+    """What stands beside the workers; each serves its metrics."""
+    variable = {"collector": "trainer_metrics_port"}
+    for job, words in {
+        "gateway": ["gateway", "--audiosocket", "127.0.0.1:0"],
+        "sink": ["sink", "parquet", "--to", str(directory / "kept")],
+        "collector": ["trainer", "collect", "--dataset", str(directory / "labels")],
+        "console": ["console", "--port", "0"],
+    }.items():
+        port = {variable.get(job, f"{job}_metrics_port"): ports[job]}
+        installation.worker(job, ("-c", "from undertone.cli.main import main; main()", *words), **port)
+
+
+def answers(prometheus: Prometheus, query: str) -> float:
+    """The one number that a query has; 0 where it has none."""
+    found = prometheus.ask("query", query=query)["result"]
+    return float(found[0]["value"][1]) if found else 0.0
 
 
 def queries() -> dict[str, list[dict[str, Any]]]:

@@ -5,7 +5,7 @@ import shutil
 import subprocess
 import urllib.parse
 import urllib.request
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Self
 
@@ -23,8 +23,8 @@ _LOCAL = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 class Prometheus:
     """It runs until it is closed. `waits` is what stands for each `for:` of the rules, which are minutes."""
 
-    def __init__(self, directory: Path, ports: Mapping[str, Sequence[int]], waits: str) -> None:
-        """`ports` are those of each job's processes on this machine."""
+    def __init__(self, directory: Path, ports: Mapping[str, int], waits: str) -> None:
+        """`ports` is where each job's process on this machine serves its metrics."""
         program = shutil.which("prometheus")
         if program is None:
             pytest.fail("prometheus is missing: apt-get install prometheus, or Prometheus' own archive", pytrace=False)
@@ -35,8 +35,7 @@ class Prometheus:
             "global": {"scrape_interval": "1s", "scrape_timeout": "1s", "evaluation_interval": "1s"},
             "rule_files": [file.name for file in RULES],
             "scrape_configs": [
-                {"job_name": job, "static_configs": [{"targets": [f"127.0.0.1:{port}" for port in some]}]}
-                for job, some in ports.items()
+                {"job_name": job, "static_configs": [{"targets": [f"127.0.0.1:{port}"]}]} for job, port in ports.items()
             ],
         }
         (directory / "prometheus.yml").write_text(yaml.safe_dump(config))

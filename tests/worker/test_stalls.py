@@ -53,10 +53,12 @@ def test_a_stuck_partition_is_told_and_tried_again(installation: Installation, c
         assert before >= len(chunks), "the lag is that of Kafka's own end, not of the last fetch"
         installation.send(chunks[:1])
         wait_for(lambda: value(worker, "undertone_lag_records", partition=partition) > before, "the lag to go on")
+        wait_for(lambda: value(worker, "undertone_lag_seconds", partition=partition) >= 4, "the age of what waits")
         producer.abort_transaction()
         assert lines(installation.events(len(alone))) == alone
         wait_for(lambda: worker.health.ready, "readiness")
         wait_for(lambda: value(worker, "undertone_lag_records", partition=partition) == 0, "no lag")
+        wait_for(lambda: value(worker, "undertone_lag_seconds", partition=partition) == 0, "nothing that waits")
 
 
 @pytest.mark.slow

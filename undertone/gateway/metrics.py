@@ -70,9 +70,11 @@ class GatewayMetrics:
         )
 
     def begin(self, wire: str) -> None:
-        """Let a wire's series begin at 0, so that the first event is an increase."""
+        """Let a wire's series begin at 0, so that the first event is an increase, and no call is told as none."""
         for metric in (self.connections, self.streams, self.broken_off, self.resumed, self.audio_seconds):
             metric.labels(wire)
+        for gauge in (self.open_connections, self.open_streams):
+            gauge.labels(wire)
         for reason in Refusal:
             self._refused.labels(wire, reason)
         for cause in GapCause:
