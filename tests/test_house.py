@@ -25,7 +25,7 @@ TRAINER_FLOORS = (
     {"metrics", "report"},
     {"distillation", "compare", "train"},
     {"options"},
-    {"evaluation", "packaging"},
+    {"evaluation", "packaging", "labelling"},
     {"training", "collection"},
     {"data"},
     {"quiet"},

@@ -1,5 +1,7 @@
 """`undertone labels`: what people have said."""
 
+from enum import StrEnum
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -47,3 +49,91 @@ def forget(
         typer.echo(f"cannot be taken from model {model}, which was trained with it: train again without it")
     if not erased.models:
         typer.echo("models: none is known to be trained with it")
+
+
+class SuggestionFormat(StrEnum):
+    """What to print."""
+
+    TABLE = "table"
+    JSONL = "jsonl"
+
+
+Count = Annotated[int, typer.Option("--count", min=1, max=10_000, help="How many at most.")]
+
+
+@labels.command()
+def suggest(
+    count: Count = 20,
+    form: Annotated[
+        SuggestionFormat, typer.Option("--format", help="A row for each, or a JSON line: the event's data and its id.")
+    ] = SuggestionFormat.TABLE,
+    bootstrap_servers: BootstrapServers = None,
+) -> None:
+    """Which utterances to label next: those of which the model is least sure, and what it rarely says.
+
+    Only such as nobody has labelled and Kafka still has the sound of; at most three of a call.
+    """
+    from rich.console import Console
+
+    from trainer.labelling.suggestions import suggested
+    from trainer.labelling.tables import json_line, suggestions_table
+    from undertone.messaging.settings import KafkaSettings
+
+    found = suggested(KafkaSettings.load(bootstrap_servers=bootstrap_servers), count)
+    if form is SuggestionFormat.JSONL:
+        for one in found:
+            typer.echo(json_line(one.utterance))
+        return
+    Console().print(suggestions_table(found))
+
+
+@labels.command()
+def export(
+    output: Annotated[
+        Path,
+        typer.Option(
+            "--output", help="The folder for tasks.json and the WAV files.", file_okay=False, show_default=False
+        ),
+    ],
+    count: Count = 100,
+    url: Annotated[
+        str, typer.Option("--url", help="What stands before a file's name where Label Studio finds it.")
+    ] = "/data/local-files/?d=",
+    bootstrap_servers: BootstrapServers = None,
+) -> None:
+    """Write the suggested utterances as tasks for Label Studio, with their sound."""
+    from contextlib import closing
+
+    from trainer.labelling.heard import Sound
+    from trainer.labelling.label_studio import TASKS, export_tasks
+    from trainer.labelling.suggestions import suggested
+    from undertone.messaging.settings import KafkaSettings
+
+    settings = KafkaSettings.load(bootstrap_servers=bootstrap_servers)
+    chosen = [one.utterance for one in suggested(settings, count)]
+    with closing(Sound(settings)) as sound:
+        written = export_tasks(chosen, sound.samples, output, url)
+    typer.echo(f"{written} tasks in {output / TASKS}")
+
+
+@labels.command("import")
+def import_(
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE", help="Label Studio's export, format JSON.", show_default=False)
+    ],
+    by: Annotated[
+        str | None,
+        typer.Option("--by", help="Who labelled. Default: each annotation's author.", show_default=False),
+    ] = None,
+    bootstrap_servers: BootstrapServers = None,
+) -> None:
+    """Send what people have said in Label Studio as labels, with the times at which they said it.
+
+    It may be done again: of each person the newest label counts.
+    """
+    from trainer.labelling.label_studio import read_annotations
+    from trainer.labelling.sending import send
+    from undertone.messaging.settings import KafkaSettings
+
+    sent = send(KafkaSettings.load(bootstrap_servers=bootstrap_servers), list(read_annotations(file, by)))
+    typer.echo(f"{sent} labels sent")

@@ -26,7 +26,9 @@ NAMES = (
     "evaluate",
     "train",
     "trainer",
+    "label",
     "labels",
+    "audio",
     "compare",
     "models",
 )
