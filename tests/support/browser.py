@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import time
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,9 @@ from tests.support.installation import PATIENCE_S, wait_for
 from tests.support.service import get
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+
+# The rules alone: what the package has beside them drives other browsers.
+AXE = Path(str(find_spec("axe_core_python").submodule_search_locations[0])) / "axe.min.js"  # type: ignore[index, union-attr]
 
 
 class Page:
@@ -80,6 +84,17 @@ class Page:
         )
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
         self.command("Emulation.setEmulatedMedia", features=[scheme])
+
+    def barriers(self) -> list[str]:
+        """What keeps people out who cannot see or point, as axe-core finds it."""
+        self.run(f"{AXE.read_text()}; 0")
+        found = self.run("axe.run().then(({ violations, passes }) => ({ violations, looked: passes.length }))")
+        assert found["looked"]
+        return [
+            f"{rule['id']}: {node['html']} {node['failureSummary']}"
+            for rule in found["violations"]
+            for node in rule["nodes"]
+        ]
 
     def picture(self, path: Path) -> None:
         """What is seen, as PNG."""
