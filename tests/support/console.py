@@ -4,21 +4,28 @@ import re
 import subprocess
 import sys
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
+from itertools import zip_longest
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import httpx
+import numpy as np
+from numpy.typing import NDArray
 
-from schemas.events import EventEnvelope, Segment, Summary, Update
+from schemas.audio import AudioChunk, Encoding, Role
+from schemas.events import AudioSpan, EventEnvelope, Segment, Summary, Update
 from tests.support.installation import PATIENCE_S, wait_for
 from tests.support.paths import ROOT
+from undertone.acoustics.codecs import encode
 from undertone.messaging.clients import idempotent_producer
 from undertone.messaging.settings import KafkaSettings
 
 COMMAND = [sys.executable, "-c", "from undertone.cli.main import main; main()", "console"]
+RATE: Literal[8000] = 8000
+Lies = Callable[[float, float], AudioSpan]
 _GROUPS = {"angry": "negative", "sad": "negative", "fearful": "negative", "disgust": "negative", "happy": "positive"}
 _ENDS: dict[str, dict[str, Any]] = {
     "update": {},
@@ -79,7 +86,8 @@ class Speaker:
 
     def __init__(self, call: str, channel: str = "customer", role: str | None = None, began_s: float = 60.0) -> None:
         self.began = datetime.now(UTC) - timedelta(seconds=began_s)
-        self._fixed = {"call_id": call, "channel": channel, "role": role or channel, "sample_rate": 8000}
+        self.call, self.channel, self.role = call, channel, role or channel
+        self._fixed = {"call_id": call, "channel": channel, "role": self.role, "sample_rate": RATE}
 
     def event(
         self, kind: str, start_s: float, end_s: float, label: str = "neutral", probability: float = 0.8, **more: Any
@@ -89,8 +97,8 @@ class Speaker:
         rest = "calm" if sure != "calm" else "neutral"
         fields: dict[str, Any] = {
             **self._fixed,
-            "start_sample": int(start_s * 8000),
-            "end_sample": int(end_s * 8000),
+            "start_sample": int(start_s * RATE),
+            "end_sample": int(end_s * RATE),
             "label": label,
             "probabilities": {sure: probability, rest: round(1 - probability, 3)},
             "group": _GROUPS.get(label, "uncertain" if label == "uncertain" else "neutral"),
@@ -105,6 +113,48 @@ class Speaker:
     def now_s(self) -> float:
         """How long the stream lasts by now."""
         return (datetime.now(UTC) - self.began).total_seconds()
+
+
+def chunks_of(
+    speaker: Speaker, samples: NDArray[np.int16], gap: tuple[float, float] = (0.0, 0.0), chunk_s: float = 0.5
+) -> list[AudioChunk]:
+    """Sound of a stream as a producer sends it, without the chunks that lie in the gap."""
+    size = int(chunk_s * RATE)
+    return [
+        AudioChunk(
+            call_id=speaker.call,
+            channel=speaker.channel,
+            role=Role(speaker.role),
+            sequence=number,
+            first_sample=number * size,
+            start_time=speaker.began,
+            encoding=Encoding.L16,
+            sample_rate=RATE,
+            audio=encode(samples[number * size :][:size], Encoding.L16),
+        )
+        for number in range(-(-len(samples) // size))
+        if not gap[0] <= number * chunk_s < gap[1]
+    ]
+
+
+def send_sound(settings: KafkaSettings, topic: str, *streams: Sequence[AudioChunk]) -> dict[str, Lies]:
+    """Put streams on Kafka as calls do, one chunk of each after the other; where each of them lies, by its name."""
+    offsets: dict[str, list[tuple[int, int, int]]] = {}
+    with closing(idempotent_producer(settings)) as producer:
+        for chunk in (one for turn in zip_longest(*streams) for one in turn if one):
+            sent = producer.send(topic, key=chunk.stream.encode(), value=chunk.audio, headers=chunk.headers())
+            place = sent.get(timeout=PATIENCE_S)
+            offsets.setdefault(chunk.stream, []).append((chunk.first_sample, place.partition, place.offset))
+
+    def lies_of(placed: list[tuple[int, int, int]]) -> Lies:
+        def lies(start_s: float, end_s: float) -> AudioSpan:
+            first = max(offset for sample, _, offset in placed if sample <= start_s * RATE)
+            last = max(offset for sample, _, offset in placed if sample < end_s * RATE)
+            return AudioSpan(topic=topic, partition=placed[0][1], first_offset=first, last_offset=last)
+
+        return lies
+
+    return {stream: lies_of(placed) for stream, placed in offsets.items()}
 
 
 def publish(settings: KafkaSettings, topic: str, events: Iterable[EventEnvelope]) -> None:

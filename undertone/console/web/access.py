@@ -5,21 +5,26 @@ import hmac
 import ipaddress
 import re
 import time
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from collections.abc import Awaitable, Callable
 from urllib.parse import urlencode
 
 from starlette.datastructures import MutableHeaders
-from starlette.requests import HTTPConnection
+from starlette.requests import HTTPConnection, Request
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from undertone.console.web.metrics import ConsoleMetrics
+from undertone.console.web.roles import Person, Role
 from undertone.console.web.settings import ConsoleSettings
+
+Endpoint = Callable[[Request], Awaitable[Response]]
 
 _SESSION_S = 12 * 3600
 # Nothing from elsewhere, nothing inline, and in nobody's frame.
 _HEADERS = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
-    "connect-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'",
+    "media-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'",
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
     "Permissions-Policy": "camera=(), microphone=(), geolocation=()",
@@ -32,36 +37,64 @@ _OPEN = ("/login", "/static/style.css", "/static/icon.svg")
 
 
 class Sessions:
-    """Cookies of those who have logged in: an end and a signature, so that nothing has to be kept."""
+    """Who asks, by token or cookie. A cookie says until when, which role and who, and is signed with the role's token:
+    nothing has to be kept, and another token ends the sessions that were begun with the one before.
+    """
 
-    def __init__(self, secret: str) -> None:
-        self.wanted = bool(secret)
-        self._secret = secret.encode()
+    def __init__(self, settings: ConsoleSettings) -> None:
+        self._tokens = settings.tokens
+        self._anybody = Person(Role.OPERATE, settings.labelled_by)
+        self._nameless = settings.labelled_by
 
-    def fits(self, token: str) -> bool:
-        """Whether this is the token; the time that it takes tells nothing."""
-        return hmac.compare_digest(token.encode(errors="replace"), self._secret)
+    def role_of(self, token: str) -> Role | None:
+        """The role that a token gives; the time that it takes tells nothing."""
+        given = token.encode(errors="replace")
+        fitting = [role for role, known in self._tokens.items() if hmac.compare_digest(given, known.encode())]
+        return fitting[0] if fitting else None
 
-    def begin(self, request: HTTPConnection, response: Response) -> None:
+    def begin(self, request: HTTPConnection, response: Response, role: Role, name: str) -> None:
         """Give the browser a session; where a proxy says that it speaks TLS, for TLS alone."""
         secure = request.headers.get("x-forwarded-proto") == "https"
-        end = str(int(time.time()) + _SESSION_S)
-        value = f"{end}.{self._signature(end)}"
+        said = f"{int(time.time()) + _SESSION_S}.{role.name.lower()}.{urlsafe_b64encode(name.encode()).decode()}"
+        value = f"{said}.{self._signature(role, said)}"
         response.set_cookie(_cookie(request), value, max_age=_SESSION_S, httponly=True, samesite="lax", secure=secure)
 
-    def holds(self, request: HTTPConnection) -> bool:
-        """Whether a request may be answered: nobody has to log in, it has a session, or it shows the token."""
-        if not self.wanted:
-            return True
+    def who(self, request: HTTPConnection) -> Person | None:
+        """Who asks; None for somebody who has to log in first."""
+        if not self._tokens:
+            return self._anybody
         scheme, _, token = request.headers.get("authorization", "").partition(" ")
-        if scheme.lower() == "bearer" and self.fits(token.strip()):
-            return True
-        end, _, signature = request.cookies.get(_cookie(request), "").partition(".")
-        fits = hmac.compare_digest(signature.encode(errors="replace"), self._signature(end).encode())
-        return fits and end.isdecimal() and int(end) > time.time()
+        if scheme.lower() == "bearer" and (role := self.role_of(token.strip())):
+            return Person(role, self._nameless)
+        return self._session(request.cookies.get(_cookie(request), ""))
 
-    def _signature(self, end: str) -> str:
-        return hmac.digest(self._secret, f"undertone console until {end}".encode(), hashlib.sha256).hex()
+    def _session(self, cookie: str) -> Person | None:
+        said, _, signature = cookie.rpartition(".")
+        end, _, rest = said.partition(".")
+        role = Role.__members__.get(rest.partition(".")[0].upper())
+        if role is None or role not in self._tokens:
+            return None
+        fits = hmac.compare_digest(signature.encode(errors="replace"), self._signature(role, said).encode())
+        if not fits or int(end) <= time.time():
+            return None
+        # What is signed is as we wrote it.
+        name = urlsafe_b64decode(rest.partition(".")[2]).decode()
+        return Person(role, name or self._nameless)
+
+    def _signature(self, role: Role, said: str) -> str:
+        return hmac.digest(self._tokens[role].encode(), f"undertone console {said}".encode(), hashlib.sha256).hex()
+
+
+def needs(role: Role, endpoint: Endpoint, metrics: ConsoleMetrics) -> Endpoint:
+    """The endpoint, for who has this role or a greater one."""
+
+    async def answer(request: Request) -> Response:
+        if request.user.role < role:
+            metrics.refused.labels("role").inc()
+            return PlainTextResponse(f"this needs the role {role.name.lower()}\n", 403)
+        return await endpoint(request)
+
+    return answer
 
 
 class Access:
@@ -98,7 +131,10 @@ class Access:
         if _from_another_site(request):
             self._refused.labels("site").inc()
             return PlainTextResponse("no requests from pages of other sites\n", 403)
-        if path in _OPEN or self._sessions.holds(request):
+        person = self._sessions.who(request)
+        if person is not None:
+            request.scope["user"] = person
+        if person is not None or path in _OPEN:
             return None
         self._refused.labels("login").inc()
         if path.startswith(("/api/", "/static/")):

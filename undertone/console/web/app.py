@@ -14,21 +14,27 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import Request
-from starlette.responses import PlainTextResponse, RedirectResponse, Response
+from starlette.responses import JSONResponse, PlainTextResponse, RedirectResponse, Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from undertone.console.web.access import Access, Sessions
+from undertone.console.web.audit import Audit
 from undertone.console.web.entries import positions_of
 from undertone.console.web.hub import Hub
+from undertone.console.web.listening import Listening
 from undertone.console.web.metrics import ConsoleMetrics
+from undertone.console.web.roles import Role
 from undertone.console.web.settings import ConsoleSettings
+from undertone.console.web.sound import Sounds
 
 _PAGE = Path(__file__).with_name("page")
 _TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 # A page that takes nothing for so long is closed; when it comes back it gets what it missed.
 _SEND_S = 20.0
 _LOGIN_BYTES, _LOGIN_S = 4_096, 10.0
+# The longest `labelled_by` of a label.
+_NAME = 128
 # Where somebody may be sent who has logged in: to nobody else's page.
 _OWN_PAGE = re.compile(r"/(calls/[\w.:@+%-]+)?(\?[\w.:@+%&=-]*)?", re.ASCII)
 # A wrong token costs its sender this long, and so many may be tried at once.
@@ -52,9 +58,9 @@ class _File:
         return Response(self.body, headers=headers, media_type=self.type)
 
 
-def application(settings: ConsoleSettings, hub: Hub, metrics: ConsoleMetrics) -> Starlette:
+def application(settings: ConsoleSettings, hub: Hub, sounds: Sounds, metrics: ConsoleMetrics) -> Starlette:
     """The console as an ASGI application."""
-    sessions = Sessions(settings.secret)
+    sessions = Sessions(settings)
     files = {path.name: _File(path) for path in sorted(_PAGE.iterdir())}
     console = _Console(settings, hub, sessions, files, metrics)
     return Starlette(
@@ -64,6 +70,8 @@ def application(settings: ConsoleSettings, hub: Hub, metrics: ConsoleMetrics) ->
             Route("/static/{name}", console.static),
             Route("/login", console.login, methods=["GET", "POST"]),
             Route("/api/events", console.events),
+            Route("/api/me", console.me),
+            *Listening(hub, sounds, Audit(), metrics).routes,
         ],
         middleware=[Middleware(Access, settings=settings, sessions=sessions, metrics=metrics)],
     )
@@ -121,6 +129,12 @@ class _Console:
         stream = self._hub.stream(positions_of(stood), request.query_params.get("call"))
         return _Events(stream, self._metrics)
 
+    async def me(self, request: Request) -> Response:
+        """Who the console takes somebody for, and so what a page offers."""
+        person = request.user
+        may = [role.name.lower() for role in Role if role <= person.role]
+        return JSONResponse({"name": person.name, "may": may})
+
     async def login(self, request: Request) -> Response:
         if request.method != "POST":
             return self._files["wrong.html" if "wrong" in request.query_params else "login.html"].answer(request)
@@ -129,19 +143,22 @@ class _Console:
                 body = await _body(request)
         except TimeoutError:
             return PlainTextResponse("that took too long\n", 408)
-        token = parse_qs(body.decode(errors="replace")).get("token", [""])[0]
+        form = parse_qs(body.decode(errors="replace"))
+        role = self._sessions.role_of(form.get("token", [""])[0])
         # Who guesses is held back: eight tokens a second, whoever asks.
         if self._tries.locked():
             return PlainTextResponse("too many try to log in at once\n", 429)
         asked = request.query_params.get("next", "/")
         wanted = asked if _OWN_PAGE.fullmatch(asked) else "/"
-        if not self._sessions.wanted or not self._sessions.fits(token):
+        if role is None:
             self._metrics.refused.labels("token").inc()
             async with self._tries:
                 await asyncio.sleep(_WRONG_S)
             return RedirectResponse(f"/login?{urlencode({'wrong': 1, 'next': wanted})}", 303)
         response = RedirectResponse(wanted, 303)
-        self._sessions.begin(request, response)
+        # What a line of the log, or a label, can hold.
+        name = "".join(filter(str.isprintable, form.get("name", [""])[0])).strip()[:_NAME]
+        self._sessions.begin(request, response, role, name)
         return response
 
 

@@ -35,6 +35,7 @@ def entry_of(record: ConsumerRecord) -> Entry | None:
     except ValidationError:
         return None
     event = envelope.data
+    audio = event.audio
     top = sorted(event.probabilities.items(), key=lambda one: -one[1])[:_TOP]
     shown = {
         "type": event.type,
@@ -53,6 +54,9 @@ def entry_of(record: ConsumerRecord) -> Entry | None:
         "arousal": event.arousal,
         "valence": event.valence,
         "relative": event.relative.model_dump() if event.relative else None,
+        "place": f"{record.partition}:{record.offset}",
+        "rate": event.sample_rate,
+        "audio": [audio.partition, audio.first_offset, audio.last_offset] if audio else None,
     }
     return Entry(
         record.partition,

@@ -33,10 +33,13 @@ class ConsoleMetrics:
             "Updates that newer events took the place of.",
             registry=registry,
         )
+        self.listenings = Counter(
+            "undertone_console_listenings", "Channels of calls that somebody listened to.", registry=registry
+        )
         self.refused = Counter("undertone_console_refused", "Requests refused.", ["reason"], registry=registry)
         for outcome in ("anew", "resumed", "refused"):
             self.pages.labels(outcome)
         for reason in ("too_slow", "took_nothing", "began_anew"):
             self.closed_pages.labels(reason)
-        for reason in ("host", "site", "login", "token"):
+        for reason in ("host", "site", "login", "token", "role"):
             self.refused.labels(reason)

@@ -15,9 +15,11 @@ from schemas.topics import Topics
 from undertone.console.web.app import application
 from undertone.console.web.feed import Feed
 from undertone.console.web.hub import Hub
+from undertone.console.web.listening import READERS
 from undertone.console.web.metrics import ConsoleMetrics
 from undertone.console.web.protocol import Protocol
 from undertone.console.web.settings import ConsoleSettings
+from undertone.console.web.sound import Sounds
 from undertone.messaging.clients import admin
 from undertone.messaging.settings import KafkaSettings
 from undertone.messaging.topics import require_topics
@@ -35,16 +37,16 @@ def console(settings: ConsoleSettings, kafka: KafkaSettings, say: Callable[[str]
     Raises:
         UserError: no Kafka, no topic, an address that cannot be had.
     """
-    topic = Topics(kafka.topic_prefix).emotion_events
+    topics = Topics(kafka.topic_prefix)
     with admin(kafka) as client:
-        require_topics(client, topic)
+        require_topics(client, topics.emotion_events)
     metrics, health = ConsoleMetrics(), Health()
     with (
         _listening(settings) as listener,
         Telemetry(settings.metrics_host, settings.metrics_port, metrics.registry, health) as telemetry,
     ):
         say(f"metrics on http://{telemetry.host}:{telemetry.port}/metrics")
-        service = _Service(settings, kafka, topic.name, metrics, health)
+        service = _Service(settings, kafka, topics, metrics, health)
         asyncio.run(service.run(listener, lambda address: say(f"ready {address}")))
 
 
@@ -63,11 +65,11 @@ class _Service:
     """The feed and the web server, and what ends them."""
 
     def __init__(
-        self, settings: ConsoleSettings, kafka: KafkaSettings, topic: str, metrics: ConsoleMetrics, health: Health
+        self, settings: ConsoleSettings, kafka: KafkaSettings, topics: Topics, metrics: ConsoleMetrics, health: Health
     ) -> None:
         self._settings = settings
         self._kafka = kafka
-        self._topic = topic
+        self._topics = topics
         self._health = health
         self._metrics = metrics
         self._feed: Feed
@@ -81,8 +83,11 @@ class _Service:
             RuntimeError: the feed has died; its pages would stand still for ever.
         """
         self._hub = Hub(self._settings.memory_events, lambda: self._feed.away, self._metrics)
-        self._feed = Feed(self._kafka, self._topic, self._settings.back_s, self._metrics, self._hub.take)
-        self._server = _Server(_http(application(self._settings, self._hub, self._metrics)))
+        self._feed = Feed(
+            self._kafka, self._topics.emotion_events.name, self._settings.back_s, self._metrics, self._hub.take
+        )
+        sounds = Sounds(self._kafka, self._topics.call_audio.name, READERS)
+        self._server = _Server(_http(application(self._settings, self._hub, sounds, self._metrics)))
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stop)
@@ -98,6 +103,7 @@ class _Service:
                 raise RuntimeError("nothing is read from Kafka any more")
         finally:
             await asyncio.to_thread(self._feed.stop)
+            await asyncio.to_thread(sounds.close)
 
     def _stop(self) -> None:
         self._hub.close()

@@ -7,6 +7,7 @@ from typing import Self
 from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import SettingsConfigDict
 
+from undertone.console.web.roles import Role
 from undertone.messaging.settings import PREFIX, Settings
 
 
@@ -18,7 +19,13 @@ class ConsoleSettings(Settings):
     host: str = Field("127.0.0.1", min_length=1)
     port: int = Field(8080, ge=0, le=65535)
     token: SecretStr | None = None
-    """What people log in with."""
+    """What people log in with who may do everything: the role operate."""
+    label_token: SecretStr | None = None
+    """For those who may listen and label."""
+    watch_token: SecretStr | None = None
+    """For those who may watch."""
+    labelled_by: str = Field("console", min_length=1, max_length=128)
+    """Whose labels they are where nobody has logged in with a name."""
     allowed_hosts: str = ""
     """Names by which browsers reach the console, after commas; this machine's name and addresses always may be used."""
     back_s: float = Field(900, ge=0, le=86_400)
@@ -32,7 +39,10 @@ class ConsoleSettings(Settings):
 
     @model_validator(mode="after")
     def _others_need_a_token(self) -> Self:
-        if not self.loopback and not self.secret:
+        given = list(self.tokens.values())
+        if len(set(given)) < len(given):
+            raise ValueError("two roles have the same token: nobody could tell them apart")
+        if not self.loopback and not given:
             raise ValueError(
                 f"--host {self.host}: others reach this address; say who may look with --token or"
                 " UNDERTONE_CONSOLE_TOKEN, or listen on 127.0.0.1"
@@ -40,9 +50,11 @@ class ConsoleSettings(Settings):
         return self
 
     @property
-    def secret(self) -> str:
-        """`token`, read; empty where nobody has to log in."""
-        return self.token.get_secret_value() if self.token else ""
+    def tokens(self) -> dict[Role, str]:
+        """The token of each role that has one; empty where nobody has to log in."""
+        given = {Role.OPERATE: self.token, Role.LABEL: self.label_token, Role.WATCH: self.watch_token}
+        read = {role: token.get_secret_value() for role, token in given.items() if token}
+        return {role: token for role, token in read.items() if token}
 
     @property
     def loopback(self) -> bool:

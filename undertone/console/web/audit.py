@@ -1,0 +1,37 @@
+"""Who has listened to which call, and labelled what: a line of the log for each."""
+
+import logging
+import time
+from collections import OrderedDict
+
+from starlette.requests import Request
+
+# Who listens asks again and again for the next seconds: that is one listening, until so long after it began.
+_LISTENING_S = 600.0
+_REMEMBERED = 10_000
+
+_log = logging.getLogger(__name__)
+
+
+class Audit:
+    """Lines of the log named `undertone.console.web.audit`."""
+
+    def __init__(self) -> None:
+        self._listening: OrderedDict[tuple[str, str], float] = OrderedDict()
+
+    def listens(self, request: Request, stream: str) -> bool:
+        """Note that somebody listens to a stream; whether that is a listening anew, which is what has a line."""
+        who, now = _who(request), time.monotonic()
+        if self._listening.get((who, stream), now) > now:
+            return False
+        self._listening[who, stream] = now + _LISTENING_S
+        self._listening.move_to_end((who, stream))
+        while len(self._listening) > _REMEMBERED:
+            self._listening.popitem(last=False)
+        _log.info("%s listens to %s", who, stream)
+        return True
+
+
+def _who(request: Request) -> str:
+    person, client = request.user, request.client
+    return f"{person.name!r} ({person.role.name.lower()}, {client.host if client else 'unknown address'})"
