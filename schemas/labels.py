@@ -30,6 +30,10 @@ class EmotionLabel(BaseModel):
     model_version: str | None = Field(
         default=None, max_length=64, description="The event's `model_version`: who is corrected."
     )
+    withdrawn: bool = Field(
+        default=False,
+        description="The person takes back what they have said of these samples before; `emotion` repeats it.",
+    )
     comment: str = Field(default="", max_length=1000)
 
     @model_validator(mode="after")

@@ -2,11 +2,11 @@
 
 Of each person the newest label counts, by the time that it says, or else the one that came later; then the emotion that
 most people gave. Where two emotions are given equally often the sound is left out. Labels of the same samples belong
-together, whatever call they came in.
+together, whatever call they came in. What somebody has taken back does not count.
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -39,7 +39,7 @@ def resolve(entries: Iterable[Entry]) -> Resolution:
     """Apply the rule."""
     found = Resolution()
     of_sound: dict[str, list[Entry]] = defaultdict(list)
-    for entry in entries:
+    for entry in _standing(list(entries)):
         if kept(entry):
             of_sound[entry.audio or ""].append(entry)
         elif entry.state is State.EXPIRED:
@@ -56,6 +56,28 @@ def resolve(entries: Iterable[Entry]) -> Resolution:
         found.rows.append(Resolved(min(labels, key=_place), emotion, votes, len(newest)))
     found.rows.sort(key=lambda row: _place(row.entry))
     return found
+
+
+def _standing(entries: list[Entry]) -> Iterator[Entry]:
+    """Without those that say that something is taken back, and what was: by the same person, of the same samples,
+    no later. That holds, too, where the sound was gone when it was taken back.
+    """
+    taken_back: dict[tuple[str, str, int, int], tuple[datetime, datetime, int, int]] = {}
+    for entry in entries:
+        if entry.label and entry.label.data.withdrawn and (said := _opinion(entry)):
+            taken_back[said] = max(_age(entry), taken_back.get(said, _age(entry)))
+    for entry in entries:
+        if not entry.label or not entry.label.data.withdrawn:
+            until = taken_back.get(_opinion(entry) or ("", "", 0, 0))
+            if until is None or _age(entry) > until:
+                yield entry
+
+
+def _opinion(entry: Entry) -> tuple[str, str, int, int] | None:
+    """Who says something of which samples."""
+    if not entry.label or not entry.stretch:
+        return None
+    return entry.label.data.labelled_by, entry.stream, entry.stretch.start, entry.stretch.end
 
 
 def _age(entry: Entry) -> tuple[datetime, datetime, int, int]:

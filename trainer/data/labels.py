@@ -65,7 +65,10 @@ def collect(settings: KafkaSettings, folder: Path) -> Collected:
         for record, label in labels:
             try:
                 stretch = stretch_of(label, events.get(label.event_id or ""))
-                said.setdefault(stretch, {})[label.labelled_by] = label.emotion
+                opinions = said.setdefault(stretch, {})
+                # A label that comes after it counts again.
+                opinions.pop(label.labelled_by, None)
+                opinions |= {} if label.withdrawn else {label.labelled_by: label.emotion}
             except Rejected as reason:
                 rejected.append((record, reason))
         found.left_out.update(str(reason.reason) for _, reason in rejected)
@@ -161,6 +164,8 @@ def _write(client: KafkaConsumer, topics: Topics, said: dict[Stretch, dict[str, 
             rows = csv.writer(file)
             rows.writerow(("path", "emotion", "speaker", "corpus", "licence"))
             for stretch, opinions in said.items():
+                if not opinions:
+                    continue  # all of it was taken back
                 if len(set(opinions.values())) > 1:
                     found.left_out["people disagree"] += 1
                     continue

@@ -37,9 +37,18 @@ class Said:
         self._offset = 0
 
     def __call__(
-        self, emotion: str, by: str = "ann", sound: int = 0, call: str = "c1", minutes: int = 0, gone: bool = False
+        self,
+        emotion: str,
+        by: str = "ann",
+        sound: int = 0,
+        call: str = "c1",
+        minutes: int = 0,
+        gone: bool = False,
+        withdrawn: bool = False,
     ) -> Entry:
-        data = EmotionLabel(call_id=call, channel="customer", emotion=emotion, labelled_by=by, event_id="e")
+        data = EmotionLabel(
+            call_id=call, channel="customer", emotion=emotion, labelled_by=by, event_id="e", withdrawn=withdrawn
+        )
         entry = Entry(
             state=State.EXPIRED if gone else State.COLLECTED,
             topic="emotion-labels",
@@ -100,6 +109,22 @@ def test_ties_and_expired_audio_are_left_out_and_counted(said: Said) -> None:
     assert resolution.left_out == {DISAGREE: 1, EXPIRED: 1}
     said("calm", by="eve")
     assert len(resolve(said.dataset.entries()).rows) == 2
+
+
+def test_what_somebody_takes_back_does_not_count(said: Said) -> None:
+    said("cross", by="ann")
+    said("calm", by="bob")
+    said("cross", by="ann", minutes=1, gone=True, withdrawn=True)
+    said("cross", sound=1, by="eve", minutes=1)
+    said("cross", sound=1, by="eve", withdrawn=True)  # came later, and was said before
+    said("calm", sound=2, by="eve")
+    said("calm", sound=2, by="eve", minutes=1, withdrawn=True)
+    said("mild", sound=2, by="eve", minutes=2)
+    said("calm", sound=3, by="eve")
+    said("calm", sound=3, by="eve", withdrawn=True)
+    resolution = resolve(said.dataset.entries())
+    assert [(row.emotion, row.people) for row in resolution.rows] == [("calm", 1), ("cross", 1), ("mild", 1)]
+    assert not resolution.left_out
 
 
 def test_the_same_sound_counts_once_whatever_call_it_came_in(said: Said) -> None:

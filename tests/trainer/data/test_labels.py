@@ -127,6 +127,17 @@ def test_of_one_person_the_newest_label_counts(
     assert ",mild," in collect(kafka_settings, tmp_path).manifest.read_text()
 
 
+def test_what_somebody_takes_back_does_not_count(
+    kafka_settings: KafkaSettings, topics: Topics, segment: EventEnvelope, send: Send, tmp_path: Path
+) -> None:
+    taken_back = label("cross", event_id=segment.id, withdrawn=True)
+    send(topics.emotion_labels.name, [label("cross", event_id=segment.id), taken_back])
+    assert collect(kafka_settings, tmp_path).files == 0
+    send(topics.emotion_labels.name, [label("mild", event_id=segment.id), label("mild", "bob", event_id=segment.id)])
+    send(topics.emotion_labels.name, [label("mild", "bob", event_id=segment.id, withdrawn=True)])
+    assert ",mild," in collect(kafka_settings, tmp_path).manifest.read_text()
+
+
 @pytest.mark.parametrize("tombstone", ["c1", "c1/customer"])
 def test_a_call_that_is_to_be_forgotten_is_in_no_training(
     kafka_settings: KafkaSettings, topics: Topics, segment: EventEnvelope, send: Send, tmp_path: Path, tombstone: str

@@ -1,4 +1,4 @@
-"""The console's addresses: two pages, the files they need, the events, and the login."""
+"""The console's addresses: three pages, the files they need, the events, and the login."""
 
 import asyncio
 import logging
@@ -20,23 +20,26 @@ from starlette.types import Receive, Scope, Send
 
 from undertone.console.web.access import Access, Sessions
 from undertone.console.web.audit import Audit
+from undertone.console.web.bodies import body_of
 from undertone.console.web.entries import positions_of
 from undertone.console.web.hub import Hub
+from undertone.console.web.labelling import Labelling
+from undertone.console.web.labels import Labels
 from undertone.console.web.listening import Listening
 from undertone.console.web.metrics import ConsoleMetrics
 from undertone.console.web.roles import Role
 from undertone.console.web.settings import ConsoleSettings
 from undertone.console.web.sound import Sounds
+from undertone.console.web.worth import Worth
 
 _PAGE = Path(__file__).with_name("page")
 _TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 # A page that takes nothing for so long is closed; when it comes back it gets what it missed.
 _SEND_S = 20.0
-_LOGIN_BYTES, _LOGIN_S = 4_096, 10.0
 # The longest `labelled_by` of a label.
 _NAME = 128
 # Where somebody may be sent who has logged in: to nobody else's page.
-_OWN_PAGE = re.compile(r"/(calls/[\w.:@+%-]+)?(\?[\w.:@+%&=-]*)?", re.ASCII)
+_OWN_PAGE = re.compile(r"/(worth|calls/[\w.:@+%-]+)?(\?[\w.:@+%&=-]*)?", re.ASCII)
 # A wrong token costs its sender this long, and so many may be tried at once.
 _WRONG_S, _TRIES = 0.5, 4
 
@@ -58,9 +61,11 @@ class _File:
         return Response(self.body, headers=headers, media_type=self.type)
 
 
-def application(settings: ConsoleSettings, hub: Hub, sounds: Sounds, metrics: ConsoleMetrics) -> Starlette:
+def application(
+    settings: ConsoleSettings, hub: Hub, sounds: Sounds, labels: Labels, metrics: ConsoleMetrics
+) -> Starlette:
     """The console as an ASGI application."""
-    sessions = Sessions(settings)
+    sessions, audit = Sessions(settings), Audit()
     files = {path.name: _File(path) for path in sorted(_PAGE.iterdir())}
     console = _Console(settings, hub, sessions, files, metrics)
     return Starlette(
@@ -68,10 +73,13 @@ def application(settings: ConsoleSettings, hub: Hub, sounds: Sounds, metrics: Co
             Route("/", console.page("now.html")),
             Route("/calls/{call_id}", console.page("call.html")),
             Route("/static/{name}", console.static),
+            Route("/worth", console.page("worth.html")),
             Route("/login", console.login, methods=["GET", "POST"]),
             Route("/api/events", console.events),
             Route("/api/me", console.me),
-            *Listening(hub, sounds, Audit(), metrics).routes,
+            *Listening(hub, sounds, audit, metrics).routes,
+            *Labelling(labels, audit, metrics).routes,
+            *Worth(hub, labels, metrics).routes,
         ],
         middleware=[Middleware(Access, settings=settings, sessions=sessions, metrics=metrics)],
     )
@@ -133,16 +141,12 @@ class _Console:
         """Who the console takes somebody for, and so what a page offers."""
         person = request.user
         may = [role.name.lower() for role in Role if role <= person.role]
-        return JSONResponse({"name": person.name, "may": may})
+        return JSONResponse({"name": person.name, "may": may, "emotions": self._hub.emotions})
 
     async def login(self, request: Request) -> Response:
         if request.method != "POST":
             return self._files["wrong.html" if "wrong" in request.query_params else "login.html"].answer(request)
-        try:
-            async with asyncio.timeout(_LOGIN_S):
-                body = await _body(request)
-        except TimeoutError:
-            return PlainTextResponse("that took too long\n", 408)
+        body = await body_of(request)
         form = parse_qs(body.decode(errors="replace"))
         role = self._sessions.role_of(form.get("token", [""])[0])
         # Who guesses is held back: eight tokens a second, whoever asks.
@@ -160,17 +164,3 @@ class _Console:
         name = "".join(filter(str.isprintable, form.get("name", [""])[0])).strip()[:_NAME]
         self._sessions.begin(request, response, role, name)
         return response
-
-
-async def _body(request: Request) -> bytes:
-    """What a form sent.
-
-    Raises:
-        HTTPException: it is longer than a form of ours can be.
-    """
-    body = b""
-    async for piece in request.stream():
-        body += piece
-        if len(body) > _LOGIN_BYTES:
-            raise HTTPException(413)
-    return body

@@ -6,6 +6,8 @@ from collections import OrderedDict
 
 from starlette.requests import Request
 
+from schemas.labels import EmotionLabel
+
 # Who listens asks again and again for the next seconds: that is one listening, until so long after it began.
 _LISTENING_S = 600.0
 _REMEMBERED = 10_000
@@ -30,6 +32,12 @@ class Audit:
             self._listening.popitem(last=False)
         _log.info("%s listens to %s", who, stream)
         return True
+
+    def labels(self, request: Request, label: EmotionLabel) -> None:
+        """Note that somebody has labelled something, or taken it back."""
+        done = "takes back" if label.withdrawn else "says"
+        where = f"{label.call_id}/{label.channel} at sample {label.start_sample}"
+        _log.info("%s %s %s of %s", _who(request), done, label.emotion, where)
 
 
 def _who(request: Request) -> str:

@@ -2,17 +2,21 @@
 
 import json
 import re
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 
 from kafka.consumer.fetcher import ConsumerRecord
 from pydantic import ValidationError
 
-from schemas.events import EventEnvelope, Update
+from schemas.events import EventEnvelope, Segment, Summary, Update
 
 # What a browser hands back as Last-Event-ID: for each partition the offset that it has not seen yet.
 _POSITIONS = re.compile(r"\d{1,6}:\d{1,19}(,\d{1,6}:\d{1,19})*")
 _TOP = 3
+# Less speech says little to a person either; the trainer takes a minute at most.
+_LEAST_S, _MOST_S = 1.0, 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +30,11 @@ class Entry:
     moment_ms: int
     data: str
     type: str = "update"
+    emotions: tuple[str, ...] = ()
+    """All that its model knows."""
+    label: str = ""
+    doubt: float | None = None
+    """Of an utterance that can be labelled: 1 where two emotions are equally probable, 0 where one is certain."""
 
 
 def entry_of(record: ConsumerRecord) -> Entry | None:
@@ -66,7 +75,24 @@ def entry_of(record: ConsumerRecord) -> Entry | None:
         record.timestamp,
         json.dumps(shown, separators=(",", ":")),
         event.type,
+        _emotions(tuple(event.probabilities)),
+        sys.intern(event.label),
+        _doubt(event),
     )
+
+
+def _doubt(event: Update | Segment | Summary) -> float | None:
+    seconds = (event.end_sample - event.start_sample) / event.sample_rate
+    if event.type != "segment" or not event.audio or event.speech_s < _LEAST_S or seconds > _MOST_S:
+        return None
+    first, second, *_ = sorted((*event.probabilities.values(), 0.0, 0.0), reverse=True)
+    return 1 - (first - second)
+
+
+@lru_cache(maxsize=16)
+def _emotions(names: tuple[str, ...]) -> tuple[str, ...]:
+    """The same object for all events of a model, in the order of the alphabet."""
+    return tuple(sorted(names))
 
 
 def positions_text(positions: Mapping[int, int]) -> str:

@@ -31,6 +31,8 @@ class Hub:
     def __init__(self, limit: int, away: Callable[[], str], metrics: ConsoleMetrics) -> None:
         self.memory = Memory(limit)
         self.readers: set[Reader] = set()
+        self.emotions: tuple[str, ...] = ()
+        """What the newest event knows: all emotions of its model."""
         self._loop = asyncio.get_running_loop()
         self._away = away
         self._metrics = metrics
@@ -102,6 +104,7 @@ class Hub:
             self._metrics.delay_seconds.observe(max(0.0, batch.behind_ms / 1000))
         for kind, count in Counter(entry.type for entry in batch.entries).items():
             self._metrics.events.labels(kind).inc(count)
+        self.emotions = next((one.emotions for one in reversed(batch.entries) if one.emotions), self.emotions)
         self.memory.add(batch.entries, batch.positions)
         self._metrics.remembered.set(len(self.memory))
         for reader in self.readers:

@@ -16,15 +16,16 @@ from starlette.types import Message, Receive, Scope, Send
 
 from undertone.console.web.access import needs
 from undertone.console.web.audit import Audit
+from undertone.console.web.consumers import Away
 from undertone.console.web.hub import Hub
 from undertone.console.web.metrics import ConsoleMetrics
 from undertone.console.web.roles import Role
-from undertone.console.web.sound import BLOCK_S, Sound, SoundAway, SoundGone, Sounds
+from undertone.console.web.sound import BLOCK_S, Sound, SoundGone, Sounds
 from undertone.console.web.wav import HEADER, header, wanted
 from undertone.console.web.whereabouts import Whereabouts, whereabouts
 
 # At once; who comes then waits. Each reads some ten seconds of a partition.
-READERS = 4
+AT_ONCE = 4
 # A WAV file of twelve hours at 16 kHz has 1.4 GB: its sizes fit, and no call is longer.
 _LONGEST_MS = 12 * 3_600_000
 # One answer to a range: a player asks for the next piece when it gets there, and holds no connection meanwhile.
@@ -48,7 +49,7 @@ class Listening:
         self._sounds = sounds
         self._audit = audit
         self._metrics = metrics
-        self._turn = asyncio.Semaphore(READERS)
+        self._turn = asyncio.Semaphore(AT_ONCE)
 
     @property
     def routes(self) -> list[Route]:
@@ -68,11 +69,13 @@ class Listening:
         except ValueError:
             return Response(status_code=416, headers=headers | {"Content-Range": f"bytes */{window.size}"})
         await self._run(partial(self._sounds.look, where))
-        if request.method != "HEAD" and self._audit.listens(request, where.stream):
+        whole = headers | {"Content-Length": str(window.size)}
+        if request.method == "HEAD":
+            return Response(headers=whole, media_type="audio/wav")
+        if self._audit.listens(request, where.stream):
             self._metrics.listenings.inc()
         if piece is None:
-            headers["Content-Length"] = str(window.size)
-            return _File(self._all(window), headers=headers, media_type="audio/wav")
+            return _File(self._all(window), headers=whole, media_type="audio/wav")
         first, end = piece[0], min(piece[1], piece[0] + 2 * _PIECE_S * where.rate)
         headers["Content-Range"] = f"bytes {first}-{end - 1}/{window.size}"
         return Response(await self._bytes(window, first, end), 206, headers, "audio/wav")
@@ -113,7 +116,7 @@ class Listening:
                 return await asyncio.to_thread(read)
             except SoundGone:
                 raise HTTPException(410, "Kafka does not hold the sound of this call any more") from None
-            except SoundAway as error:
+            except Away as error:
                 _log.warning("sound cannot be read: %s", error)
                 raise HTTPException(503, "Kafka does not answer") from None
 

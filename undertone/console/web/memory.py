@@ -94,6 +94,10 @@ class Memory:
             for entry in (*stream.kept, *([stream.update] if stream.update else []))
         ]
 
+    def newest(self, count: int) -> list[Entry]:
+        """The last segments and summaries, the newest first."""
+        return list(islice(reversed(self._log), count))
+
     def _recent(self) -> Iterator[_Stream]:
         return (one for one in self._streams.values() if one.moment_ms >= self._newest_ms - _SHOWN_MS)
 

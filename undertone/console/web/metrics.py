@@ -36,10 +36,15 @@ class ConsoleMetrics:
         self.listenings = Counter(
             "undertone_console_listenings", "Channels of calls that somebody listened to.", registry=registry
         )
+        self.labels = Counter(
+            "undertone_console_labels", "Labels that people gave, by what came of them.", ["outcome"], registry=registry
+        )
         self.refused = Counter("undertone_console_refused", "Requests refused.", ["reason"], registry=registry)
         for outcome in ("anew", "resumed", "refused"):
             self.pages.labels(outcome)
         for reason in ("too_slow", "took_nothing", "began_anew"):
             self.closed_pages.labels(reason)
+        for outcome in ("sent", "withdrawn", "no_event", "failed"):
+            self.labels.labels(outcome)
         for reason in ("host", "site", "login", "token", "role"):
             self.refused.labels(reason)

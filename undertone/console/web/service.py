@@ -12,10 +12,12 @@ from starlette.types import ASGIApp
 
 from schemas.errors import UserError
 from schemas.topics import Topics
+from undertone.console.web import labelling, listening
 from undertone.console.web.app import application
+from undertone.console.web.consumers import Consumers
 from undertone.console.web.feed import Feed
 from undertone.console.web.hub import Hub
-from undertone.console.web.listening import READERS
+from undertone.console.web.labels import Labels
 from undertone.console.web.metrics import ConsoleMetrics
 from undertone.console.web.protocol import Protocol
 from undertone.console.web.settings import ConsoleSettings
@@ -86,8 +88,10 @@ class _Service:
         self._feed = Feed(
             self._kafka, self._topics.emotion_events.name, self._settings.back_s, self._metrics, self._hub.take
         )
-        sounds = Sounds(self._kafka, self._topics.call_audio.name, READERS)
-        self._server = _Server(_http(application(self._settings, self._hub, sounds, self._metrics)))
+        consumers = Consumers(self._kafka, labelling.AT_ONCE + listening.AT_ONCE)
+        sounds = Sounds(consumers, self._topics.call_audio.name)
+        labels = Labels(self._kafka, self._topics, consumers)
+        self._server = _Server(_http(application(self._settings, self._hub, sounds, labels, self._metrics)))
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stop)
@@ -103,7 +107,8 @@ class _Service:
                 raise RuntimeError("nothing is read from Kafka any more")
         finally:
             await asyncio.to_thread(self._feed.stop)
-            await asyncio.to_thread(sounds.close)
+            await asyncio.to_thread(labels.close)
+            await asyncio.to_thread(consumers.close)
 
     def _stop(self) -> None:
         self._hub.close()

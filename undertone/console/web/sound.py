@@ -1,26 +1,21 @@
 """The sound of calls, read from `call-audio` where and as long as it is there."""
 
-import queue
 import time
 from collections import OrderedDict
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from threading import Lock
 
 import numpy as np
 from kafka import KafkaConsumer, TopicPartition
 from kafka.consumer.fetcher import ConsumerRecord
-from kafka.errors import KafkaError
 from numpy.typing import NDArray
 
 from schemas.audio import AudioChunk
 from schemas.dead_letters import Rejected
-from schemas.errors import UserError
 from undertone.acoustics.codecs import decode
+from undertone.console.web.consumers import ANSWER_MS, Away, Consumers
 from undertone.console.web.whereabouts import Whereabouts
-from undertone.messaging.clients import reader
-from undertone.messaging.settings import KafkaSettings
 
 # What is read at once: long enough that looking it up costs little, and 480 KB of memory at most.
 BLOCK_S = 10
@@ -31,13 +26,8 @@ _MOST_RECORDS = 200_000
 _POLL_MS, _POLL_RECORDS = 250, 500
 # No record for so long though there must be some: Kafka is away.
 _PATIENCE_S = 10.0
-_ANSWER_MS = 5_000
 # A chunk's time in Kafka is later than that of its first sample, a clock may be wrong by this.
 _SLACK_MS = 15_000
-
-
-class SoundAway(Exception):
-    """Kafka does not answer."""
 
 
 class SoundGone(Exception):
@@ -53,14 +43,11 @@ class Sound:
 
 
 class Sounds:
-    """Reads for several threads, each with a consumer of its own while it reads."""
+    """Reads for several threads."""
 
-    def __init__(self, kafka: KafkaSettings, topic: str, readers: int) -> None:
-        self._kafka = kafka
+    def __init__(self, consumers: Consumers, topic: str) -> None:
+        self._consumers = consumers
         self._topic = topic
-        self._consumers: queue.LifoQueue[KafkaConsumer | None] = queue.LifoQueue()
-        for _ in range(readers):
-            self._consumers.put(None)
         self._blocks: OrderedDict[tuple[str, int, int], Sound] = OrderedDict()
         self._lock = Lock()
 
@@ -69,18 +56,19 @@ class Sounds:
 
         Raises:
             SoundGone: Kafka has deleted all of it.
-            SoundAway: Kafka does not answer.
+            Away: Kafka does not answer.
         """
-        with self._consumer() as consumer:
+        with self._consumers.one() as consumer:
             partition = TopicPartition(self._topic, where.partition)
-            if where.last[-1][1] < consumer.beginning_offsets([partition], timeout_ms=_ANSWER_MS)[partition]:
+            consumer.assign([partition])
+            if where.last[-1][1] < consumer.beginning_offsets([partition], timeout_ms=ANSWER_MS)[partition]:
                 raise SoundGone
 
     def read(self, where: Whereabouts, start: int, end: int) -> Sound:
         """Samples [start, end) of a stream; before its first and after those that events speak of there is silence.
 
         Raises:
-            SoundAway: Kafka does not answer.
+            Away: Kafka does not answer.
         """
         sound = Sound(np.zeros(end - start, np.int16), np.zeros(end - start, bool))
         length = BLOCK_S * where.rate
@@ -91,12 +79,6 @@ class Sounds:
             _copy(block, first - number * length, sound, first - start, last - first)
         return sound
 
-    def close(self) -> None:
-        """Close the consumers; nobody may read meanwhile."""
-        while not self._consumers.empty():
-            if consumer := self._consumers.get_nowait():
-                consumer.close()
-
     def _block(self, where: Whereabouts, number: int) -> Sound:
         key = where.stream, where.start_ms, number
         with self._lock:
@@ -106,7 +88,7 @@ class Sounds:
         length = BLOCK_S * where.rate
         start = number * length
         block = Sound(np.zeros(length, np.int16), np.zeros(length, bool))
-        with self._consumer() as consumer:
+        with self._consumers.one() as consumer:
             for chunk in self._chunks(consumer, where, start, min(start + length, where.known)):
                 _lay(chunk, start, block)
         if start + length <= where.known:
@@ -135,8 +117,8 @@ class Sounds:
     def _records(self, consumer: KafkaConsumer, where: Whereabouts, start: int, end: int) -> Iterator[ConsumerRecord]:
         partition = TopicPartition(self._topic, where.partition)
         consumer.assign([partition])
-        begin = consumer.beginning_offsets([partition], timeout_ms=_ANSWER_MS)[partition]
-        end_now = consumer.end_offsets([partition], timeout_ms=_ANSWER_MS)[partition]
+        begin = consumer.beginning_offsets([partition], timeout_ms=ANSWER_MS)[partition]
+        end_now = consumer.end_offsets([partition], timeout_ms=ANSWER_MS)[partition]
         first = where.offset_from(start)
         if first is None:
             since_ms = where.begun_ms + 1000 * start // where.rate - _SLACK_MS
@@ -154,22 +136,7 @@ class Sounds:
             # Behind the last record there may be a marker, which is never given.
             position = consumer.position(partition)
             if time.monotonic() - heard > _PATIENCE_S:
-                raise SoundAway("no answer")
-
-    @contextmanager
-    def _consumer(self) -> Iterator[KafkaConsumer]:
-        """A consumer that nobody else uses meanwhile; one that has failed is not used again."""
-        consumer = self._consumers.get()
-        try:
-            consumer = consumer or reader(self._kafka, auto_offset_reset="earliest")
-            yield consumer
-        except (KafkaError, KeyError, UserError, OSError) as error:  # KeyError as in `ends_that_answer`
-            if consumer:
-                consumer.close()
-            consumer = None
-            raise SoundAway(str(error)) from error
-        finally:
-            self._consumers.put(consumer)
+                raise Away("no answer")
 
 
 def _lay(chunk: AudioChunk, start: int, block: Sound) -> None:

@@ -1,22 +1,44 @@
-// The page of one call: its whole timeline, its utterances as they end, and its summary.
+// The page of one call: its whole timeline, its sound, its utterances as they end, and its summary.
 
 import { weigh } from "./attention.js";
 import { Calls } from "./calls.js";
+import { Controls } from "./controls.js";
 import { follow } from "./feed.js";
 import { fillLegend } from "./palette.js";
+import { Player } from "./player.js";
+import { Said, whoLooks } from "./said.js";
 import { drawLanes, drawSample, fit, theme } from "./timeline.js";
-import { clockWords, labelWords, normalWords, percent } from "./words.js";
+import { Utterances } from "./utterances.js";
+import { Waveform } from "./waveform.js";
+import { labelWords, percent } from "./words.js";
 
 const $ = (id) => document.getElementById(id);
 const id = decodeURIComponent(location.pathname.split("/").pop());
 const calls = new Calls(true);
 const lanes = new Map();
+const view = { from: 0, to: 1 };
 let told = -1;
 let legend = 0;
 let drawn = "";
+let loading = false;
+// Where the sound's first second is, ms on the call's clock: the start of the stream that began first.
+let origin = null;
 
 $("name").textContent = id;
 document.title = `${id} - Undertone`;
+
+const me = await whoLooks();
+const mayListen = me.may.includes("label");
+const player = new Player((text) => ($("trouble").textContent = text));
+const controls = new Controls(player);
+const said = mayListen ? new Said(me.emotions, () => (told = -1), (text) => ($("spoken").textContent = text)) : null;
+const utterances = new Utterances($("events"), said, {
+  play: (span) => player.play(span.from, span.to),
+  where: (span) => span.channel,
+  chosen: (span) => player.running || (player.at = span.from),
+});
+said?.remember(id);
+for (const element of document.querySelectorAll(".label")) element.hidden = !mayListen;
 
 const clock = follow(new URLSearchParams({ call: id }).toString(), {
   events: (events) => calls.take(events),
@@ -33,12 +55,21 @@ const clock = follow(new URLSearchParams({ call: id }).toString(), {
 function laneOf(stream) {
   if (!lanes.has(stream.channel)) {
     const box = document.createElement("article");
-    box.innerHTML = '<h2><span></span><span class="quiet"></span></h2><canvas role="img"></canvas><p class="quiet"></p>';
-    const [heading, canvas, summary] = box.children;
+    box.innerHTML =
+      '<h2><span></span><span class="quiet"></span></h2><div class="lane"><canvas role="img"></canvas><canvas class="wave" hidden></canvas><div class="head" hidden></div></div><p class="quiet"></p>';
+    const [heading, lane, summary] = box.children;
+    const [canvas, wave, head] = lane.children;
     heading.firstChild.textContent = stream.channel;
     canvas.setAttribute("aria-label", `Timeline of ${stream.channel}; the table below has the same in words`);
     $("channels").append(box);
-    lanes.set(stream.channel, { newest: heading.lastChild, canvas, summary });
+    if (mayListen) {
+      lane.classList.add("heard");
+      lane.addEventListener("click", (event) => {
+        player.seek(view.from + (event.offsetX / lane.clientWidth) * (view.to - view.from));
+        if (!player.running) player.play();
+      });
+    }
+    lanes.set(stream.channel, { newest: heading.lastChild, canvas, wave, head, summary, waveform: new Waveform(id, stream.channel) });
   }
   return lanes.get(stream.channel);
 }
@@ -51,22 +82,6 @@ function summaryWords(stream) {
   return `Over: ${label} ${detail}, ${summary.speech.toFixed(1)} s of speech. ${top}`;
 }
 
-function row(span, open) {
-  const line = document.createElement("tr");
-  if (open) line.className = "open";
-  const [label, detail] = labelWords(span);
-  const beside = span.top.slice(1).map(([name, probability]) => `${name} ${percent(probability)}`).join(", ");
-  const cells = [`${clockWords(span.start)} - ${open ? "now" : clockWords(span.end)}`, span.channel, label, detail, beside, normalWords(span)];
-  line.append(
-    ...cells.map((text) => {
-      const cell = document.createElement("td");
-      cell.textContent = text;
-      return cell;
-    }),
-  );
-  return line;
-}
-
 function tell(call) {
   const streams = [...call.streams.values()];
   for (const stream of streams) {
@@ -74,9 +89,57 @@ function tell(call) {
     lane.newest.textContent = stream.summary ? "over" : stream.newest ? labelWords(stream.newest).join(" ") : "";
     lane.summary.textContent = summaryWords(stream);
   }
-  const spans = streams.flatMap((stream) => [...stream.all()].map((span) => [span, span === stream.open]));
-  spans.sort((a, b) => b[0].to - a[0].to);
-  $("events").replaceChildren(...spans.map(([span, open]) => row(span, open)));
+  // A console that was asked before there was an event knows no emotions.
+  if (said && !me.emotions.length) said.emotions = [...calls.labels].sort();
+  if (said) $("digits").textContent = said.digits;
+  const spans = streams.flatMap((stream) => [...stream.all()].map((span) => ({ ...span, open: span === stream.open })));
+  utterances.show(spans.sort((a, b) => b.to - a.to));
+  if (mayListen) offer(call, streams);
+}
+
+/** What can be heard of the call by now: from the start of its first stream to its last event. */
+function offer(call, streams) {
+  const events = streams.map((stream) => stream.summary ?? stream.newest).filter((event) => event?.audio);
+  $("player").hidden = !events.length;
+  if (!events.length) return;
+  const began = Math.min(...events.map((event) => Math.round(event.at - 1000 * event.end)));
+  // Times are whole milliseconds: it is not another start when it differs by one.
+  if (origin === null || Math.abs(began - origin) > 5) origin = began;
+  const names = events.map((event) => event.channel);
+  controls.channels(names);
+  player.offer(id, names, origin, call.at);
+}
+
+/** Piece after piece of the waveforms, one at a time. */
+async function loadWaveforms() {
+  if (loading || document.hidden || origin === null) return;
+  loading = true;
+  for (const [channel, { wave, waveform }] of lanes) {
+    if (!player.offered.channels.includes(channel)) continue;
+    const asked = await waveform.load(Math.max(origin, Math.round(view.from)), player.offered.to);
+    wave.hidden = !waveform.peaks.length;
+    if (asked && waveform.trouble) $("trouble").textContent = waveform.trouble;
+    if (asked) drawn = "";
+  }
+  loading = false;
+}
+
+function draw(streams, from, now) {
+  Object.assign(view, { from, to: now });
+  for (const stream of streams) {
+    const { canvas, wave, waveform } = laneOf(stream);
+    drawLanes(canvas, [stream], from, now, fit(canvas));
+    if (!wave.hidden) waveform.draw(wave, from, now, fit(wave));
+  }
+}
+
+/** Where it plays, on every lane. */
+function drawHeads() {
+  const place = (player.position - view.from) / (view.to - view.from);
+  for (const { head, canvas } of lanes.values()) {
+    head.hidden = !(place >= 0 && place <= 1);
+    head.style.transform = `translateX(${Math.round(place * (canvas.clientWidth - 2))}px)`;
+  }
 }
 
 function frame() {
@@ -93,14 +156,17 @@ function frame() {
     if ($("reason").textContent !== reason) $("reason").textContent = reason;
     const now = call.now(time);
     const streams = [...call.streams.values()];
-    const from = Math.min(now - 30_000, ...streams.map((stream) => [...stream.all()][0]?.from ?? now));
+    const first = Math.min(now - 30_000, ...streams.map((stream) => [...stream.all()][0]?.from ?? now));
+    // From the call's start, unless nothing is known of its first minutes.
+    const from = origin !== null && first - origin < 60_000 ? origin : first;
     const key = `${told} ${Math.floor(now / 50)} ${innerWidth} ${theme()}`;
     if (key !== drawn) {
       drawn = key;
-      for (const stream of streams) {
-        const { canvas } = laneOf(stream);
-        drawLanes(canvas, [stream], from, now, fit(canvas));
-      }
+      draw(streams, from, now);
+    }
+    if (origin !== null) {
+      controls.tick();
+      drawHeads();
     }
     if (calls.labels.size !== legend) {
       legend = calls.labels.size;
@@ -110,4 +176,13 @@ function frame() {
   requestAnimationFrame(frame);
 }
 
+addEventListener("keydown", (event) => {
+  if (event.ctrlKey || event.metaKey || event.altKey) return;
+  const { tagName } = document.activeElement;
+  // A field has its own keys, and a button its own for being pressed.
+  if (["INPUT", "SELECT"].includes(tagName) || (["BUTTON", "A"].includes(tagName) && [" ", "Enter"].includes(event.key))) return;
+  if (utterances.key(event.key) || (origin !== null && controls.key(event.key))) event.preventDefault();
+});
+
+setInterval(loadWaveforms, 500);
 requestAnimationFrame(frame);

@@ -4,6 +4,7 @@ import { weigh } from "./attention.js";
 import { Calls } from "./calls.js";
 import { follow } from "./feed.js";
 import { fillLegend } from "./palette.js";
+import { whoLooks } from "./said.js";
 import { drawLanes, drawSample, fit, theme } from "./timeline.js";
 import { labelWords, normalWords } from "./words.js";
 
@@ -258,4 +259,5 @@ addEventListener("keydown", (event) => {
   }
 });
 
+whoLooks().then((me) => ($("worth").hidden = !me.may.includes("label")));
 requestAnimationFrame(frame);

@@ -4,13 +4,13 @@ import { fillOf, sideOf, sideOfLabel } from "./palette.js";
 
 const dark = matchMedia("(prefers-color-scheme: dark)");
 let tints = null;
-dark.addEventListener("change", () => (tints = null));
 
 function tintsNow() {
-  if (!tints) {
+  // Not at the media query's event: that comes after the frame in which the colours are others.
+  if (tints?.theme !== theme()) {
     const style = getComputedStyle(document.documentElement);
     const of = (name) => style.getPropertyValue(name).trim();
-    tints = { lane: of("--lane"), middle: of("--middle"), text: of("--text"), quiet: of("--quiet") };
+    tints = { theme: theme(), lane: of("--lane"), middle: of("--middle"), text: of("--text"), quiet: of("--quiet") };
   }
   return tints;
 }

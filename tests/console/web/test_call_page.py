@@ -1,0 +1,137 @@
+"""A call's page in a real headless Chromium: its sound is played, and what it sounds like goes to Kafka."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from schemas.topics import Topics
+from tests.console.web.conftest import StartConsole
+from tests.console.web.labelled import on_the_topic
+from tests.support.browser import CHROMIUM, Page, browsing
+from tests.support.console import RATE, Speaker, chunks_of, publish, send_sound
+from undertone.messaging.settings import KafkaSettings
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(CHROMIUM is None, reason="no chromium here: apt-get install chromium"),
+]
+SECONDS = 36
+ROW = "document.querySelector('tr.chosen')"
+TIME = "document.getElementById('time').textContent"
+PLAYS = "document.getElementById('play').textContent === 'Pause'"
+WAVES = "document.querySelectorAll('canvas.wave:not([hidden])').length === 2"
+# Whether a waveform is drawn from one place to another, as parts of its width.
+DRAWN = """((lane, from, to) => {
+  const { width, height } = lane;
+  const data = lane.getContext('2d').getImageData(from * width, 0, (to - from) * width, height).data;
+  return data.some((value) => value > 0);
+})(document.querySelector('canvas.wave'), %s, %s)"""
+
+
+def talk(*spans: tuple[float, float]) -> NDArray[np.int16]:
+    """A tone where somebody speaks."""
+    time = np.arange(SECONDS * RATE) / RATE
+    speaks = sum(((time >= start) & (time < end) for start, end in spans), np.zeros(len(time), bool))
+    return (8_000 * np.sin(2 * np.pi * 300 * time) * speaks).astype(np.int16)
+
+
+def publish_call(kafka: KafkaSettings, topics: Topics) -> None:
+    """A call of two people; a piece of the customer's sound never came."""
+    customer, agent = Speaker("call-1"), Speaker("call-1", "agent")
+    lies = send_sound(
+        kafka,
+        topics.call_audio.name,
+        chunks_of(customer, talk((2, 6), (12, 17), (30, 35)), gap=(20.0, 24.0)),
+        chunks_of(agent, talk((7, 11), (18, 24))),
+    )
+    said = [
+        customer.event("segment", 2, 6, "angry", 0.7, audio=lies["call-1/customer"](2, 6)),
+        agent.event("segment", 7, 11, "calm", 0.8, audio=lies["call-1/agent"](7, 11)),
+        customer.event("segment", 12, 17, "uncertain", 0.5, audio=lies["call-1/customer"](12, 17)),
+        agent.event("segment", 18, 24, "happy", 0.6, audio=lies["call-1/agent"](18, 24)),
+        customer.event("segment", 30, 35, "angry", 0.6, audio=lies["call-1/customer"](30, 35)),
+        customer.event("summary", 0, SECONDS, "angry", 0.6, audio=lies["call-1/customer"](0, SECONDS)),
+        agent.event("summary", 0, SECONDS, "calm", 0.6, audio=lies["call-1/agent"](0, SECONDS)),
+    ]
+    publish(kafka, topics.emotion_events.name, said)
+
+
+def seconds(page: Page) -> float:
+    """Where it plays."""
+    minutes, _, rest = str(page.run(TIME)).partition(" of ")[0].partition(":")
+    return 60 * int(minutes) + float(rest)
+
+
+def test_a_call_is_played_with_the_keyboard_alone(
+    start_console: StartConsole, kafka_settings: KafkaSettings, topics: Topics, tmp_path: Path
+) -> None:
+    publish_call(kafka_settings, topics)
+    console = start_console()
+    with browsing(tmp_path / "profile") as page:
+        page.size(1280, 900)
+        page.open(f"{console.url}/calls/call-1")
+        page.wait("document.querySelectorAll('#events tr').length === 5")
+        page.wait(WAVES)
+        # Drawn where somebody speaks, a line in silence, and nothing where Kafka has no sound.
+        page.wait(DRAWN % (0.1, 0.15))
+        page.wait(DRAWN % (0.8, 0.9))
+        assert page.run(TIME) == "0:00.0 of 0:36.0"
+        # The utterance from 12 to 17, and it alone.
+        for _ in range(3):
+            page.key("ArrowDown")
+        page.wait(f"{ROW}?.innerText.startsWith('0:12.0 - 0:17.0')")
+        page.key("Enter")
+        page.wait(PLAYS)
+        page.wait(f"!({PLAYS})")
+        assert 17 <= seconds(page) < 24
+        # On from there at double speed, over the end of the piece that the first answer carried, to the end.
+        page.run("(speed.value = '2', speed.dispatchEvent(new Event('change')))")
+        page.key("ArrowRight")
+        page.key(" ")
+        page.wait(f"{TIME}.startsWith('0:36.0')")
+        page.wait(f"!({PLAYS})")
+        page.run("document.querySelector('#volumes input').focus()")
+        page.key("ArrowLeft")
+        assert page.run("document.getElementById('trouble').textContent") == ""
+        for name, width, dark in (("light", 1280, False), ("dark", 1280, True), ("narrow", 390, False)):
+            page.size(width, 900, dark=dark)
+            page.run("new Promise((done) => setTimeout(done, 500))")
+            assert page.run("document.documentElement.scrollWidth <= innerWidth")
+            page.picture(tmp_path / f"{name}.png")
+        assert page.problems == []
+    assert console.output.count("listens to call-1/customer") == 1
+
+
+def test_a_label_is_given_with_a_key_and_taken_back(
+    start_console: StartConsole, kafka_settings: KafkaSettings, topics: Topics, tmp_path: Path
+) -> None:
+    publish_call(kafka_settings, topics)
+    url = start_console(labelled_by="Ann").url
+    with browsing(tmp_path / "profile") as page:
+        page.open(f"{url}/calls/call-1")
+        page.wait("document.querySelectorAll('#events tr').length === 5")
+        page.key("ArrowDown")
+        page.wait(f"{ROW}?.innerText.startsWith('0:30.0')")
+        # angry, calm, ... in the order of the alphabet, as the page says.
+        page.wait("document.getElementById('digits').textContent.startsWith('1 ')")
+        first = page.run("document.getElementById('digits').textContent.split(',')[0].slice(2)")
+        page.key("1")
+        page.wait(f"{ROW}.innerText.includes('\u2713 {first}, says Ann')")
+        (label,) = [label.data for _, label in on_the_topic(kafka_settings, topics)]
+        assert (label.emotion, label.labelled_by, label.start_sample) == (first, "Ann", 30 * RATE)
+        # Also for who opens the page later.
+        page.open(f"{url}/calls/call-1")
+        page.wait(f"document.querySelector('#events tr')?.innerText.includes('\u2713 {first}, says Ann')")
+        page.key("ArrowDown")
+        page.key("u")
+        calm = f"[...{ROW}.querySelectorAll('button')].find((one) => one.textContent === 'calm')"
+        page.wait(f"Boolean({calm})")
+        # One click on what stands beside the model's own.
+        page.run(f"{calm}.click()")
+        page.wait(f"{ROW}.innerText.includes('\u2713 calm, says Ann')")
+        labels = [label.data for _, label in on_the_topic(kafka_settings, topics)]
+        assert [(one.emotion, one.withdrawn) for one in labels] == [(first, False), (first, True), ("calm", False)]
+        assert page.barriers() == []
+        assert page.problems == []

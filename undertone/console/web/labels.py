@@ -1,0 +1,148 @@
+"""What people say that an event sounds like: written to `emotion-labels`, and remembered while it is fresh."""
+
+import uuid
+from collections import OrderedDict
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from threading import Lock
+
+from kafka import KafkaProducer, TopicPartition
+from kafka.errors import KafkaError
+from pydantic import ValidationError
+
+from schemas.errors import UserError
+from schemas.events import STRUCTURED_HEADERS, EventEnvelope
+from schemas.labels import EmotionLabel, LabelEnvelope
+from schemas.topics import Topics
+from undertone.console.web.consumers import ANSWER_MS, Away, Consumers
+from undertone.messaging.clients import idempotent_producer
+from undertone.messaging.settings import KafkaSettings
+
+# Kafka takes a label within so long, or it is not sent at all.
+_REQUEST_MS, _DELIVERY_MS = 8_000, 10_000
+_POLLS = 20
+_REMEMBERED = 10_000
+
+
+class NoEvent(Exception):
+    """There is no event at this place, or none any more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """A label that Kafka has."""
+
+    call: str
+    emotion: str
+    by: str
+
+
+class Labels:
+    """For several threads. `said` are the labels that this console has sent, by the place of their event."""
+
+    def __init__(self, kafka: KafkaSettings, topics: Topics, consumers: Consumers) -> None:
+        self.said: OrderedDict[tuple[int, int], Said] = OrderedDict()
+        self._kafka = kafka
+        self._topics = topics
+        self._consumers = consumers
+        self._producer: KafkaProducer | None = None
+        self._writing, self._lock = Lock(), Lock()
+
+    def send(self, place: tuple[int, int], emotion: str, by: str, *, withdrawn: bool = False) -> LabelEnvelope:
+        """Say what the event at a place, partition and offset, sounds like; return once Kafka has it.
+
+        Raises:
+            NoEvent: nothing is there that can be labelled.
+            Away: Kafka has not taken it.
+        """
+        event = self._event(place)
+        # The trainer takes no more than a minute, and what goes on may still become something else.
+        if event.data.type != "segment":
+            raise NoEvent(f"the event at {place[0]}:{place[1]} is no utterance")
+        label = _label(event, emotion, by, withdrawn)
+        # One after the other: in what order two labels of one person come decides which counts.
+        with self._writing:
+            self._write(label)
+        with self._lock:
+            self.said.pop(place, None)
+            if not withdrawn:
+                self.said[place] = Said(label.data.call_id, emotion, by)
+            while len(self.said) > _REMEMBERED:
+                self.said.popitem(last=False)
+        return label
+
+    def of_call(self, call_id: str) -> dict[tuple[int, int], Said]:
+        """What has been said of a call's events."""
+        with self._lock:
+            return {place: said for place, said in self.said.items() if said.call == call_id}
+
+    def places(self) -> set[tuple[int, int]]:
+        """The events that have a label."""
+        with self._lock:
+            return set(self.said)
+
+    def close(self) -> None:
+        """Send no more."""
+        if self._producer:
+            self._producer.close(timeout=_DELIVERY_MS / 1000)
+
+    def _event(self, place: tuple[int, int]) -> EventEnvelope:
+        partition = TopicPartition(self._topics.emotion_events.name, place[0])
+        with self._consumers.one() as consumer:
+            if place[0] not in (consumer.partitions_for_topic(partition.topic) or ()):
+                raise NoEvent(f"no partition {place[0]}")
+            # Asked for a partition that it does not read it would look it up twice, 100 ms apart.
+            consumer.assign([partition])
+            first = consumer.beginning_offsets([partition], timeout_ms=ANSWER_MS)[partition]
+            end = consumer.end_offsets([partition], timeout_ms=ANSWER_MS)[partition]
+            if not first <= place[1] < end:
+                raise NoEvent(f"no event at {place[0]}:{place[1]} (any more)")
+            consumer.seek(partition, place[1])
+            for _ in range(_POLLS):
+                records = consumer.poll(timeout_ms=ANSWER_MS // 10, max_records=1).get(partition)
+                if records:
+                    break
+            else:
+                raise Away("no answer")
+        try:
+            if records[0].offset == place[1]:
+                return EventEnvelope.model_validate_json(records[0].value or b"")
+        except ValidationError:
+            pass
+        raise NoEvent(f"no event at {place[0]}:{place[1]}")
+
+    def _write(self, label: LabelEnvelope) -> None:
+        key, value = label.subject.encode(), label.model_dump_json(exclude_none=True).encode()
+        try:
+            self._producer = self._producer or idempotent_producer(
+                self._kafka, request_timeout_ms=_REQUEST_MS, delivery_timeout_ms=_DELIVERY_MS
+            )
+            topic = self._topics.emotion_labels.name
+            sent = self._producer.send(topic, key=key, value=value, headers=STRUCTURED_HEADERS)
+            sent.get(timeout=2 * _DELIVERY_MS / 1000)
+        except (KafkaError, UserError, OSError) as error:
+            if self._producer:
+                self._producer.close(timeout=0)
+            self._producer = None
+            raise Away(str(error)) from error
+
+
+def _label(event: EventEnvelope, emotion: str, by: str, withdrawn: bool) -> LabelEnvelope:
+    """It says all that the trainer needs: the event may be gone when it is read."""
+    said = event.data
+    data = EmotionLabel(
+        call_id=said.call_id,
+        channel=said.channel,
+        emotion=emotion,
+        labelled_by=by,
+        event_id=event.id,
+        start_sample=said.start_sample,
+        end_sample=said.end_sample,
+        sample_rate=said.sample_rate,
+        audio=said.audio,
+        model_version=said.model_version,
+        withdrawn=withdrawn,
+    )
+    return LabelEnvelope(
+        id=str(uuid.uuid4()), source="/undertone/console", subject=event.subject, time=datetime.now(UTC), data=data
+    )
