@@ -1,4 +1,4 @@
-# Four images from one file: docker build --target worker|producer|gateway|trainer .
+# Five images from one file: docker build --target worker|producer|gateway|console|trainer .
 # Packages come from the lock files, checked by hash; pip and setuptools stay behind in the build stages.
 
 FROM python:3.11-slim-bookworm AS base
@@ -19,6 +19,10 @@ RUN python -m venv --without-pip /venv \
 FROM build AS gateway-packages
 RUN python -m venv --without-pip /venv \
     && /tools/bin/pip --python /venv/bin/python install --require-hashes -r requirements/gateway.lock
+
+FROM build AS console-packages
+RUN python -m venv --without-pip /venv \
+    && /tools/bin/pip --python /venv/bin/python install --require-hashes -r requirements/console.lock
 
 FROM build AS trainer-packages
 RUN python -m venv --without-pip /venv \
@@ -79,6 +83,19 @@ HEALTHCHECK --interval=10s --timeout=5s --start-period=60s --retries=3 \
     CMD ["python", "-c", "from urllib.request import urlopen; urlopen('http://127.0.0.1:9465/readyz', timeout=4)"]
 # Which wires, and where: `docker run ... gateway --audiosocket 0.0.0.0:9019` and who may connect.
 CMD ["gateway", "--help"]
+
+FROM service AS console
+COPY --from=console-packages /venv /venv
+USER root
+RUN --mount=from=build,source=/tools,target=/tools --mount=from=wheel,source=/wheel,target=/wheel \
+    /tools/bin/pip --python /venv/bin/python install --no-deps --no-index /wheel/*.whl
+USER undertone
+# Reachable from outside the container: without a token it does not start.
+ENV UNDERTONE_CONSOLE_HOST=0.0.0.0 UNDERTONE_CONSOLE_METRICS_HOST=0.0.0.0
+EXPOSE 8080 9468
+HEALTHCHECK --interval=10s --timeout=5s --start-period=60s --retries=3 \
+    CMD ["python", "-c", "from urllib.request import urlopen; urlopen('http://127.0.0.1:9468/readyz', timeout=4)"]
+CMD ["console"]
 
 FROM service AS trainer
 COPY --from=trainer-packages /venv /venv

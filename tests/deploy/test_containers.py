@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 
 from schemas.topics import Topics
+from tests.support.console import status
 from tests.support.gateway import AudioSocketClient
 from tests.support.installation import wait_for
 from tests.support.paths import ROOT
@@ -25,7 +26,7 @@ from undertone.messaging.reading import partitions_of, read_to_end
 from undertone.messaging.settings import KafkaSettings
 
 BASE_IMAGES = ("python:3.11-slim-bookworm", "apache/kafka:4.3.0", "prom/prometheus:v3.5.0")
-BUILT = ("topics", "worker", "producer", "gateway")
+BUILT = ("topics", "worker", "producer", "gateway", "console")
 # The build uses this machine's network as it is: behind a proxy that only the host knows, it works too.
 OVERRIDE = "services:\n" + "".join(f"  {name}: {{build: {{network: host}}}}\n" for name in BUILT)
 
@@ -55,7 +56,8 @@ class Stack:
     """The Compose project, on ports of its own."""
 
     def __init__(self, override: Path) -> None:
-        self.kafka_port, self.prometheus_port, self.audiosocket_port = free_port(0), free_port(0), free_port(0)
+        self.kafka_port, self.prometheus_port = free_port(0), free_port(0)
+        self.audiosocket_port, self.console_port = free_port(0), free_port(0)
         self._project = f"undertone-test-{os.getpid()}"
         self._files = ["--file", str(ROOT / "docker-compose.yml"), "--file", str(override)]
 
@@ -90,12 +92,14 @@ def stack(docker: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[St
         environment.setenv("AUDIOSOCKET_HOST_PORT", str(stack.audiosocket_port))
         environment.setenv("WEBSOCKET_HOST_PORT", str(free_port(0)))
         environment.setenv("UNDERTONE_GATEWAY_TOKENS", "sesame")
-        stack.compose("--profile", "gateway", "build", timeout=1200)
+        environment.setenv("CONSOLE_HOST_PORT", str(stack.console_port))
+        environment.setenv("UNDERTONE_CONSOLE_TOKEN", "sesame")
+        stack.compose("--profile", "gateway", "--profile", "console", "build", timeout=1200)
         try:
             stack.compose("up", "--detach", "--no-build", "--scale", "worker=2", timeout=600)
             yield stack
         finally:
-            stack.compose("--profile", "gateway", "down", "--volumes", "--timeout", "20")
+            stack.compose("--profile", "gateway", "--profile", "console", "down", "--volumes", "--timeout", "20")
 
 
 def test_the_replayed_call_becomes_events(stack: Stack) -> None:
@@ -129,6 +133,16 @@ def test_a_gateway_takes_calls_where_it_is_asked_for(stack: Stack) -> None:
         partitions = partitions_of(consumer, Topics().call_audio.name)
         streams = {record.key.decode() for record in read_to_end(settings, consumer, partitions)}
     assert f"{client.call}/customer" in streams
+
+
+def test_a_console_shows_events_where_it_is_asked_for(stack: Stack) -> None:
+    assert not stack.compose("ps", "--quiet", "--all", "console").strip()
+    stack.compose("--profile", "console", "up", "--detach", "--no-build", "console", timeout=300)
+    wait_for(lambda: "ready http://" in stack.compose("logs", "console"), "the console")
+    url = f"http://127.0.0.1:{stack.console_port}"
+    assert status(f"{url}/api/events") == 401
+    assert status(f"{url}/api/events", authorization="Bearer sesame") == 200
+    wait_for(lambda: stack.targets("console") == ["up"], "its metrics", 60, lambda: str(stack.targets("console")))
 
 
 def test_every_published_port_is_on_loopback(stack: Stack) -> None:
