@@ -4,12 +4,16 @@ from collections.abc import Iterator
 from contextlib import closing
 
 import httpx
+import pytest
 
 from schemas.topics import Topics
 from tests.console.web.conftest import StartConsole
 from tests.console.web.labelled import on_the_topic
 from tests.support.console import Speaker, publish
 from tests.support.installation import PATIENCE_S, wait_for
+from undertone.console.web.consumers import Away, Consumers
+from undertone.console.web.labels import Labels
+from undertone.devbroker.broker import free_port
 from undertone.messaging.clients import reader
 from undertone.messaging.reading import partitions_of, read_to_end
 from undertone.messaging.settings import KafkaSettings
@@ -71,6 +75,16 @@ def test_a_label_is_on_the_topic_when_it_is_shown_as_sent(
     assert len(list(on_the_topic(kafka_settings, topics))) == 2
     assert "'Ann' (label, 127.0.0.1) says angry of call-1/customer at sample 16000\n" in console.output
     assert "'Ann' (label, 127.0.0.1) takes back angry of call-1/customer at sample 16000\n" in console.output
+
+
+def test_a_label_that_kafka_does_not_take_is_not_shown_as_sent() -> None:
+    away = KafkaSettings(bootstrap_servers=f"127.0.0.1:{free_port(0)}", connect_timeout_s=1)
+    labels = Labels(away, Topics(), Consumers(away, 1))
+    for _ in range(2):
+        with pytest.raises(Away, match="no Kafka at"):
+            labels.send((0, 0), "angry", "Ann")
+    assert labels.of_call("call-1") == {}
+    assert labels.places() == set()
 
 
 def _places(kafka: KafkaSettings, topics: Topics, kind: str) -> Iterator[str]:

@@ -38,10 +38,10 @@ class Said:
 
 
 class Labels:
-    """For several threads. `said` are the labels that this console has sent, by the place of their event."""
+    """For several threads. The labels that this console has sent are remembered, by the place of their event."""
 
     def __init__(self, kafka: KafkaSettings, topics: Topics, consumers: Consumers) -> None:
-        self.said: OrderedDict[tuple[int, int], Said] = OrderedDict()
+        self._said: OrderedDict[tuple[int, int], Said] = OrderedDict()
         self._kafka = kafka
         self._topics = topics
         self._consumers = consumers
@@ -64,22 +64,22 @@ class Labels:
         with self._writing:
             self._write(label)
         with self._lock:
-            self.said.pop(place, None)
+            self._said.pop(place, None)
             if not withdrawn:
-                self.said[place] = Said(label.data.call_id, emotion, by)
-            while len(self.said) > _REMEMBERED:
-                self.said.popitem(last=False)
+                self._said[place] = Said(label.data.call_id, emotion, by)
+            while len(self._said) > _REMEMBERED:
+                self._said.popitem(last=False)
         return label
 
     def of_call(self, call_id: str) -> dict[tuple[int, int], Said]:
         """What has been said of a call's events."""
         with self._lock:
-            return {place: said for place, said in self.said.items() if said.call == call_id}
+            return {place: said for place, said in self._said.items() if said.call == call_id}
 
     def places(self) -> set[tuple[int, int]]:
         """The events that have a label."""
         with self._lock:
-            return set(self.said)
+            return set(self._said)
 
     def close(self) -> None:
         """Send no more."""
