@@ -16,7 +16,7 @@ from contextlib import closing, suppress
 from typing import Self
 
 from kafka import OffsetAndMetadata, TopicPartition
-from kafka.errors import KafkaError, KafkaTimeoutError
+from kafka.errors import CommitFailedError, KafkaError, KafkaTimeoutError
 
 from schemas.errors import UserError
 from schemas.topics import Topics
@@ -32,6 +32,9 @@ _POLL_MS = 100
 # A killed trainer's open transaction holds readers of `models` back for so long; writing takes less than a second.
 _TRANSACTION_S = 10
 _CLOSE_S = 5
+_TRIES = 5
+# A rebalance lasts until the slowest member has come back: another trainer polls every half second.
+_SETTLE_S = 10.0
 
 
 class LeaseLostError(UserError):
@@ -76,12 +79,15 @@ class Lease:
         return True
 
     def keep(self) -> None:
-        """Stay a member; to be called every few seconds.
+        """Stay a member; to be called every few seconds. Returns once a change of the group is over.
 
         Raises:
             LeaseLostError: it is not ours any more.
         """
-        if not self._poll():
+        ours, end = self._poll(), time.monotonic() + _SETTLE_S
+        while not has_joined(self._consumer) and time.monotonic() < end:
+            ours = self._poll()
+        if not ours:
             raise LeaseLostError("the lease was lost while the model was made: another trainer may have taken over")
 
     def write(self, records: Sequence[Record]) -> None:
@@ -91,15 +97,29 @@ class Lease:
             LeaseLostError: the lease is not ours any more; nothing was written.
             UserError: Kafka did not take them.
         """
-        self.keep()
+        for left in reversed(range(_TRIES)):
+            self.keep()
+            try:
+                self._write(records)
+                return
+            except CommitFailedError as error:
+                # The group is of another generation than a moment ago, for a trainer has come to wait. Most likely the
+                # lease is still ours, as `keep` will tell.
+                log.info("the group has changed while the model was published: %s", error)
+                if not left:
+                    raise LeaseLostError(f"Kafka did not take the bundle from this trainer ({error})") from error
+            except KafkaError as error:
+                raise UserError(f"{self._token.topic}: Kafka did not take the bundle ({error})") from error
+
+    def _write(self, records: Sequence[Record]) -> None:
         member = self._consumer.group_metadata()
         if member.generation_id < 0 or not member.member_id:  # the broker would take it for no member at all
-            raise LeaseLostError("the lease was lost: nothing is published")
+            raise CommitFailedError("no member of the group")
         timeouts = {"transaction_timeout_ms": _TRANSACTION_S * 1000}
         producer = transactional_producer(self._kafka, self._group, **timeouts)
 
         def write() -> None:
-            producer.init_transactions()
+            producer.init_transactions()  # ends what an earlier try, or a killed trainer, has left open
             producer.begin_transaction()
             sent = [producer.send(self._token.topic, key=key, value=value) for key, value in records]
             producer.flush(timeout=_TRANSACTION_S)
@@ -111,8 +131,6 @@ class Lease:
 
         try:
             _bounded(write, 2 * _TRANSACTION_S)
-        except KafkaError as error:
-            raise UserError(f"{self._token.topic}: Kafka did not take the bundle ({error})") from error
         finally:
             with suppress(KafkaError):
                 close_at_once(producer, _CLOSE_S)

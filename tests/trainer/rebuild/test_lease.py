@@ -1,15 +1,16 @@
 """One trainer at a time; what it publishes is there as a whole, and not at all from one that has lost its place."""
 
+import threading
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, contextmanager
 
 import pytest
 from kafka.consumer.fetcher import ConsumerRecord
 
 from schemas.errors import UserError
 from schemas.topics import Topics
-from trainer.rebuild.lease import Lease
+from trainer.rebuild.lease import Lease, LeaseLostError
 from undertone.messaging.clients import reader
 from undertone.messaging.reading import partitions_of, read_to_end
 from undertone.messaging.settings import KafkaSettings
@@ -33,6 +34,29 @@ def never() -> bool:
     return False
 
 
+@contextmanager
+def at_work(lease: Lease) -> Iterator[None]:
+    """A trainer at work elsewhere, which must not lose its lease meanwhile."""
+    done, lost = threading.Event(), []
+
+    def work() -> None:
+        while not done.wait(0.2):
+            try:
+                lease.keep()
+            except LeaseLostError as error:
+                lost.append(error)
+                return
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join(90)
+    assert not lost
+
+
 def test_a_second_trainer_waits_for_the_first(
     kafka_settings: KafkaSettings, topics: Topics, holders: ExitStack
 ) -> None:
@@ -40,14 +64,10 @@ def test_a_second_trainer_waits_for_the_first(
     assert first.take(60, never)
     second = holders.enter_context(Lease(kafka_settings, SESSION_S))
     began = time.monotonic()
-
-    def a_while() -> bool:
-        first.keep()  # as a trainer at work does; it raises where the lease is gone
-        return time.monotonic() - began > 12
-
-    assert not second.take(60, a_while)
-    with pytest.raises(UserError, match="one rebuild at a time"):
-        second.take(0, never)
+    with at_work(first):
+        assert not second.take(60, lambda: time.monotonic() - began > 2 * SESSION_S)
+        with pytest.raises(UserError, match="one rebuild at a time"):
+            second.take(0, never)
     first.close()
     assert second.take(60, never)
 
@@ -63,6 +83,25 @@ def test_what_is_written_is_there_as_a_whole(kafka_settings: KafkaSettings, topi
     assert len(written(kafka_settings, topics)) == 3
 
 
+def test_a_trainer_that_comes_to_wait_does_not_disturb_who_publishes(
+    kafka_settings: KafkaSettings, topics: Topics, holders: ExitStack
+) -> None:
+    lease = holders.enter_context(Lease(kafka_settings, SESSION_S))
+    assert lease.take(60, never)
+    lease.write(RECORDS)  # at once: the group has hardly been joined
+    other = holders.enter_context(Lease(kafka_settings, SESSION_S))
+    stopping = threading.Event()
+    waiting = threading.Thread(target=other.take, args=[120, stopping.is_set])
+    waiting.start()
+    try:
+        for _ in range(5):
+            lease.write(RECORDS)
+    finally:
+        stopping.set()
+        waiting.join(60)
+    assert len(written(kafka_settings, topics)) == 6 * len(RECORDS)
+
+
 def test_who_has_lost_the_lease_cannot_write(
     kafka_settings: KafkaSettings, topics: Topics, holders: ExitStack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -75,7 +114,7 @@ def test_who_has_lost_the_lease_cannot_write(
     # It hung, and knows nothing of that: it believes what it knew.
     monkeypatch.setattr(zombie, "keep", lambda: None)
     monkeypatch.setattr(zombie._consumer, "group_metadata", lambda: membership)
-    with pytest.raises(UserError, match="did not take"):
+    with pytest.raises(LeaseLostError, match="did not take"):
         zombie.write(RECORDS)
     assert not written(kafka_settings, topics)
     heir.write(RECORDS)
