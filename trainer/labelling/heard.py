@@ -1,7 +1,7 @@
 """Utterances that were heard, as `emotion-events` has them, and their sound, as long as Kafka holds it."""
 
-from collections.abc import Iterator
-from contextlib import closing
+from collections.abc import Iterable, Iterator
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -110,17 +110,30 @@ def write_audio(settings: KafkaSettings, event_id: str, output: Path) -> Utteran
 
 def labelled(settings: KafkaSettings) -> set[tuple[str, int | None]]:
     """What people have labelled already: (event id, None), and (stream, first sample)."""
-    found: set[tuple[str, int | None]] = set()
     with closing(reader(settings)) as client:
         partitions = partitions_of(client, Topics(settings.topic_prefix).emotion_labels.name)
-        for record in read_to_end(settings, client, partitions):
-            try:
-                label = LabelEnvelope.model_validate_json(record.value or b"").data
-            except ValidationError:
-                continue
-            found.add((label.event_id or "", None))
-            found.add((f"{label.call_id}/{label.channel}", label.start_sample))
-    return found
+        return standing(_labels(record.value for record in read_to_end(settings, client, partitions)))
+
+
+def standing(labels: Iterable[EmotionLabel]) -> set[tuple[str, int | None]]:
+    """What labels name, in the order in which they came: an event, and where its stretch begins.
+
+    What everybody has taken back that had labelled it is not labelled.
+    """
+    people: dict[tuple[str, int | None], set[str]] = {}
+    for label in labels:
+        for name in ((label.event_id or "", None), (f"{label.call_id}/{label.channel}", label.start_sample)):
+            if label.withdrawn:
+                people.get(name, set()).discard(label.labelled_by)
+            else:
+                people.setdefault(name, set()).add(label.labelled_by)
+    return {name for name, by in people.items() if by}
+
+
+def _labels(values: Iterable[bytes | None]) -> Iterator[EmotionLabel]:
+    for value in values:
+        with suppress(ValidationError):
+            yield LabelEnvelope.model_validate_json(value or b"").data
 
 
 class Sound:

@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 
 from schemas.errors import UserError
 from schemas.events import EventEnvelope, Segment
+from schemas.labels import EmotionLabel
 from schemas.topics import Topics
 from tests.support.labels import Send
 from tests.support.voices import RATE
@@ -21,7 +22,7 @@ from trainer.collection.entry import Entry
 from trainer.collection.metrics import CollectorMetrics
 from trainer.collection.service import CollectorService
 from trainer.collection.settings import TrainerSettings
-from trainer.labelling.heard import Utterance
+from trainer.labelling.heard import Utterance, standing
 from trainer.labelling.label_studio import TASKS, read_annotations
 from trainer.labelling.sending import send as send_labels
 from trainer.labelling.suggestions import suggest, suggested
@@ -157,6 +158,20 @@ def test_the_least_sure_come_first_and_of_a_call_a_few(segment: EventEnvelope) -
     assert ids[:4] == ["id-102", "id-103", "id-104", "id-200"]
     assert len(ids) == 6
     assert found[3].why == "cross 0.90, calm 0.06; cross is rare (3.7%)"
+
+
+def test_what_everybody_has_taken_back_is_not_labelled() -> None:
+    def said(by: str, start: int, withdrawn: bool = False) -> EmotionLabel:
+        return EmotionLabel(
+            call_id="c1", channel="customer", emotion="calm", labelled_by=by, event_id=f"e{start}",
+            start_sample=start, end_sample=start + 8000, sample_rate=8000, withdrawn=withdrawn,
+        )  # fmt: skip
+
+    labels = [said("ann", 0), said("ann", 0, withdrawn=True), said("ann", 9), said("bob", 9)]
+    labels += [said("bob", 9, withdrawn=True), said("eve", 20, withdrawn=True), said("ann", 30), said("ann", 30)]
+    labels += [said("ann", 40), said("ann", 40, withdrawn=True), said("ann", 40)]
+    assert {event for event, start in standing(labels) if start is None} == {"e9", "e30", "e40"}
+    assert {start for _, start in standing(labels) if start is not None} == {9, 30, 40}
 
 
 def test_labels_are_not_sent_where_there_is_no_topic(kafka_settings: KafkaSettings) -> None:
