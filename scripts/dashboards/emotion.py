@@ -42,7 +42,7 @@ def dashboard() -> Dashboard:
         .query("label_values(undertone_audio_seconds_total, role)")
         .refresh(VariableRefresh.ON_TIME_RANGE_CHANGED)
         .multi(True)
-        .current(VariableOption(text="customer", value="customer"))
+        .current(VariableOption(text=["customer"], value=["customer"]))
     )
     it = it.with_variable(role)
     for panel in (*_numbers(), *_shares(), *_voices()):
