@@ -3,6 +3,7 @@
 Everything is told for all streams together, by the role of who speaks: which call it was is in the events.
 """
 
+from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -79,10 +80,13 @@ class EmotionMetrics:
     def count(self, chunks: Iterable[AudioChunk], refused: Collection[AudioChunk], result: FeedResult) -> None:
         """Count a batch that has been committed."""
         unheard = {id(chunk) for chunk in refused}
+        seconds: defaultdict[Role, float] = defaultdict(float)
         for chunk in chunks:
             # Agents are analysed or they are not: where one chunk of theirs is skipped, all are.
             if not (id(chunk) in unheard or (result.skipped and chunk.role is Role.AGENT)):
-                self._audio(chunk.role.value, chunk.samples / chunk.sample_rate)
+                seconds[chunk.role] += chunk.samples / chunk.sample_rate
+        for role, heard in seconds.items():
+            self._audio(role.value, heard)
         for event in result.written:
             if event.kind == "segment":
                 self._segment(event)
