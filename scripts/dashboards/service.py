@@ -209,7 +209,6 @@ def _faults() -> Iterator[Panel]:
         "How long a worker has waited for the state of a partition that it has got: its calls stand still meanwhile.",
         "s",
         Query("max by (instance) (undertone_restoring_seconds)", "{{instance}}"),
-        width=THIRD,
         levels=((None, GOOD), (60, BAD)),
     )
     yield series(
@@ -217,14 +216,19 @@ def _faults() -> Iterator[Panel]:
         "Offsets of worker-state before all restores under way are done.",
         "short",
         Query("max by (instance) (undertone_restore_records_left)", "{{instance}}"),
-        width=THIRD,
     )
     yield series(
         "Partitions restored",
         "Each is a partition that has moved to a worker, or come back to one.",
         "short",
         Query("sum by (instance) (increase(undertone_restore_seconds_count[$__rate_interval]))", "{{instance}}"),
-        width=THIRD,
+        bars=True,
+    )
+    yield series(
+        "Chunks heard again, by worker",
+        "After a takeover a stream is heard again from its last saved state on: a few seconds of each call.",
+        "short",
+        Query("sum by (instance) (increase(undertone_replayed_chunks_total[$__rate_interval]))", "{{instance}}"),
         bars=True,
     )
     yield series(
