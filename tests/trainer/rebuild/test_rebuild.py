@@ -57,7 +57,7 @@ class Trainer:
     def rebuild(
         self, say: Callable[[str], None] = lambda _: None, stopping: Callable[[], bool] = lambda: False
     ) -> Decision | None:
-        done = Rebuild(self.kafka, Request(self.out, Job(data=()), self.dataset, 6), say, stopping).run()
+        done = Rebuild(self.kafka, Request(self.out, Job(data=()), self.dataset, 30), say, stopping).run()
         return done[1] if done else None
 
     @property
@@ -184,7 +184,7 @@ def test_a_stop_ends_the_training_and_the_next_run_clears_up(trainer: Trainer) -
 def test_no_label_at_all_is_one_line(kafka_settings: KafkaSettings, topics: object, tmp_path: Path) -> None:
     dataset = Dataset.open(str(tmp_path / "dataset"))
     dataset.create()
-    done = Rebuild(kafka_settings, Request(tmp_path, Job(data=()), dataset, 6), lambda _: None, lambda: False).run()
+    done = Rebuild(kafka_settings, Request(tmp_path, Job(data=()), dataset, 30), lambda _: None, lambda: False).run()
     assert done
     assert done[1].what == What.FAILED
     assert "no label to learn from" in done[1].why
