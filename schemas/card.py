@@ -156,7 +156,11 @@ class TrainingData(_Part):
     speakers: int = Field(ge=0)
     licence: str
     url: str = ""
-    held_out: str = Field(default="", description="Whom training has not heard, so that others may be tested on them.")
+    held_out: str = Field(
+        default="",
+        exclude_if=lambda held_out: not held_out,  # a card of before is written as it was
+        description="Whom training has not heard, so that others may be tested on them.",
+    )
 
 
 class ModelCard(_Part):
