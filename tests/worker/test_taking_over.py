@@ -87,7 +87,8 @@ def test_what_no_state_holds_is_heard_again(installation: Installation, monkeypa
     installation.send(interleave(calls[0][20:], calls[1][20:]))
     with working(installation) as worker:
         events = installation.events(sum(len(alone(one)) for one in calls))
-        assert value(worker, "undertone_replayed_chunks_total") == 36
+        # Once, or as often as a busy machine makes the worker join again before it is done.
+        assert value(worker, "undertone_replayed_chunks_total") == 36 * value(worker, "undertone_sessions_total")
         assert [of(events, one) for one in calls] == [alone(one) for one in calls]
         assert len(events) == sum(len(alone(one)) for one in calls)
     kept = committed(installation)
@@ -197,7 +198,7 @@ def test_a_poison_pill_is_not_heard_again(installation: Installation, monkeypatc
         installation.send(interleave(good[20:], bad[20:]))
         events = installation.events(sum(map(len, expected)))
         assert (of(events, good), of(events, bad)) == expected
-        assert value(worker, "undertone_sessions_total") == 1
+        assert value(worker, "undertone_errors_total", stage="engine", error_type="RuntimeError") == 0
     assert len(installation.dead_letters(1)) == 1
 
 
