@@ -5,15 +5,13 @@ leaves behind.
 """
 
 import logging
-import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import Future
 from contextlib import contextmanager
 from functools import partial
 
 from kafka import KafkaProducer
 from kafka.consumer.fetcher import ConsumerRecord
-from kafka.errors import CommitFailedError, KafkaError, KafkaTimeoutError
+from kafka.errors import CommitFailedError, KafkaError
 from kafka.structs import ConsumerGroupMetadata, OffsetAndMetadata, TopicPartition
 
 from schemas.dead_letters import Rejected
@@ -21,6 +19,7 @@ from schemas.events import STRUCTURED_HEADERS, WrittenEvent
 from schemas.topics import Topics
 from undertone.inference.engine import StateRecord
 from undertone.messaging.dead_letters import DeadLetterPolicy, dead_letter
+from undertone.messaging.workarounds import bounded
 from worker.metrics import WorkerMetrics
 
 log = logging.getLogger(__name__)
@@ -124,23 +123,5 @@ class Checkpoint:
             log.info("no abort after %s: %s", type(cause).__name__, error)
 
     def _bounded(self, call: Callable[[], None], timeout_s: float | None = None) -> None:
-        """Give up a call of the client after a time: by default when the broker gives up the transaction.
-
-        The client itself waits for ever, and where its connection is lost at the wrong moment for ever is what it
-        takes: a broker's restart left a worker standing still in `send_offsets_to_transaction`.
-        """
-        answer: Future[None] = Future()
-
-        def run() -> None:
-            try:
-                call()
-            except Exception as error:
-                answer.set_exception(error)
-            else:
-                answer.set_result(None)
-
-        threading.Thread(target=run, name="transaction", daemon=True).start()
-        try:
-            answer.result(timeout_s or self._timeout_s)
-        except TimeoutError:
-            raise KafkaTimeoutError("Kafka does not answer, the transaction is given up") from None
+        """Give up a call of the client after a time: by default when the broker gives up the transaction."""
+        bounded(call, timeout_s or self._timeout_s)

@@ -8,21 +8,19 @@ and a killed one has published all or nothing.
 """
 
 import logging
-import threading
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future
 from contextlib import closing, suppress
 from typing import Self
 
 from kafka import OffsetAndMetadata, TopicPartition
-from kafka.errors import CommitFailedError, KafkaError, KafkaTimeoutError
+from kafka.errors import CommitFailedError, KafkaError
 
 from schemas.errors import UserError
 from schemas.topics import Topics
 from undertone.messaging.clients import group_consumer, transactional_producer
 from undertone.messaging.settings import KafkaSettings
-from undertone.messaging.workarounds import close_at_once, has_joined, learn_partitions
+from undertone.messaging.workarounds import bounded, close_at_once, has_joined, learn_partitions
 from undertone.registry.changes import Record
 
 log = logging.getLogger(__name__)
@@ -130,7 +128,7 @@ class Lease:
             producer.commit_transaction()
 
         try:
-            _bounded(write, 2 * _TRANSACTION_S)
+            bounded(write, 2 * _TRANSACTION_S)
         finally:
             with suppress(KafkaError):
                 close_at_once(producer, _CLOSE_S)
@@ -153,22 +151,3 @@ class Lease:
 
     def __exit__(self, *_: object) -> None:
         self.close()
-
-
-def _bounded(call: Callable[[], None], timeout_s: float) -> None:
-    """Give up a call of the client after a time: by itself it waits for ever."""
-    answer: Future[None] = Future()
-
-    def run() -> None:
-        try:
-            call()
-        except Exception as error:
-            answer.set_exception(error)
-        else:
-            answer.set_result(None)
-
-    threading.Thread(target=run, name="transaction", daemon=True).start()
-    try:
-        answer.result(timeout_s)
-    except TimeoutError:
-        raise KafkaTimeoutError("Kafka does not answer") from None

@@ -7,8 +7,10 @@ they have the first alone.
 """
 
 import logging
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from typing import Any, SupportsIndex
 
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
@@ -16,7 +18,7 @@ from kafka.consumer import group
 from kafka.consumer.fetcher import Fetcher
 from kafka.coordinator.assignors.sticky.sticky_assignor import StickyPartitionAssignor
 from kafka.coordinator.consumer import ConsumerCoordinator
-from kafka.errors import CorruptRecordError, KafkaError, UnsupportedCodecError
+from kafka.errors import CorruptRecordError, KafkaError, KafkaTimeoutError, UnsupportedCodecError
 from kafka.protocol.admin import DescribeGroupsRequest
 from kafka.protocol.consumer.metadata import ConsumerProtocolAssignment
 from kafka.record import memory_records
@@ -62,6 +64,33 @@ def close_at_once(producer: KafkaProducer, timeout_s: float) -> None:
     """
     producer._sender.force_close()
     producer.close(timeout=timeout_s)
+
+
+def bounded(call: Callable[[], None], timeout_s: float) -> None:
+    """Make a call about a transaction, and give it up after a time.
+
+    Symptom: a broker's restart left a worker standing still in `send_offsets_to_transaction`.
+
+    Cause: the client waits for ever, and where its connection is lost at the wrong moment for ever is what it takes.
+
+    Raises:
+        KafkaTimeoutError: it has not come back in time; what the call itself raises, too.
+    """
+    answer: Future[None] = Future()
+
+    def run() -> None:
+        try:
+            call()
+        except Exception as error:
+            answer.set_exception(error)
+        else:
+            answer.set_result(None)
+
+    threading.Thread(target=run, name="transaction", daemon=True).start()
+    try:
+        answer.result(timeout_s)
+    except TimeoutError:
+        raise KafkaTimeoutError("Kafka does not answer, the transaction is given up") from None
 
 
 def learn_partitions(consumer: KafkaConsumer, topic: str) -> None:
