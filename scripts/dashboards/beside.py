@@ -4,16 +4,17 @@ from collections.abc import Iterator
 
 from scripts.dashboards.panels import BAD, GOOD, THIRD, Panel, Query, series
 
+_P99 = "histogram_quantile(0.99, sum by (instance, le) (rate({}_bucket[$__rate_interval])))"
+
 
 def around() -> Iterator[Panel]:
     """Producers, Kafka, and who answers at all."""
-    late = "histogram_quantile(0.99, sum by (instance, le) (rate({}_bucket[$__rate_interval])))"
     yield series(
         "Producers: how late",
         "99 of 100 chunks were sent within this time of being due, and taken by Kafka within that of being sent.",
         "s",
-        Query(late.format("undertone_producer_late_seconds"), "{{instance}}: sent"),
-        Query(late.format("undertone_producer_delivery_seconds"), "{{instance}}: taken by Kafka"),
+        Query(_P99.format("undertone_producer_late_seconds"), "{{instance}}: sent"),
+        Query(_P99.format("undertone_producer_delivery_seconds"), "{{instance}}: taken by Kafka"),
         width=THIRD,
         levels=((None, GOOD), (1, BAD)),
     )
@@ -85,13 +86,12 @@ def readers() -> Iterator[Panel]:
         width=THIRD,
         bars=True,
     )
-    late = "histogram_quantile(0.99, sum by (instance, le) (rate({}_bucket[$__rate_interval])))"
     yield series(
         "Sinks and console: how late",
         "99 of 100 events were written, or on their way to pages, within this time of being published.",
         "s",
-        Query(late.format("undertone_sink_delay_seconds"), "{{instance}}: sink"),
-        Query(late.format("undertone_console_delay_seconds"), "{{instance}}: console"),
+        Query(_P99.format("undertone_sink_delay_seconds"), "{{instance}}: sink"),
+        Query(_P99.format("undertone_console_delay_seconds"), "{{instance}}: console"),
         width=THIRD,
     )
     yield series(
