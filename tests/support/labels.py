@@ -6,6 +6,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from schemas.audio import AudioChunk, RecordPlace
+from schemas.events import EventEnvelope
+from tests.support.voices import RATE
 
 Send = Callable[..., list[Any]]
 
@@ -29,3 +31,10 @@ def label(emotion: str, by: str = "ann", call_id: str = "c1", **fields: object) 
         "data": data,
     }
     return f"{call_id}/customer", json.dumps(envelope).encode()
+
+
+def stretch(segment: EventEnvelope, start: int, end: int) -> dict[str, Any]:
+    """A label's fields for samples of a segment's stream, from `start` to before `end`."""
+    assert segment.data.audio
+    audio = segment.data.audio.model_dump()
+    return {"start_sample": start, "end_sample": end, "sample_rate": RATE, "audio": audio}

@@ -6,7 +6,6 @@ import random
 import re
 from contextlib import closing
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -18,7 +17,7 @@ from schemas.audio import Role
 from schemas.events import EventEnvelope
 from schemas.topics import Topics
 from tests.support.installation import Installation, WorkerProcess, wait_for
-from tests.support.labels import Send, label
+from tests.support.labels import Send, label, stretch
 from tests.support.service import get
 from tests.support.streams import cut
 from tests.support.voices import RATE
@@ -48,12 +47,6 @@ def collect(settings: KafkaSettings, folder: Path, how: TrainerSettings | None =
 def letters(settings: KafkaSettings, topics: Topics) -> list[ConsumerRecord]:
     with closing(reader(settings)) as client:
         return list(read_to_end(settings, client, partitions_of(client, topics.dead_letters.name)))
-
-
-def stretch(segment: EventEnvelope, start: int, end: int) -> dict[str, Any]:
-    assert segment.data.audio
-    audio = segment.data.audio.model_dump()
-    return {"start_sample": start, "end_sample": end, "sample_rate": RATE, "audio": audio}
 
 
 def test_a_label_is_kept_with_its_very_samples_and_who_heard_it(

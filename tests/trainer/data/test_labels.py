@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from schemas.events import EventEnvelope
 from schemas.topics import Topics
-from tests.support.labels import Send, label
+from tests.support.labels import Send, label, stretch
 from tests.support.voices import RATE
 from trainer.data import labels
 from trainer.data.corpora import load
@@ -30,14 +30,8 @@ def test_a_labelled_event_becomes_a_file_with_its_very_samples(
     tmp_path: Path,
 ) -> None:
     event = segment.data
-    assert event.audio
-    stretch: dict[str, Any] = {
-        "start_sample": 6000,
-        "end_sample": 14_000,
-        "sample_rate": RATE,
-        "audio": event.audio.model_dump(),
-    }
-    send(topics.emotion_labels.name, [label("at ease", event_id=segment.id), label("relieved", **stretch)])
+    part = stretch(segment, 6000, 14_000)
+    send(topics.emotion_labels.name, [label("at ease", event_id=segment.id), label("relieved", **part)])
     found = collect(kafka_settings, tmp_path)
     assert found.files == 2
     assert not found.left_out
@@ -53,10 +47,8 @@ def test_a_labelled_event_becomes_a_file_with_its_very_samples(
 def test_the_files_are_data_to_train_on(
     kafka_settings: KafkaSettings, topics: Topics, segment: EventEnvelope, send: Send, tmp_path: Path
 ) -> None:
-    assert segment.data.audio
-    audio = segment.data.audio.model_dump()
-    stretch: dict[str, Any] = {"start_sample": 6000, "end_sample": 14_000, "sample_rate": RATE, "audio": audio}
-    send(topics.emotion_labels.name, [label("cross", event_id=segment.id), label("mild", call_id="c2", **stretch)])
+    part = stretch(segment, 6000, 14_000)
+    send(topics.emotion_labels.name, [label("cross", event_id=segment.id), label("mild", call_id="c2", **part)])
     found = load([collect(kafka_settings, tmp_path).manifest])
     assert found.labels == ("cross", "mild")
     assert found.speakers == ("labels/c1/customer", "labels/c2/customer")
@@ -142,11 +134,9 @@ def test_what_somebody_takes_back_does_not_count(
 def test_a_call_that_is_to_be_forgotten_is_in_no_training(
     kafka_settings: KafkaSettings, topics: Topics, segment: EventEnvelope, send: Send, tmp_path: Path, tombstone: str
 ) -> None:
-    assert segment.data.audio
-    audio = segment.data.audio.model_dump()
-    stretch: dict[str, Any] = {"start_sample": 6000, "end_sample": 14_000, "sample_rate": RATE, "audio": audio}
-    of_call = [label("cross", event_id=segment.id), ("another key", label("cross", **stretch)[1])]
-    send(topics.emotion_labels.name, [label("mild", call_id="c2", **stretch), *of_call])
+    part = stretch(segment, 6000, 14_000)
+    of_call = [label("cross", event_id=segment.id), ("another key", label("cross", **part)[1])]
+    send(topics.emotion_labels.name, [label("mild", call_id="c2", **part), *of_call])
     assert collect(kafka_settings, tmp_path).files == 3
     send(topics.emotion_labels.name, [(tombstone, None), of_call[0]])
     found = collect(kafka_settings, tmp_path)
