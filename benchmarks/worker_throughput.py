@@ -31,7 +31,7 @@ from worker.service import Worker
 from worker.settings import WorkerSettings
 
 CALL = Path(__file__).parent.parent / "samples" / "call.flac"
-STAGES = ("poll", "decode", "engine", "publish", "commit")
+STAGES = ("poll", "decode", "engine", "state", "publish", "commit")
 
 
 def chunks(samples: NDArray[np.int16], rate: int, calls: int, size: int) -> Iterator[AudioChunk]:

@@ -108,7 +108,7 @@ class Loop:
             result = self._feed(batch, positions if closing else ())
         if self._models.busy or self._chores.due():
             self._do_chores(batch)
-        with self._metrics.stage("engine"):
+        with self._metrics.stage("state"):
             changed = self._take_changes(batch, positions)
         if changed or batch.records or batch.rejected or self._check_in.due():
             with self._checkpoint.transaction(self._offsets(positions)) as transaction:
@@ -142,7 +142,9 @@ class Loop:
             return polled
         if polled.keys() & replays.keys():
             self._progress.restoring()
-        for partition in self._assignment.hear_again(polled, self._poison_pills, self._event_time):
+        with self._metrics.stage("replay"):
+            done = self._assignment.hear_again(polled, self._poison_pills, self._event_time)
+        for partition in done:
             # The next one who takes over is to begin here, not to hear again what has just been heard again.
             self._saving.save_all(partition.partition)
         return {partition: records for partition, records in polled.items() if partition not in replays}
