@@ -70,6 +70,19 @@ def _panels() -> Iterator[Panel]:
         bars=True,
     )
     yield series(
+        "Rebuilds, by what became of them",
+        "published: the champion now. refused: a check has failed. nominated: the challenger, for people to promote.",
+        "short",
+        Query("sum by (decision) (increase(undertone_rebuild_runs_total[$__rate_interval]))", "{{decision}}"),
+        bars=True,
+    )
+    yield series(
+        "Labels since the last rebuild",
+        "Labels with audio that no model was made of yet. Rising for weeks with no run: TrainerIsOverdue.",
+        "short",
+        Query("sum by (instance) (undertone_rebuild_new_labels)", "{{instance}}"),
+    )
+    yield series(
         "Uncertain speech",
         "Share of speech that the model could not tell. Compare it before and after a change of model.",
         "percentunit",

@@ -55,7 +55,7 @@ def run(kafka: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
     with admin(settings) as client:
         ensure_topics(client, topics, partitions=4)
     installation = Installation(settings, environment, topics, directory)
-    jobs = ("worker", "producer", "gateway", "sink", "collector", "console")
+    jobs = ("worker", "producer", "gateway", "sink", "trainer", "console")
     ports = {job: free_port(0) for job in jobs}
     began = time.time()
     try:
@@ -77,14 +77,14 @@ def run(kafka: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
 
 def start_others(installation: Installation, ports: Mapping[str, int], directory: Path) -> None:
     """What stands beside the workers; each serves its metrics."""
-    variable = {"collector": "trainer_metrics_port"}
     for job, words in {
         "gateway": ["gateway", "--audiosocket", "127.0.0.1:0"],
         "sink": ["sink", "parquet", "--to", str(directory / "kept")],
-        "collector": ["trainer", "collect", "--dataset", str(directory / "labels")],
+        "trainer": ["trainer", "--out", str(directory / "models")],
         "console": ["console", "--port", "0"],
     }.items():
-        port = {variable.get(job, f"{job}_metrics_port"): ports[job]}
+        # A sink's batches take a minute by default.
+        port = {f"{job}_metrics_port": ports[job]} | ({"sink_batch_s": 0.2} if job == "sink" else {})
         installation.worker(job, ("-c", "from undertone.cli.main import main; main()", *words), **port)
 
 
