@@ -26,7 +26,7 @@ from schemas.errors import UserError
 from trainer.rebuild.checks import Bounds, Check
 
 JOB, CHAMPION, LOG, GATE, DECISION = "job.json", "champion.zip", "log.txt", "gate.json", "decision.json"
-_RUNS = "runs"
+_RUNS, _SINCE = "runs", "since.txt"
 # Older ones are deleted: a report is some 2 MB.
 _KEPT = 50
 
@@ -115,6 +115,15 @@ class Runs:
             self._folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise UserError(f"--out {out}: cannot be written ({error.strerror})") from None
+
+    def since(self, now: datetime) -> datetime:
+        """When a trainer first came here. It counts as a run while there was none, however often it is started anew."""
+        mark = self._folder.parent / _SINCE
+        try:
+            return datetime.fromisoformat(mark.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            mark.write_text(now.isoformat(), encoding="utf-8")
+            return now
 
     def begin(self, started: datetime) -> Path:
         """A folder for a new run. To be called by the holder of the lease: it deletes what killed ones have left."""

@@ -23,7 +23,7 @@ class Schedule:
         """Why a rebuild is due, in words; empty where none is.
 
         Args:
-            began: when this service first began, which counts as a run where there was none.
+            began: when a trainer first came to this folder, which counts as a run where there was none.
             new_labels: collected since the last run.
         """
         if last and last.what in (What.CRASHED, What.OUTDATED):

@@ -68,7 +68,7 @@ class TrainerService:
         Raises:
             UserError: as the collector; what was asked for cannot be.
         """
-        began = datetime.now(UTC)
+        began = self._runs.since(datetime.now(UTC))
         self.metrics.tell(self._runs)
         self._last = self._runs.last()
         self._known = self._last.labels if self._last else 0
