@@ -83,6 +83,16 @@ def models_of(dataset: Dataset, version: str) -> list[str]:
     return [name.removesuffix(".json") for name in dataset.store.names(f"{SNAPSHOTS}/{version}/{MODELS}")]
 
 
+def note_model(dataset: Dataset, version: str, model: str) -> None:
+    """Remember that a model was trained with a snapshot, in the dataset itself: whoever forgets a call names it.
+
+    Raises:
+        StoreAway: the store does not answer.
+    """
+    note = {"version": model, "time": datetime.now(UTC).isoformat()}
+    dataset.store.replace(f"{SNAPSHOTS}/{version}/{MODELS}/{model}.json", json.dumps(note).encode())
+
+
 def local_folder(dataset: Dataset, version: str) -> Path:
     """A snapshot's folder on this machine; one of an object store is copied to the cache first.
 

@@ -20,7 +20,7 @@ from schemas.errors import UserError
 from trainer.collection import snapshots
 from trainer.collection.dataset import Dataset
 from trainer.collection.entry import State
-from trainer.data.snapshot_folders import contents, note_model
+from trainer.data.snapshot_folders import contents
 from trainer.rebuild.lease import Lease, LeaseLostError
 from trainer.rebuild.runs import (
     CHAMPION,
@@ -130,8 +130,9 @@ class _Attempt:
             return self._decision(what, str(error))
         self._known |= {"candidate": verdict.version, "checks": verdict.checks}
         # From here on `labels forget` names this model; what was forgotten before is missing in what it learnt from.
-        for path in data:
-            note_model(path, verdict.version)
+        if snapshot := self._known.get("snapshot"):
+            snapshots.note_model(self._request.dataset, str(snapshot), verdict.version)
+            snapshots.local_folder(self._request.dataset, str(snapshot))  # a copy learns what has left the store
         if contents(data) != learnt_from:
             return self._decision(What.OUTDATED, "a call was forgotten while the model was trained with it")
         return self._publish(verdict, champion.version)

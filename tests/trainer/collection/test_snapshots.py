@@ -260,3 +260,17 @@ def test_whatever_step_it_dies_at_the_next_process_ends_at_the_same_place(
     for version in dataset.store.names("snapshots"):
         found = rows(dataset, version)
         assert [row["speaker"] for row in found] == ["c2/customer", "c3/customer"]
+
+
+def test_a_model_is_named_and_a_copy_loses_the_call_where_another_machine_forgets_it(said: Said) -> None:
+    said("cross", call="c1")
+    said("calm", call="c2", sound=9)
+    made = snapshots.make(said.dataset)
+    folder = snapshots.local_folder(said.dataset, made.version)
+    learnt_from = contents([folder])
+    snapshots.note_model(said.dataset, made.version, "emotions-1")
+    with pytest.MonkeyPatch.context() as elsewhere:
+        elsewhere.setenv("UNDERTONE_CACHE_DIR", "/nowhere")
+        assert erase(said.dataset, "c1").models == ("emotions-1",)
+    assert snapshots.local_folder(said.dataset, made.version) == folder
+    assert contents([folder]) != learnt_from
