@@ -163,6 +163,23 @@ class TrainingData(_Part):
     )
 
 
+class Lineage(_Part):
+    """How a model came about: what would make it again, and what came before it."""
+
+    code: str = Field(description="Version of Undertone that trained it.")
+    seed: int = Field(ge=0)
+    started_from: str | None = Field(default=None, description="Version whose weights it started from; null: nothing.")
+    snapshot: str | None = Field(default=None, description="Version of the snapshot of people's labels; null: none.")
+    parent: str | None = Field(default=None, description="The champion that it was held against; null: none.")
+
+    def told(self) -> str:
+        """In words, for people."""
+        parts = [f"started from {self.started_from or 'nothing'}", f"seed {self.seed}", f"Undertone {self.code}"]
+        parts += [f"labels' snapshot {self.snapshot}"] if self.snapshot else []
+        parts += [f"after {self.parent}"] if self.parent else []
+        return ", ".join(parts)
+
+
 class ModelCard(_Part):
     """Card of one bundle. `version` names it in every event."""
 
@@ -189,6 +206,7 @@ class ModelCard(_Part):
         default=None, max_length=64, description="Valence and arousal of labels; null: places on Russell's circle."
     )
     training_data: tuple[TrainingData, ...] = ()
+    lineage: Lineage | None = Field(default=None, description="Null: not stated.")
     metrics: dict[str, float] = {}
     licence: str = ""
     intended_use: str = ""

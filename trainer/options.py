@@ -28,6 +28,7 @@ class TrainingOptions:
     prior: how often labels are in the calls that the model is for, as `parse_prior` takes it.
     start: `none`, a bundle's path, or None for the shipped bundle where its data are not those to test on.
     label_weight: how often a label of a call is drawn, where a file of a corpus is drawn once.
+    parent: the champion that the model will be held against.
     by_name: whether the test speakers are chosen by their names, so that they stay the same from run to run.
     """
 
@@ -41,6 +42,7 @@ class TrainingOptions:
     noise: tuple[Path, ...] = ()
     prior: str | None = None
     label_weight: float = 1.0
+    parent: str | None = None
     by_name: bool = False
 
     def __post_init__(self) -> None:

@@ -10,18 +10,19 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from importlib.metadata import version
 
 import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from schemas.card import CalibrationSpec, TrainingData
+from schemas.card import CalibrationSpec, Lineage, TrainingData
 from schemas.errors import UserError
 from trainer.data.cache import cached_features
 from trainer.data.corpora import LabelledSpeech, load
 from trainer.data.dataset import Dataset, read
 from trainer.data.preprocessing import Preprocessing
-from trainer.data.snapshot_folders import CORPUS
+from trainer.data.snapshot_folders import CORPUS, is_snapshot
 from trainer.data.splits import BY_NAME, Split
 from trainer.evaluation.cost import us_per_second
 from trainer.evaluation.held_out import HeldOutResult, evaluate_conditions, evaluate_files, join_results
@@ -99,6 +100,7 @@ def run(options: TrainingOptions, progress: Progress) -> Outcome:
     results = {name: join_results([n.results[name] for n in networks if name in n.results]) for name in names}
     final = networks[0] if len(networks) == 1 else training.train_on_all(networks, recipe)
     bundle = with_metrics(final.bundle, _card_metrics(results) | {"us_per_s": us_per_second(final.bundle)})
+    bundle = replace(bundle, card=bundle.card.model_copy(update={"lineage": _lineage(options, start)}))
     final = Trained(final.split, final.model, bundle, final.history, final.results)
     return Outcome(labelled, training.dataset, final, networks, results, recipe, started_from, time.monotonic() - began)
 
@@ -244,6 +246,16 @@ def _card_metrics(results: dict[str, HeldOutResult]) -> dict[str, float]:
     conditions = {name.replace(" ", "_"): result.uar for name, result in results.items() if name != "clean"}
     figures |= {f"heldout_uar_{name}": uar for name, uar in conditions.items()}
     return figures
+
+
+def _lineage(options: TrainingOptions, start: Start | None) -> Lineage:
+    return Lineage(
+        code=version("undertone"),
+        seed=options.seed,
+        started_from=start.card.version if start else None,
+        snapshot=next((path.name for path in options.data if is_snapshot(path)), None),
+        parent=options.parent,
+    )
 
 
 def _with_earlier(data: tuple[TrainingData, ...], start: Start | None) -> tuple[TrainingData, ...]:

@@ -83,6 +83,8 @@ def test_the_bundle_runs_and_its_card_says_what_it_is(trained: Path) -> None:
     (part,) = card.training_data
     assert (part.corpus, part.licence) == ("calls", "not stated")
     assert part.speakers < 6  # the test speakers are not among them
+    assert card.lineage
+    assert (card.lineage.started_from, card.lineage.snapshot, card.lineage.seed) == (None, None, 0)
 
 
 def test_the_figures_are_those_of_unheard_speakers(trained: Path) -> None:

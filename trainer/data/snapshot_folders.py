@@ -23,6 +23,11 @@ def is_dataset(folder: Path) -> bool:
     return (folder / DATASET).is_file()
 
 
+def is_snapshot(folder: Path) -> bool:
+    """Whether a folder is a snapshot of a dataset's labels; its name is its version."""
+    return (folder / DESCRIPTION).is_file()
+
+
 def newest_snapshot(dataset: Path) -> Path:
     """The folder of a dataset's newest snapshot.
 
@@ -44,7 +49,7 @@ def note_model(path: Path, version: str) -> None:
         UserError: it cannot be written.
     """
     snapshot = path if path.is_dir() else path.parent
-    if not (snapshot / DESCRIPTION).is_file():
+    if not is_snapshot(snapshot):
         return
     note = snapshot / MODELS / f"{version}.json"
     try:
@@ -56,7 +61,7 @@ def note_model(path: Path, version: str) -> None:
 
 def contents(paths: Iterable[Path]) -> dict[Path, bytes]:
     """What the snapshots among these data hold now: other than before where a call has been forgotten meanwhile."""
-    return {path: (path / MANIFEST).read_bytes() for path in paths if (path / DESCRIPTION).is_file()}
+    return {path: (path / MANIFEST).read_bytes() for path in paths if is_snapshot(path)}
 
 
 def _created(folder: Path) -> str:

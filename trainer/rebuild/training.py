@@ -21,6 +21,7 @@ def train_and_judge(job: Job, folder: Path, champion: bytes, progress: train.Pro
     Raises:
         UserError: data that cannot be trained on, or an export that is not the trained network.
     """
+    theirs = read_bundle(champion)
     options = TrainingOptions(
         job.data,
         job.name,
@@ -29,10 +30,11 @@ def train_and_judge(job: Job, folder: Path, champion: bytes, progress: train.Pro
         job.start,
         prior=job.prior,
         label_weight=job.label_weight,
+        parent=theirs.card.version,
         by_name=True,
     )
     outcome = train.run(options, progress)
-    bundle, theirs = outcome.final.bundle, read_bundle(champion)
+    bundle = outcome.final.bundle
     progress(f"Comparing {bundle.card.version} with {theirs.card.version}, the champion", 0, 0)
     held_out, paths = held_out_of(outcome)
     gate = Gate(held_out, hear(paths, Model.of(bundle)), hear(paths, Model.of(theirs)), job.bounds)

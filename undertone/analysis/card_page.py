@@ -110,6 +110,7 @@ def _body(card: ModelCard) -> Iterator[str]:
         ("cleaning", ", ".join(cleaning) or "none"),
         ("gate (VAD)", f"{gate.floor_margin_db:g} dB above the noise floor and over {gate.min_dbfs:g} dBFS"),
         ("segments", f"end after {cut.gap_frames * front.hop_ms:g} ms without speech, or {cut.max_seconds} s"),
+        ("lineage", card.lineage.told() if card.lineage else "not stated"),
         ("sha256", f"`{network.sha256}`"),
     ):
         yield f"| {name} | {value} |"

@@ -35,6 +35,7 @@ def card_table(card: ModelCard) -> RenderableType:
         ("created", card.created.isoformat()),
         ("emotions", ", ".join(card.labels)),
         ("uncertain", f"below a probability of {card.calibration.uncertain_below:g}"),
+        ("lineage", card.lineage.told() if card.lineage else "not stated"),
         ("licence", card.licence or "not stated"),
         ("use", card.intended_use or "not stated"),
         ("limits", card.limitations or "not stated"),

@@ -60,6 +60,7 @@ def compare_tables(a: ModelCard, b: ModelCard) -> RenderableType:
         ("created", _moment(a.created), _moment(b.created)),
         ("emotions", *_emotions(a, b)),
         ("trained on", _trained_on(a), _trained_on(b)),
+        ("lineage", *(card.lineage.told() if card.lineage else "not stated" for card in (a, b))),
         ("licence", a.licence or "not stated", b.licence or "not stated"),
         ("parameters", f"{a.network.parameters:,}", f"{b.network.parameters:,}"),
         ("arithmetic", a.network.arithmetic, b.network.arithmetic),

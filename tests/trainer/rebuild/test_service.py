@@ -96,6 +96,9 @@ def test_what_people_label_is_what_workers_say_until_somebody_rolls_back(
     card = registry.in_use().card
     assert card
     assert (card.version, card.labels) == (decision.candidate, MOODS)
+    assert card.lineage
+    assert (card.lineage.parent, card.lineage.snapshot) == (shipped, decision.snapshot)
+    assert card.lineage.started_from == shipped
     assert [entry.version for entry in registry.entries] == [shipped, card.version]
 
     (where,) = re.findall(r"metrics http://([\d.:]+)/metrics", trainer.output)

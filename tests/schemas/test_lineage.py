@@ -1,0 +1,18 @@
+"""How a model came about, in words."""
+
+from schemas.card import Lineage, ModelCard
+from undertone.inference.bundle import DEFAULT_BUNDLE, read_bundle
+
+
+def test_lineage_is_told_as_far_as_it_is_known() -> None:
+    alone = Lineage(code="0.2.0", seed=7)
+    assert alone.told() == "started from nothing, seed 7, Undertone 0.2.0"
+    whole = Lineage(code="0.2.0", seed=0, started_from="a-1", snapshot="3f2a", parent="b-2")
+    assert whole.told() == "started from a-1, seed 0, Undertone 0.2.0, labels' snapshot 3f2a, after b-2"
+
+
+def test_a_card_without_it_is_read() -> None:
+    shipped = read_bundle(DEFAULT_BUNDLE).card
+    assert shipped.lineage is None
+    known = shipped.model_copy(update={"lineage": Lineage(code="0.2.0", seed=7)})
+    assert ModelCard.model_validate_json(known.model_dump_json()) == known
