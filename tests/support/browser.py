@@ -77,6 +77,10 @@ class Page:
         self.command("Input.dispatchKeyEvent", type="keyDown", key=key, text=text, windowsVirtualKeyCode=code)
         self.command("Input.dispatchKeyEvent", type="keyUp", key=key, windowsVirtualKeyCode=code)
 
+    def mouse(self, what: str, x: float, y: float) -> None:
+        """Press, move or release the left button somewhere: `mousePressed`, `mouseMoved`, `mouseReleased`."""
+        self.command("Input.dispatchMouseEvent", type=what, x=x, y=y, button="left", buttons=1, clickCount=1)
+
     def size(self, width: int, height: int, *, dark: bool = False) -> None:
         """How large the window is, and whether its user likes it dark."""
         self.command(

@@ -135,3 +135,45 @@ def test_a_label_is_given_with_a_key_and_taken_back(
         assert [(one.emotion, one.withdrawn) for one in labels] == [(first, False), (first, True), ("calm", False)]
         assert page.barriers() == []
         assert page.problems == []
+
+
+def test_a_stretch_is_dragged_over_and_labelled(
+    start_console: StartConsole, kafka_settings: KafkaSettings, topics: Topics, tmp_path: Path
+) -> None:
+    publish_call(kafka_settings, topics)
+    url = start_console(labelled_by="Ann").url
+    with browsing(tmp_path / "profile") as page:
+        page.size(1280, 900)
+        page.open(f"{url}/calls/call-1")
+        page.wait("document.querySelectorAll('#events tr').length === 5")
+        page.wait(WAVES)
+        left, top, width = page.run(
+            "(({ x, y, width }) => [x, y, width])(document.querySelector('.lane').getBoundingClientRect())"
+        )
+        # From a third of the customer's 36 s to a half.
+        places = [left + width * part for part in (1 / 3, 0.4, 0.5)]
+        page.mouse("mousePressed", places[0], top + 20)
+        page.mouse("mouseMoved", places[1], top + 20)
+        page.mouse("mouseMoved", places[2], top + 20)
+        page.mouse("mouseReleased", places[2], top + 20)
+        page.wait("!document.getElementById('stretch').hidden")
+        words = page.run("document.getElementById('which').textContent")
+        assert words.startswith("customer, 0:1")
+        page.key("1")
+        page.wait("document.getElementById('answers').innerText.includes('says Ann')")
+        (label,) = [label.data for _, label in on_the_topic(kafka_settings, topics)]
+        assert label.event_id is None and label.start_sample and label.end_sample and label.audio
+        assert abs(label.start_sample - 12 * RATE) < RATE
+        assert abs(label.end_sample - 18 * RATE) < RATE
+        assert page.barriers() == []
+        page.key("u")
+        page.wait("!document.getElementById('answers').innerText.includes('says Ann')")
+        page.key("Escape")
+        page.wait("document.getElementById('stretch').hidden")
+        # The keyboard alone: from the playhead, over five seconds.
+        page.key("[")
+        page.key("ArrowRight")
+        page.key("]")
+        page.wait("document.getElementById('which').textContent.includes('0:00.0 - 0:05.0')")
+        assert page.problems == []
+    assert [label.data.withdrawn for _, label in on_the_topic(kafka_settings, topics)] == [False, True]

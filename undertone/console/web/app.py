@@ -30,6 +30,7 @@ from undertone.console.web.metrics import ConsoleMetrics
 from undertone.console.web.roles import Role
 from undertone.console.web.settings import ConsoleSettings
 from undertone.console.web.sound import Sounds
+from undertone.console.web.stretches import StretchLabels
 from undertone.console.web.worth import Worth
 
 _PAGE = Path(__file__).with_name("page")
@@ -78,7 +79,7 @@ def application(
             Route("/api/events", console.events),
             Route("/api/me", console.me),
             *Listening(hub, sounds, audit, metrics).routes,
-            *Labelling(labels, audit, metrics).routes,
+            *Labelling(labels, StretchLabels(hub, sounds, labels), audit, metrics).routes,
             *Worth(hub, labels, metrics).routes,
         ],
         middleware=[Middleware(Access, settings=settings, sessions=sessions, metrics=metrics)],

@@ -3,6 +3,8 @@
 import asyncio
 import logging
 import re
+from collections.abc import Callable
+from functools import partial
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 from starlette.exceptions import HTTPException
@@ -11,7 +13,7 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
 from schemas.events import NO_SPEECH, UNCERTAIN
-from schemas.labels import Emotion
+from schemas.labels import Emotion, LabelEnvelope
 from undertone.console.web.access import needs
 from undertone.console.web.audit import Audit
 from undertone.console.web.bodies import body_of
@@ -19,6 +21,7 @@ from undertone.console.web.consumers import Away
 from undertone.console.web.labels import Labels, NoEvent
 from undertone.console.web.metrics import ConsoleMetrics
 from undertone.console.web.roles import Role
+from undertone.console.web.stretches import Stretch, StretchLabels
 
 # A label takes some ms; while Kafka is away those who come then wait, and hold no threads.
 AT_ONCE = 2
@@ -27,11 +30,12 @@ _log = logging.getLogger(__name__)
 
 
 class _Asked(BaseModel):
-    """What a page sends. `place` is its event's, as the page got it."""
+    """What a page sends. `place` is the event's, as the page got it; or it names a stretch."""
 
     model_config = ConfigDict(extra="forbid")
 
-    place: tuple[int, int]
+    place: tuple[int, int] | None = None
+    stretch: Stretch | None = None
     emotion: Emotion = Field(examples=["angry"])
     withdrawn: bool = False
 
@@ -54,8 +58,9 @@ class _Asked(BaseModel):
 class Labelling:
     """The address `/api/labels`, for the role label."""
 
-    def __init__(self, labels: Labels, audit: Audit, metrics: ConsoleMetrics) -> None:
+    def __init__(self, labels: Labels, stretches: StretchLabels, audit: Audit, metrics: ConsoleMetrics) -> None:
         self._labels = labels
+        self._stretches = stretches
         self._audit = audit
         self._metrics = metrics
         self._turn = asyncio.Semaphore(AT_ONCE)
@@ -74,10 +79,9 @@ class Labelling:
             raise HTTPException(400, f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from None
         by = request.user.name
         try:
+            send = self._sender(asked, by)
             async with self._turn:
-                label = await asyncio.to_thread(
-                    self._labels.send, asked.place, asked.emotion, by, withdrawn=asked.withdrawn
-                )
+                label = await asyncio.to_thread(send)
         except NoEvent as error:
             self._metrics.labels.labels("no_event").inc()
             return PlainTextResponse(f"{error}\n", 404)
@@ -88,6 +92,14 @@ class Labelling:
         self._metrics.labels.labels("withdrawn" if asked.withdrawn else "sent").inc()
         self._audit.labels(request, label.data)
         return JSONResponse({"id": label.id, "emotion": asked.emotion, "by": by})
+
+    def _sender(self, asked: _Asked, by: str) -> Callable[[], LabelEnvelope]:
+        if asked.place and not asked.stretch:
+            return partial(self._labels.send, asked.place, asked.emotion, by, withdrawn=asked.withdrawn)
+        if asked.stretch and not asked.place:
+            where = self._stretches.where(asked.stretch)
+            return partial(self._stretches.send, asked.stretch, where, (asked.emotion, by, asked.withdrawn))
+        raise HTTPException(400, "a label names a place or a stretch")
 
     async def _said(self, request: Request) -> Response:
         found = self._labels.of_call(request.query_params.get("call", ""))

@@ -60,9 +60,7 @@ class Labels:
         if event.data.type != "segment":
             raise NoEvent(f"the event at {place[0]}:{place[1]} is no utterance")
         label = _label(event, emotion, by, withdrawn)
-        # One after the other: in what order two labels of one person come decides which counts.
-        with self._writing:
-            self._write(label)
+        self.give(label)
         with self._lock:
             self._said.pop(place, None)
             if not withdrawn:
@@ -70,6 +68,16 @@ class Labels:
             while len(self._said) > _REMEMBERED:
                 self._said.popitem(last=False)
         return label
+
+    def give(self, label: LabelEnvelope) -> None:
+        """Send a label; return once Kafka has it.
+
+        Raises:
+            Away: Kafka has not taken it.
+        """
+        # One after the other: in what order two labels of one person come decides which counts.
+        with self._writing:
+            self._write(label)
 
     def of_call(self, call_id: str) -> dict[tuple[int, int], Said]:
         """What has been said of a call's events."""
@@ -143,6 +151,12 @@ def _label(event: EventEnvelope, emotion: str, by: str, withdrawn: bool) -> Labe
         model_version=said.model_version,
         withdrawn=withdrawn,
     )
+    return around(data)
+
+
+def around(label: EmotionLabel) -> LabelEnvelope:
+    """Its envelope: a label that is given now."""
+    subject = f"{label.call_id}/{label.channel}"
     return LabelEnvelope(
-        id=str(uuid.uuid4()), source="/undertone/console", subject=event.subject, time=datetime.now(UTC), data=data
+        id=str(uuid.uuid4()), source="/undertone/console", subject=subject, time=datetime.now(UTC), data=label
     )

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from schemas.audio import AudioChunk
 from schemas.dead_letters import Rejected
+from schemas.events import AudioSpan
 from undertone.acoustics.codecs import decode
 from undertone.console.web.consumers import ANSWER_MS, Away, Consumers
 from undertone.console.web.whereabouts import Whereabouts
@@ -63,6 +64,22 @@ class Sounds:
             consumer.assign([partition])
             if where.last[-1][1] < consumer.beginning_offsets([partition], timeout_ms=ANSWER_MS)[partition]:
                 raise SoundGone
+
+    def span(self, where: Whereabouts, start: int, end: int) -> AudioSpan:
+        """Between which records samples [start, end) lie, as events say it of themselves.
+
+        Raises:
+            SoundGone: Kafka has deleted some of them.
+            Away: Kafka does not answer.
+        """
+        with self._consumers.one() as consumer:
+            partition = TopicPartition(self._topic, where.partition)
+            consumer.assign([partition])
+            first = _first_offset(consumer, partition, where, start)
+            if first < consumer.beginning_offsets([partition], timeout_ms=ANSWER_MS)[partition]:
+                raise SoundGone
+            last = max(first, where.offset_to(end))
+        return AudioSpan(topic=self._topic, partition=where.partition, first_offset=first, last_offset=last)
 
     def read(self, where: Whereabouts, start: int, end: int) -> Sound:
         """Samples [start, end) of a stream; before its first and after those that events speak of there is silence.
@@ -119,12 +136,7 @@ class Sounds:
         consumer.assign([partition])
         begin = consumer.beginning_offsets([partition], timeout_ms=ANSWER_MS)[partition]
         end_now = consumer.end_offsets([partition], timeout_ms=ANSWER_MS)[partition]
-        first = where.offset_from(start)
-        if first is None:
-            since_ms = where.begun_ms + 1000 * start // where.rate - _SLACK_MS
-            found = consumer.offsets_for_times({partition: max(0, since_ms)})[partition]
-            first = found.offset if found else end_now
-        position = max(begin, first)
+        position = max(begin, _first_offset(consumer, partition, where, start))
         stop = min(end_now, where.offset_to(end) + 1, position + _MOST_RECORDS)
         consumer.seek(partition, position)
         heard = time.monotonic()
@@ -137,6 +149,16 @@ class Sounds:
             position = consumer.position(partition)
             if time.monotonic() - heard > _PATIENCE_S:
                 raise Away("no answer")
+
+
+def _first_offset(consumer: KafkaConsumer, partition: TopicPartition, where: Whereabouts, start: int) -> int:
+    """Where to begin to read for samples from this one on: by an event before them, else by the time."""
+    first = where.offset_from(start)
+    if first is not None:
+        return first
+    since_ms = where.begun_ms + 1000 * start // where.rate - _SLACK_MS
+    found = consumer.offsets_for_times({partition: max(0, since_ms)})[partition]
+    return int(found.offset) if found else where.offset_to(start)
 
 
 def _lay(chunk: AudioChunk, start: int, block: Sound) -> None:

@@ -7,6 +7,7 @@ import { follow } from "./feed.js";
 import { fillLegend } from "./palette.js";
 import { Player } from "./player.js";
 import { Said, whoLooks } from "./said.js";
+import { Stretch } from "./stretch.js";
 import { drawLanes, drawSample, fit, theme } from "./timeline.js";
 import { Utterances } from "./utterances.js";
 import { Waveform } from "./waveform.js";
@@ -37,6 +38,10 @@ const utterances = new Utterances($("events"), said, {
   where: (span) => span.channel,
   chosen: (span) => player.running || (player.at = span.from),
 });
+const stretch = said && new Stretch(id, said, {
+  play: (span) => player.play(span.from, span.to),
+  stream: (channel) => calls.byId.get(id)?.streams.get(channel),
+});
 said?.remember(id);
 for (const element of document.querySelectorAll(".label")) element.hidden = !mayListen;
 
@@ -56,20 +61,21 @@ function laneOf(stream) {
   if (!lanes.has(stream.channel)) {
     const box = document.createElement("article");
     box.innerHTML =
-      '<h2><span></span><span class="quiet"></span></h2><div class="lane"><canvas role="img"></canvas><canvas class="wave" hidden></canvas><div class="head" hidden></div></div><p class="quiet"></p>';
+      '<h2><span></span><span class="quiet"></span></h2><div class="lane"><canvas role="img"></canvas><canvas class="wave" hidden></canvas><div class="marked" hidden></div><div class="head" hidden></div></div><p class="quiet"></p>';
     const [heading, lane, summary] = box.children;
-    const [canvas, wave, head] = lane.children;
+    const [canvas, wave, marked, head] = lane.children;
     heading.firstChild.textContent = stream.channel;
     canvas.setAttribute("aria-label", `Timeline of ${stream.channel}; the table below has the same in words`);
     $("channels").append(box);
     if (mayListen) {
       lane.classList.add("heard");
-      lane.addEventListener("click", (event) => {
-        player.seek(view.from + (event.offsetX / lane.clientWidth) * (view.to - view.from));
+      const moment = (x) => view.from + (x / lane.clientWidth) * (view.to - view.from);
+      stretch.listen(lane, stream.channel, moment, (at) => {
+        player.seek(at);
         if (!player.running) player.play();
       });
     }
-    lanes.set(stream.channel, { newest: heading.lastChild, canvas, wave, head, summary, waveform: new Waveform(id, stream.channel) });
+    lanes.set(stream.channel, { newest: heading.lastChild, canvas, wave, marked, head, summary, waveform: new Waveform(id, stream.channel) });
   }
   return lanes.get(stream.channel);
 }
@@ -94,7 +100,9 @@ function tell(call) {
   if (said) $("digits").textContent = said.digits;
   const spans = streams.flatMap((stream) => [...stream.all()].map((span) => ({ ...span, open: span === stream.open })));
   utterances.show(spans.sort((a, b) => b.to - a.to));
-  if (mayListen) offer(call, streams);
+  if (!mayListen) return;
+  offer(call, streams);
+  stretch.show();
 }
 
 /** What can be heard of the call by now: from the start of its first stream to its last event. */
@@ -133,10 +141,18 @@ function draw(streams, from, now) {
   }
 }
 
-/** Where it plays, on every lane. */
+const placeOf = (moment) => (moment - view.from) / (view.to - view.from);
+
+/** Where it plays, on every lane, and what is marked. */
 function drawHeads() {
-  const place = (player.position - view.from) / (view.to - view.from);
-  for (const { head, canvas } of lanes.values()) {
+  const place = placeOf(player.position);
+  for (const [channel, { head, canvas, marked }] of lanes) {
+    const span = stretch.span?.channel === channel ? stretch.span : null;
+    marked.hidden = !span;
+    if (span) {
+      marked.style.left = `${100 * placeOf(span.from)}%`;
+      marked.style.width = `${100 * (placeOf(span.to) - placeOf(span.from))}%`;
+    }
     head.hidden = !(place >= 0 && place <= 1);
     head.style.transform = `translateX(${Math.round(place * (canvas.clientWidth - 2))}px)`;
   }
@@ -181,7 +197,9 @@ addEventListener("keydown", (event) => {
   const { tagName } = document.activeElement;
   // A field has its own keys, and a button its own for being pressed.
   if (["INPUT", "SELECT"].includes(tagName) || (["BUTTON", "A"].includes(tagName) && [" ", "Enter"].includes(event.key))) return;
-  if (utterances.key(event.key) || (origin !== null && controls.key(event.key))) event.preventDefault();
+  const channel = utterances.span?.channel ?? player.offered.channels[0];
+  if (origin !== null && stretch.key(event.key, channel, player.position)) event.preventDefault();
+  else if (utterances.key(event.key) || (origin !== null && controls.key(event.key))) event.preventDefault();
 });
 
 setInterval(loadWaveforms, 500);

@@ -34,13 +34,13 @@ export class Said {
 
   say(span, emotion) {
     if (this.of(span)?.state === "sending") return;
-    this.send(span, { place: span.place, emotion }, (by) => ({ state: "sent", emotion, by }));
+    this.send(span, { ...target(span), emotion }, (by) => ({ state: "sent", emotion, by }));
   }
 
   takeBack(span) {
     const one = this.of(span);
     if (one?.state !== "sent") return;
-    this.send(span, { place: span.place, emotion: one.emotion, withdrawn: true }, () => null);
+    this.send(span, { ...target(span), emotion: one.emotion, withdrawn: true }, () => null);
   }
 
   async send(span, label, then) {
@@ -65,6 +65,8 @@ export class Said {
     this.changed();
   }
 }
+
+const target = (span) => (span.stretch ? { stretch: span.stretch } : { place: span.place });
 
 /** Who looks: `{ name, may: [...], emotions: [...] }`; of a console that does not answer, somebody who may watch. */
 export async function whoLooks() {

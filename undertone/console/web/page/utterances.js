@@ -86,30 +86,9 @@ export class Utterances {
     row.told = told;
     const cell = cells[7];
     const held = cell.contains(document.activeElement);
-    const parts = [];
-    if (one.state === "sending") parts.push(`sending ${one.emotion}`);
-    if (one.state === "sent") {
-      parts.push(`\u2713 ${one.emotion}, says ${one.by}`, button("Undo", () => this.said.takeBack(span)));
-    }
-    if (one.state === "failed") parts.push(`not sent: ${one.why}`);
-    if (["none", "failed"].includes(one.state)) parts.push(...this.choices(span));
+    const parts = answers(span, this.said, one);
     cell.replaceChildren(...parts);
     if (held) (cell.querySelector("button") ?? row.line).focus();
-  }
-
-  choices(span) {
-    const likely = span.top.map(([name]) => name);
-    const others = this.said.emotions.filter((name) => !likely.includes(name));
-    const found = likely.map((name) => button(name, () => this.said.say(span, name)));
-    for (const one of found) one.ariaLabel = `It was ${one.textContent}`;
-    if (others.length) {
-      const select = document.createElement("select");
-      select.ariaLabel = "It was something else";
-      select.append(new Option("other", ""), ...others.map((name) => new Option(name)));
-      select.addEventListener("change", () => select.value && this.said.say(span, select.value));
-      found.push(select);
-    }
-    return found;
   }
 
   choose(key) {
@@ -148,6 +127,31 @@ export class Utterances {
     else return false;
     return true;
   }
+}
+
+/** What was said of a span, or buttons to say it: for what stands in its `top`, and a list of the rest. */
+export function answers(span, said, one) {
+  const parts = [];
+  if (one.state === "sending") parts.push(`sending ${one.emotion}`);
+  if (one.state === "sent") parts.push(`\u2713 ${one.emotion}, says ${one.by}`, button("Undo", () => said.takeBack(span)));
+  if (one.state === "failed") parts.push(`not sent: ${one.why}`);
+  if (["none", "failed"].includes(one.state)) parts.push(...choices(span, said));
+  return parts;
+}
+
+function choices(span, said) {
+  const likely = span.top.map(([name]) => name);
+  const others = said.emotions.filter((name) => !likely.includes(name));
+  const found = likely.map((name) => button(name, () => said.say(span, name)));
+  for (const one of found) one.ariaLabel = `It was ${one.textContent}`;
+  if (others.length) {
+    const select = document.createElement("select");
+    select.ariaLabel = "It was something else";
+    select.append(new Option("other", ""), ...others.map((name) => new Option(name)));
+    select.addEventListener("change", () => select.value && said.say(span, select.value));
+    found.push(select);
+  }
+  return found;
 }
 
 function button(text, act) {
