@@ -206,7 +206,11 @@ class ModelCard(_Part):
         default=None, max_length=64, description="Valence and arousal of labels; null: places on Russell's circle."
     )
     training_data: tuple[TrainingData, ...] = ()
-    lineage: Lineage | None = Field(default=None, description="Null: not stated.")
+    lineage: Lineage | None = Field(
+        default=None,
+        exclude_if=lambda lineage: lineage is None,  # a card of before is written as it was, and older workers read it
+        description="Null: not stated.",
+    )
     metrics: dict[str, float] = {}
     licence: str = ""
     intended_use: str = ""

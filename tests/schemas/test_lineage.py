@@ -11,8 +11,9 @@ def test_lineage_is_told_as_far_as_it_is_known() -> None:
     assert whole.told() == "started from a-1, seed 0, Undertone 0.2.0, labels' snapshot 3f2a, after b-2"
 
 
-def test_a_card_without_it_is_read() -> None:
+def test_a_card_without_it_is_read_and_written_as_it_was() -> None:
     shipped = read_bundle(DEFAULT_BUNDLE).card
     assert shipped.lineage is None
+    assert "lineage" not in shipped.model_dump_json()
     known = shipped.model_copy(update={"lineage": Lineage(code="0.2.0", seed=7)})
     assert ModelCard.model_validate_json(known.model_dump_json()) == known
