@@ -14,7 +14,7 @@ FLOORS = (
     {"undertone/cli"},
     {"undertone/console", "trainer", "undertone/gateway", "undertone/sinks"},
     {"worker", "producer", "undertone/analysis", "undertone/erasure"},
-    {"undertone/devbroker", "undertone/registry"},
+    {"undertone/devbroker", "undertone/registry", "undertone/webhooks"},
     {"undertone/messaging", "undertone/observability", "undertone/inference", "undertone/storage"},
     {"undertone/acoustics"},
     {"schemas"},

@@ -21,8 +21,11 @@ from undertone.sinks import webhook as module
 from undertone.sinks.events import stored_event
 from undertone.sinks.metrics import SinkMetrics
 from undertone.sinks.target import Batch, Written
-from undertone.sinks.webhook import Webhook, WebhookOptions, retry_after_s
-from undertone.sinks.webhook_signature import Signer
+from undertone.sinks.webhook import Webhook, WebhookOptions
+from undertone.webhooks.request import retry_after_s
+from undertone.webhooks.signature import Signer
+
+VARIABLE = "UNDERTONE_SINK_SECRET"
 
 EVENTS = call_events("call", ["calm", "angry"])
 
@@ -42,7 +45,7 @@ def _at_once(monkeypatch: pytest.MonkeyPatch) -> None:
 def post(receiver: Receiver, stopping: threading.Event | None = None, **options: object) -> Written:
     """Post EVENTS, as those of partition 0 from offset 0."""
     options = {"url": receiver.url} | options
-    target = Webhook(WebhookOptions(**options), Signer(SECRET), SinkMetrics())  # type: ignore[arg-type]
+    target = Webhook(WebhookOptions(**options), Signer(SECRET, VARIABLE), SinkMetrics())  # type: ignore[arg-type]
     target.open()
     batch = Batch([stored_event(record(event, n)) for n, event in enumerate(EVENTS)], {0: len(EVENTS), 1: 7})
     try:
@@ -170,9 +173,9 @@ def test_told_to_stop_it_says_how_far_it_has_come(receiver: Receiver) -> None:
 )
 def test_mistakes_are_one_line(options: dict[str, str], secret: str, told: str) -> None:
     with pytest.raises(UserError) as caught:
-        Webhook(WebhookOptions(**options), Signer(secret), SinkMetrics())  # type: ignore[arg-type]
+        Webhook(WebhookOptions(**options), Signer(secret, VARIABLE), SinkMetrics())  # type: ignore[arg-type]
     assert told in str(caught.value)
-    assert Webhook(WebhookOptions("http://10.0.0.1/", allow_http=True), Signer(SECRET), SinkMetrics()).open()
+    assert Webhook(WebhookOptions("http://10.0.0.1/", allow_http=True), Signer(SECRET, VARIABLE), SinkMetrics()).open()
 
 
 @pytest.mark.slow
@@ -223,7 +226,7 @@ def test_the_program_of_the_page_knows_what_is_ours(receiver: Receiver) -> None:
 
 
 def test_two_secrets_are_two_signatures(receiver: Receiver) -> None:
-    target = Webhook(WebhookOptions(receiver.url), Signer(f"the-old-one {SECRET}"), SinkMetrics())
+    target = Webhook(WebhookOptions(receiver.url), Signer(f"the-old-one {SECRET}", VARIABLE), SinkMetrics())
     batch = Batch([stored_event(record(EVENTS[0], 0))], {0: 1})
     assert target.write(SOURCE, batch, lambda: False).positions == {0: 1}
     assert receiver.ids == [EVENTS[0].id]

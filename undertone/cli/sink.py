@@ -135,10 +135,14 @@ def webhook(
 
     def target(settings: "SinkSettings", metrics: "SinkMetrics") -> "Target":
         from undertone.sinks.webhook import Webhook, WebhookOptions
-        from undertone.sinks.webhook_signature import Signer
+        from undertone.webhooks.signature import Signer
 
         secret = settings.sink_secret.get_secret_value() if settings.sink_secret else ""
-        return Webhook(WebhookOptions(url, batch, tries, timeout_s, allow_http, name), Signer(secret), metrics)
+        return Webhook(
+            WebhookOptions(url, batch, tries, timeout_s, allow_http, name),
+            Signer(secret, "UNDERTONE_SINK_SECRET"),
+            metrics,
+        )
 
     _run(target, updates, metrics_port, bootstrap_servers)
 

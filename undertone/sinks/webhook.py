@@ -6,26 +6,21 @@ those behind it until it is taken or goes to `dead-letters`. Partitions do not h
 
 import asyncio
 import hashlib
-import ipaddress
 import logging
 from collections import defaultdict
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from itertools import islice
 from typing import Any
 
-import httpx
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wait_exponential, wait_random
 
 from schemas.dead_letters import Reason, Rejected
-from schemas.errors import UserError, one_line
-from undertone.messaging.dead_letters import service_version
 from undertone.sinks.events import StoredEvent
 from undertone.sinks.metrics import SinkMetrics
 from undertone.sinks.target import Batch, DeadLetters, Limits, Source, Written
-from undertone.sinks.webhook_signature import Signer
+from undertone.webhooks.request import Refused, Requests, Unreachable, checked_url
+from undertone.webhooks.signature import Signer
 
 log = logging.getLogger(__name__)
 
@@ -33,10 +28,6 @@ _ONE = "application/cloudevents+json; charset=UTF-8"
 _MANY = "application/cloudevents-batch+json; charset=UTF-8"
 # 0.5 s, then 1, 2, 4 and so on: eight tries take a minute.
 _BACKOFF = wait_exponential(multiplier=0.5, max=30) + wait_random(0, 0.5)
-_LONGEST_RETRY_AFTER_S = 300.0
-# Nobody needs the answer; so much of it is read that the connection can be used again.
-_ANSWER_BYTES = 16 * 1024
-_CONNECT_S = 5.0
 _LOOK_S = 0.2
 
 
@@ -52,19 +43,6 @@ class WebhookOptions:
     name: str | None = None
 
 
-class Refused(Exception):
-    """The webhook has answered, and not with yes; or it has taken the connection and not answered."""
-
-    def __init__(self, outcome: str, what: str, retry_after_s: float = 0.0) -> None:
-        super().__init__(what)
-        self.outcome = outcome
-        self.retry_after_s = retry_after_s
-
-
-class Unreachable(Exception):
-    """Nobody takes the connection: it says nothing about the event."""
-
-
 class Stopping(Exception):
     """The sink is to stop, and does not wait for another try."""
 
@@ -78,13 +56,13 @@ class Webhook:
 
     def __init__(self, options: WebhookOptions, signer: Signer, metrics: SinkMetrics) -> None:
         self._options = options
-        self._url = _checked(options)
+        self._url = checked_url(options.url, allow_http=options.allow_http, name="--url", allow="--allow-http")
         self._signer = signer
         self._metrics = metrics
         # A batch of our own is what the next commit covers, so it is short; one of the webhook's waits for company.
         self.limits = Limits(max(100, options.batch), 1024 * 1024, 0.0 if options.batch == 1 else 1.0)
         self._runner: asyncio.Runner | None = None
-        self._client: httpx.AsyncClient | None = None
+        self._requests: Requests | None = None
 
     def open(self) -> str:
         """The group's name: that of the options, or one that follows from the address without what is secret in it."""
@@ -105,17 +83,13 @@ class Webhook:
     def close(self) -> None:
         """End the connections."""
         if self._runner:
-            if self._client:
-                self._runner.run(self._client.aclose())
+            if self._requests:
+                self._runner.run(self._requests.close())
             self._runner.close()
-        self._runner = self._client = None
+        self._runner = self._requests = None
 
     async def _write(self, batch: Batch, stopping: Callable[[], bool]) -> Written:
-        self._client = self._client or httpx.AsyncClient(
-            timeout=httpx.Timeout(self._options.timeout_s, connect=min(_CONNECT_S, self._options.timeout_s)),
-            follow_redirects=False,  # the signature is for this address
-            headers={"user-agent": f"undertone/{service_version()}"},
-        )
+        self._requests = self._requests or Requests(self._options.timeout_s)
         of_partition: dict[int, list[StoredEvent]] = defaultdict(list)
         for event in batch.events:
             of_partition[event.record.partition].append(event)
@@ -175,8 +149,10 @@ class Webhook:
                 await self._request(body, headers | self._signer.headers(identity, body))
 
     async def _request(self, body: bytes, headers: Mapping[str, str]) -> None:
+        if not self._requests:
+            raise Unreachable("closed")
         try:
-            status = await self._status(body, headers)
+            status = await self._requests.post(self._url, body, headers)
         except Refused as error:
             self._metrics.requests.labels(error.outcome).inc()
             raise
@@ -184,46 +160,6 @@ class Webhook:
             self._metrics.requests.labels("unreachable").inc()
             raise
         self._metrics.requests.labels(f"{status // 100}xx").inc()
-
-    async def _status(self, body: bytes, headers: Mapping[str, str]) -> int:
-        if not self._client:
-            raise Unreachable("closed")
-        try:
-            # The client's own limits are for each read: one that sends a byte a second keeps them.
-            async with (
-                asyncio.timeout(self._options.timeout_s),
-                self._client.stream("POST", self._url, content=body, headers=dict(headers)) as answer,
-            ):
-                if not answer.is_success:
-                    what = f"status {answer.status_code}"
-                    raise Refused(f"{answer.status_code // 100}xx", what, retry_after_s(answer.headers))
-                size = 0
-                async for piece in answer.aiter_raw():
-                    size += len(piece)
-                    if size > _ANSWER_BYTES:
-                        break
-                return answer.status_code
-        except (httpx.ConnectError, httpx.ConnectTimeout) as error:
-            raise Unreachable(f"{self._url.host}: {one_line(error) or type(error).__name__}") from error
-        except (TimeoutError, httpx.TimeoutException) as error:
-            raise Refused("timeout", f"no answer within {self._options.timeout_s:g} s") from error
-        except httpx.HTTPError as error:
-            raise Refused("broken", one_line(error) or type(error).__name__) from error
-
-
-def retry_after_s(headers: Mapping[str, str]) -> float:
-    """How long a webhook asks to be left alone: seconds or a date, five minutes at most; 0 where it does not."""
-    text = headers.get("retry-after", "").strip()
-    try:
-        seconds = float(text) if text.isascii() and text.isdigit() else _until(parsedate_to_datetime(text))
-    except (ValueError, OverflowError):
-        return 0.0
-    return min(max(0.0, seconds), _LONGEST_RETRY_AFTER_S)
-
-
-def _until(moment: datetime) -> float:
-    aware = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-    return (aware - datetime.now(UTC)).total_seconds()
 
 
 def _content(events: Sequence[StoredEvent], *, many: bool) -> tuple[str, str, bytes]:
@@ -247,27 +183,3 @@ def _error(state: RetryCallState) -> Any:
 
 def _log_failure(state: RetryCallState) -> None:
     log.warning("webhook: %s; trying again in %.1f s", _error(state), state.upcoming_sleep)
-
-
-def _checked(options: WebhookOptions) -> httpx.URL:
-    try:
-        url = httpx.URL(options.url)
-    except httpx.InvalidURL as error:
-        raise UserError(f"--url: {error}") from error
-    if url.scheme not in ("http", "https") or not url.host:
-        raise UserError("--url: it looks like https://example.com/undertone")
-    if url.scheme == "http" and not options.allow_http and not _is_loopback(url.host):
-        raise UserError(
-            f"--url: http to {url.host} would show emotions of callers to everybody on the way;"
-            " take https, or --allow-http"
-        )
-    return url
-
-
-def _is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False

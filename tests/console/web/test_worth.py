@@ -55,7 +55,8 @@ def test_a_person_labels_one_after_the_other(
     with browsing(tmp_path / "profile") as page:
         url = start_console().url
         page.open(url)
-        page.wait("document.querySelectorAll('.row').length === 4 && !document.getElementById('worth').hidden")
+        page.wait("document.querySelectorAll('.row').length === 4")
+        page.wait("document.querySelector('nav').innerText.includes('Worth')")
         page.open(f"{url}/worth")
         page.wait(f"{rows} === 3")
         page.key("ArrowDown")

@@ -1,4 +1,4 @@
-"""The console's addresses: three pages, the files they need, the events, and the login."""
+"""The console's addresses: its pages, the files they need, the events, and the login."""
 
 import asyncio
 import logging
@@ -39,8 +39,10 @@ _TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".
 _SEND_S = 20.0
 # The longest `labelled_by` of a label.
 _NAME = 128
+# Address -> file.
+_PAGES = {"/": "now.html", "/worth": "worth.html"}
 # Where somebody may be sent who has logged in: to nobody else's page.
-_OWN_PAGE = re.compile(r"/(worth|calls/[\w.:@+%-]+)?(\?[\w.:@+%&=-]*)?", re.ASCII)
+_OWN_PAGE = re.compile(rf"/({'|'.join(page[1:] for page in _PAGES)}|calls/[\w.:@+%-]+)?(\?[\w.:@+%&=-]*)?", re.ASCII)
 # A wrong token costs its sender this long, and so many may be tried at once.
 _WRONG_S, _TRIES = 0.5, 4
 
@@ -71,10 +73,9 @@ def application(
     console = _Console(settings, hub, sessions, files, metrics)
     return Starlette(
         routes=[
-            Route("/", console.page("now.html")),
+            *(Route(address, console.page(name)) for address, name in _PAGES.items()),
             Route("/calls/{call_id}", console.page("call.html")),
             Route("/static/{name}", console.static),
-            Route("/worth", console.page("worth.html")),
             Route("/login", console.login, methods=["GET", "POST"]),
             Route("/api/events", console.events),
             Route("/api/me", console.me),

@@ -4,6 +4,7 @@ import { weigh } from "./attention.js";
 import { Calls } from "./calls.js";
 import { Controls } from "./controls.js";
 import { follow } from "./feed.js";
+import { fillNav } from "./nav.js";
 import { fillLegend } from "./palette.js";
 import { Player } from "./player.js";
 import { Said, whoLooks } from "./said.js";
@@ -29,6 +30,7 @@ $("name").textContent = id;
 document.title = `${id} - Undertone`;
 
 const me = await whoLooks();
+fillNav(me);
 const mayListen = me.may.includes("label");
 const player = new Player((text) => ($("trouble").textContent = text));
 const controls = new Controls(player);

@@ -3,6 +3,7 @@
 import { weigh } from "./attention.js";
 import { Calls } from "./calls.js";
 import { follow } from "./feed.js";
+import { fillNav } from "./nav.js";
 import { fillLegend } from "./palette.js";
 import { whoLooks } from "./said.js";
 import { drawLanes, drawSample, fit, theme } from "./timeline.js";
@@ -259,5 +260,5 @@ addEventListener("keydown", (event) => {
   }
 });
 
-whoLooks().then((me) => ($("worth").hidden = !me.may.includes("label")));
+whoLooks().then(fillNav);
 requestAnimationFrame(frame);

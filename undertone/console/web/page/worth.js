@@ -1,5 +1,6 @@
 // The page of what is worth labelling: utterances of many calls, each played by itself.
 
+import { fillNav } from "./nav.js";
 import { Player, whyNot } from "./player.js";
 import { Said, whoLooks } from "./said.js";
 import { Utterances } from "./utterances.js";
@@ -9,6 +10,7 @@ const BEFORE_MS = 500;
 const AFTER_MS = 300;
 const $ = (id) => document.getElementById(id);
 const me = await whoLooks();
+fillNav(me);
 const player = new Player((text) => ($("trouble").textContent = text));
 const said = new Said(me.emotions, () => utterances.show(utterances.order), (text) => ($("spoken").textContent = text));
 const utterances = new Utterances($("events"), said, {

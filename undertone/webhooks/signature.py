@@ -15,13 +15,16 @@ _PREFIX = "whsec_"
 
 
 class Signer:
-    """Signs with one secret or, while one is replaced by another, with several that spaces separate."""
+    """Signs with one secret or, while one is replaced by another, with several that spaces separate.
 
-    def __init__(self, secrets: str) -> None:
-        self._keys = [_key(secret) for secret in secrets.split()]
+    `variable` is where people set them.
+    """
+
+    def __init__(self, secrets: str, variable: str) -> None:
+        self._keys = [_key(secret, variable) for secret in secrets.split()]
         if not self._keys:
             raise UserError(
-                "what are requests to be signed with? Set UNDERTONE_SINK_SECRET;"
+                f"what are requests to be signed with? Set {variable};"
                 " whsec_$(openssl rand -base64 32) makes a good one"
             )
 
@@ -37,11 +40,11 @@ class Signer:
         }
 
 
-def _key(secret: str) -> bytes:
+def _key(secret: str, variable: str) -> bytes:
     """`whsec_` and base64, as the specification has it, or else the text itself."""
     if not secret.startswith(_PREFIX):
         return secret.encode()
     try:
         return base64.b64decode(secret.removeprefix(_PREFIX), validate=True)
     except binascii.Error:
-        raise UserError("UNDERTONE_SINK_SECRET: what follows whsec_ must be base64") from None
+        raise UserError(f"{variable}: what follows whsec_ must be base64") from None
