@@ -12,7 +12,8 @@ from tests.support.paths import ROOT
 # From the top to the ground; a folder may import from the floors below its own.
 FLOORS = (
     {"undertone/cli"},
-    {"undertone/console", "trainer", "undertone/gateway", "undertone/sinks"},
+    {"undertone/console"},
+    {"trainer", "undertone/gateway", "undertone/sinks"},
     {"worker", "producer", "undertone/analysis", "undertone/erasure"},
     {"undertone/devbroker", "undertone/registry", "undertone/webhooks"},
     {"undertone/messaging", "undertone/observability", "undertone/inference", "undertone/storage"},
@@ -103,6 +104,7 @@ OF_EXTRAS = (
     "starlette",
     "sse_starlette",
     "uvicorn",
+    "websockets",
 )
 
 

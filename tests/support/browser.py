@@ -106,12 +106,16 @@ class Page:
 
 
 @contextlib.contextmanager
-def browsing(profile: Path) -> Iterator[Page]:
-    """A browser of the test's own with one tab."""
+def browsing(profile: Path, microphone: Path | None = None) -> Iterator[Page]:
+    """A browser of the test's own with one tab; a WAV file in the microphone's place, over and over."""
+    heard = [
+        "--use-fake-ui-for-media-stream", "--use-fake-device-for-media-stream",
+        f"--use-file-for-fake-audio-capture={microphone}",
+    ] if microphone else []  # fmt: skip
     process = subprocess.Popen(
         [
             str(CHROMIUM), "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--mute-audio",
-            "--remote-debugging-port=0", f"--user-data-dir={profile}", "about:blank",
+            "--remote-debugging-port=0", f"--user-data-dir={profile}", *heard, "about:blank",
         ],
         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     )  # fmt: skip

@@ -57,7 +57,7 @@ def console(
     """
     from undertone.cli.extras import require
 
-    require("console", "`undertone console` needs starlette", "starlette", "sse_starlette", "uvicorn")
+    require("console", "`undertone console` needs starlette", "starlette", "sse_starlette", "uvicorn", "websockets")
     from undertone.console.web.service import console as run
     from undertone.console.web.settings import ConsoleSettings
     from undertone.messaging.settings import KafkaSettings

@@ -117,7 +117,7 @@ def _topics(settings: KafkaSettings, *, replication_factor: int, delete: bool) -
 
 def _start_page(stack: ExitStack, settings: KafkaSettings, logs: Path, console: Console) -> Child | None:
     """The page for browsers, which gets ready beside the workers; None where what it needs is not installed."""
-    if any(find_spec(module) is None for module in ("starlette", "sse_starlette", "uvicorn")):
+    if any(find_spec(module) is None for module in ("starlette", "sse_starlette", "uvicorn", "websockets")):
         _say(console, "no page for browsers: `undertone console` needs more than is installed")
         return None
     command = ["console", "--host", "127.0.0.1", "--port", "0", "--metrics-port", "0"]

@@ -20,6 +20,7 @@ from undertone.console.web.settings import ConsoleSettings
 
 Endpoint = Callable[[Request], Awaitable[Response]]
 
+PERMISSIONS = "Permissions-Policy"
 _SESSION_S = 12 * 3600
 # Nothing from elsewhere, nothing inline, and in nobody's frame.
 _HEADERS = {
@@ -27,7 +28,8 @@ _HEADERS = {
     "media-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'",
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
-    "Permissions-Policy": "camera=(), microphone=(), geolocation=()",
+    PERMISSIONS: "camera=(), microphone=(), geolocation=()",
+    "Cache-Control": "no-store",
     "Referrer-Policy": "no-referrer",
     "X-Content-Type-Options": "nosniff",
 }
@@ -108,15 +110,16 @@ class Access:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer, or refuse."""
-        if scope["type"] != "http":
+        if scope["type"] not in ("http", "websocket"):
             return
         request = HTTPConnection(scope)
 
         async def send_protected(message: Message) -> None:
-            if message["type"] == "http.response.start":
+            # A WebSocket that is refused is answered by HTTP, too.
+            if message["type"] in ("http.response.start", "websocket.http.response.start"):
                 headers = MutableHeaders(scope=message)
-                headers.update(_HEADERS)
-                headers.setdefault("Cache-Control", "no-store")
+                for name, value in _HEADERS.items():
+                    headers.setdefault(name, value)
             await send(message)
 
         answer = self._refusal(request) or self._app
@@ -165,7 +168,8 @@ def _cookie(request: HTTPConnection) -> str:
 
 def _from_another_site(request: HTTPConnection) -> bool:
     """Whether a page of another site asks. A link to one of our pages may stand anywhere."""
-    headers, reads = request.headers, request.scope["method"] in ("GET", "HEAD")
+    # A WebSocket has no method, and is never a link.
+    headers, reads = request.headers, request.scope.get("method") in ("GET", "HEAD")
     site = headers.get("sec-fetch-site")
     if site not in (None, "same-origin", "none"):
         link = headers.get("sec-fetch-mode") == "navigate" and headers.get("sec-fetch-dest") == "document"

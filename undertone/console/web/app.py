@@ -15,10 +15,10 @@ from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, RedirectResponse, Response
-from starlette.routing import Route
+from starlette.routing import BaseRoute, Route
 from starlette.types import Receive, Scope, Send
 
-from undertone.console.web.access import Access, Sessions
+from undertone.console.web.access import PERMISSIONS, Access, Sessions
 from undertone.console.web.audit import Audit
 from undertone.console.web.bodies import body_of
 from undertone.console.web.entries import positions_of
@@ -27,10 +27,12 @@ from undertone.console.web.labelling import Labelling
 from undertone.console.web.labels import Labels
 from undertone.console.web.listening import Listening
 from undertone.console.web.metrics import ConsoleMetrics
+from undertone.console.web.microphones import Microphones
 from undertone.console.web.roles import Role
 from undertone.console.web.settings import ConsoleSettings
 from undertone.console.web.sound import Sounds
 from undertone.console.web.stretches import StretchLabels
+from undertone.console.web.trying import Forgetting, Trying
 from undertone.console.web.worth import Worth
 
 _PAGE = Path(__file__).with_name("page")
@@ -42,7 +44,8 @@ _NAME = 128
 # Address -> file.
 _PAGES = {"/": "now.html", "/worth": "worth.html"}
 # Where somebody may be sent who has logged in: to nobody else's page.
-_OWN_PAGE = re.compile(rf"/({'|'.join(page[1:] for page in _PAGES)}|calls/[\w.:@+%-]+)?(\?[\w.:@+%&=-]*)?", re.ASCII)
+_NAMES = "|".join(page[1:] for page in (*_PAGES, "/try"))
+_OWN_PAGE = re.compile(rf"/({_NAMES}|calls/[\w.:@+%-]+)?(\?[\w.:@+%&=-]*)?", re.ASCII)
 # A wrong token costs its sender this long, and so many may be tried at once.
 _WRONG_S, _TRIES = 0.5, 4
 
@@ -65,7 +68,12 @@ class _File:
 
 
 def application(
-    settings: ConsoleSettings, hub: Hub, sounds: Sounds, labels: Labels, metrics: ConsoleMetrics
+    settings: ConsoleSettings,
+    hub: Hub,
+    sounds: Sounds,
+    labels: Labels,
+    trying: tuple[Microphones, Forgetting],
+    metrics: ConsoleMetrics,
 ) -> Starlette:
     """The console as an ASGI application."""
     sessions, audit = Sessions(settings), Audit()
@@ -82,9 +90,16 @@ def application(
             *Listening(hub, sounds, audit, metrics).routes,
             *Labelling(labels, StretchLabels(hub, sounds, labels), audit, metrics).routes,
             *Worth(hub, labels, metrics).routes,
+            *(_trying(console, Trying(*trying, audit, metrics)) if settings.microphones else ()),
         ],
         middleware=[Middleware(Access, settings=settings, sessions=sessions, metrics=metrics)],
     )
+
+
+def _trying(console: "_Console", trying: Trying) -> list[BaseRoute]:
+    """The page that may ask for a microphone, and where it sends what it hears."""
+    may = {PERMISSIONS: "camera=(), microphone=(self), geolocation=()"}
+    return [Route("/try", console.page("try.html", may)), *trying.routes]
 
 
 class _Events(EventSourceResponse):
@@ -118,9 +133,13 @@ class _Console:
         self._metrics = metrics
         self._tries = asyncio.Semaphore(_TRIES)
 
-    def page(self, name: str) -> Callable[[Request], Awaitable[Response]]:
+    def page(self, name: str, headers: Mapping[str, str] | None = None) -> Callable[[Request], Awaitable[Response]]:
+        """One of the pages, with headers of its own."""
+
         async def answer(request: Request) -> Response:
-            return self._files[name].answer(request)
+            response = self._files[name].answer(request)
+            response.headers.update(headers or {})
+            return response
 
         return answer
 
@@ -143,7 +162,8 @@ class _Console:
         """Who the console takes somebody for, and so what a page offers."""
         person = request.user
         may = [role.name.lower() for role in Role if role <= person.role]
-        return JSONResponse({"name": person.name, "may": may, "emotions": self._hub.emotions})
+        more = {"emotions": self._hub.emotions, "microphones": self._settings.microphones}
+        return JSONResponse({"name": person.name, "may": may} | more)
 
     async def login(self, request: Request) -> Response:
         if request.method != "POST":

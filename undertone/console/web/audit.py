@@ -4,7 +4,7 @@ import logging
 import time
 from collections import OrderedDict
 
-from starlette.requests import Request
+from starlette.requests import HTTPConnection
 
 from schemas.labels import EmotionLabel
 
@@ -21,7 +21,7 @@ class Audit:
     def __init__(self) -> None:
         self._listening: OrderedDict[tuple[str, str], float] = OrderedDict()
 
-    def listens(self, request: Request, stream: str) -> bool:
+    def listens(self, request: HTTPConnection, stream: str) -> bool:
         """Note that somebody listens to a stream; whether that is a listening anew, which is what has a line."""
         who, now = _who(request), time.monotonic()
         if self._listening.get((who, stream), now) > now:
@@ -33,13 +33,21 @@ class Audit:
         _log.info("%s listens to %s", who, stream)
         return True
 
-    def labels(self, request: Request, label: EmotionLabel) -> None:
+    def labels(self, request: HTTPConnection, label: EmotionLabel) -> None:
         """Note that somebody has labelled something, or taken it back."""
         done = "takes back" if label.withdrawn else "says"
         where = f"{label.call_id}/{label.channel} at sample {label.start_sample}"
         _log.info("%s %s %s of %s", _who(request), done, label.emotion, where)
 
+    def speaks(self, request: HTTPConnection, call_id: str) -> None:
+        """Note that somebody speaks into the page."""
+        _log.info("%s speaks into %s", _who(request), call_id)
 
-def _who(request: Request) -> str:
+    def forgets(self, request: HTTPConnection, call_id: str) -> None:
+        """Note that somebody has had a call forgotten."""
+        _log.info("%s has forgotten %s", _who(request), call_id)
+
+
+def _who(request: HTTPConnection) -> str:
     person, client = request.user, request.client
     return f"{person.name!r} ({person.role.name.lower()}, {client.host if client else 'unknown address'})"

@@ -36,6 +36,11 @@ class Entry:
     doubt: float | None = None
     """Of an utterance that can be labelled: 1 where two emotions are equally probable, 0 where one is certain."""
 
+    def of_call(self, call_id: str) -> bool:
+        """Whether it is of this call."""
+        # A call id holds no slash.
+        return self.stream.partition("/")[0] == call_id
+
 
 def entry_of(record: ConsumerRecord) -> Entry | None:
     """The event in a record of `emotion-events`; None where there is none."""

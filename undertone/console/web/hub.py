@@ -6,6 +6,7 @@ import math
 import time
 from collections import Counter, deque
 from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import replace
 
 from sse_starlette import ServerSentEvent
 
@@ -21,6 +22,8 @@ _GATHER_S = 0.1
 _TICK_S = 5.0
 # What the clock is set by: the last half minute under load.
 _BEHIND = 300
+# Calls that somebody has had forgotten: their last events come within seconds.
+_FORGOTTEN = 1_000
 # How soon a browser comes back.
 _RETRY_MS = 1_000
 
@@ -38,6 +41,7 @@ class Hub:
         self._metrics = metrics
         self._limit = limit
         self._closed = False
+        self._forgotten: dict[str, None] = {}
         self._behind_ms: deque[float] = deque(maxlen=_BEHIND)
 
     @property
@@ -51,6 +55,13 @@ class Hub:
     def take(self, batch: Batch, done: Callable[[], None]) -> None:
         """What the feed has read."""
         self._loop.call_soon_threadsafe(self._add, batch, done)
+
+    def forget(self, call_id: str) -> None:
+        """Know nothing of a call any more, nor of what still comes of it."""
+        self._forgotten[call_id] = None
+        while len(self._forgotten) > _FORGOTTEN:
+            del self._forgotten[next(iter(self._forgotten))]
+        self.memory.forget(call_id)
 
     def close(self) -> None:
         """Let every page's stream end."""
@@ -95,6 +106,9 @@ class Hub:
 
     def _add(self, batch: Batch, done: Callable[[], None]) -> None:
         done()
+        if self._forgotten:
+            known = [entry for entry in batch.entries if entry.stream.partition("/")[0] not in self._forgotten]
+            batch = replace(batch, entries=known)
         if batch.anew:
             self.memory = Memory(self._limit)
             for reader in self.readers:

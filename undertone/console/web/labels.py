@@ -84,6 +84,12 @@ class Labels:
         with self._lock:
             return {place: said for place, said in self._said.items() if said.call == call_id}
 
+    def forget(self, call_id: str) -> None:
+        """Remember nothing that was said of a call."""
+        with self._lock:
+            for place in [place for place, said in self._said.items() if said.call == call_id]:
+                del self._said[place]
+
     def places(self) -> set[tuple[int, int]]:
         """The events that have a label."""
         with self._lock:

@@ -98,6 +98,11 @@ class Memory:
         """The last segments and summaries, the newest first."""
         return list(islice(reversed(self._log), count))
 
+    def forget(self, call_id: str) -> None:
+        """Know nothing of a call any more."""
+        self._log = deque(entry for entry in self._log if not entry.of_call(call_id))
+        self._streams = {name: one for name, one in self._streams.items() if name.partition("/")[0] != call_id}
+
     def _recent(self) -> Iterator[_Stream]:
         return (one for one in self._streams.values() if one.moment_ms >= self._newest_ms - _SHOWN_MS)
 

@@ -50,8 +50,7 @@ class Reader:
     def offer(self, entries: Iterable[Entry]) -> None:
         """Events that have just come."""
         for entry in entries:
-            # A call id holds no slash.
-            if self._call is not None and entry.stream.partition("/")[0] != self._call:
+            if self._call is not None and not entry.of_call(self._call):
                 continue
             self._shed += self._updates.pop(entry.stream, None) is not None
             if entry.update:

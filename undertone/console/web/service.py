@@ -19,9 +19,11 @@ from undertone.console.web.feed import Feed
 from undertone.console.web.hub import Hub
 from undertone.console.web.labels import Labels
 from undertone.console.web.metrics import ConsoleMetrics
+from undertone.console.web.microphones import Microphones
 from undertone.console.web.protocol import Protocol
 from undertone.console.web.settings import ConsoleSettings
 from undertone.console.web.sound import Sounds
+from undertone.console.web.trying import Forgetting
 from undertone.messaging.clients import admin
 from undertone.messaging.settings import KafkaSettings
 from undertone.messaging.topics import require_topics
@@ -29,6 +31,8 @@ from undertone.observability.telemetry import Health, Telemetry
 
 # Open connections, of whom pages that are open are some; what comes above is answered with 503.
 _CONNECTIONS = 1_000
+# A message of a microphone has 20 ms of sound; at 384 kHz, int16, that is 15 KB.
+_MESSAGE_BYTES = 65_536
 _STARTED_S = 60.0
 _LOOK_S = 0.1
 
@@ -91,7 +95,11 @@ class _Service:
         consumers = Consumers(self._kafka, labelling.AT_ONCE + listening.AT_ONCE)
         sounds = Sounds(consumers, self._topics.call_audio.name)
         labels = Labels(self._kafka, self._topics, consumers)
-        self._server = _Server(_http(application(self._settings, self._hub, sounds, labels, self._metrics)))
+        topic, registry = self._topics.call_audio.name, self._metrics.registry
+        microphones = Microphones(self._kafka, topic, registry, self._settings.microphones)
+        trying = microphones, Forgetting(self._kafka, self._hub, sounds, labels)
+        app = application(self._settings, self._hub, sounds, labels, trying, self._metrics)
+        self._server = _Server(_http(app))
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stop)
@@ -107,6 +115,7 @@ class _Service:
                 raise RuntimeError("nothing is read from Kafka any more")
         finally:
             await asyncio.to_thread(self._feed.stop)
+            await asyncio.to_thread(microphones.close)
             await asyncio.to_thread(labels.close)
             await asyncio.to_thread(consumers.close)
 
@@ -143,7 +152,9 @@ def _http(app: ASGIApp) -> uvicorn.Config:
         server_header=False,
         proxy_headers=False,
         lifespan="off",
-        ws="none",
+        ws="websockets-sansio",
+        ws_max_size=_MESSAGE_BYTES,
+        ws_per_message_deflate=False,
         http=Protocol,
         limit_concurrency=_CONNECTIONS,
         timeout_graceful_shutdown=3,

@@ -34,6 +34,8 @@ class ConsoleSettings(Settings):
     """Segments and summaries that are kept for browsers that come or come back: 20 minutes of 200 calls."""
     max_readers: int = Field(100, ge=1, le=10_000)
     """Pages that may be open at once."""
+    microphones: int = Field(4, ge=0, le=100)
+    """People who may try it with their microphone at once; with 0 the page is not there."""
     metrics_host: str = "127.0.0.1"
     metrics_port: int = Field(9468, ge=0, le=65535)
 

@@ -96,6 +96,12 @@ class Sounds:
             _copy(block, first - number * length, sound, first - start, last - first)
         return sound
 
+    def forget(self, call_id: str) -> None:
+        """Keep nothing of a call."""
+        with self._lock:
+            for key in [key for key in self._blocks if key[0].partition("/")[0] == call_id]:
+                del self._blocks[key]
+
     def _block(self, where: Whereabouts, number: int) -> Sound:
         key = where.stream, where.start_ms, number
         with self._lock:

@@ -12,33 +12,21 @@ from websockets import Subprotocol
 from websockets.asyncio.server import ServerConnection
 from websockets.asyncio.server import serve as listen
 from websockets.exceptions import ConnectionClosed
-from websockets.frames import CloseCode
 from websockets.http11 import Request, Response
 
-from schemas.errors import UserError, one_line
+from schemas.errors import UserError
 from undertone.gateway.addresses import Address
 from undertone.gateway.calls import Calls
-from undertone.gateway.refusals import Refusal, Refused
+from undertone.gateway.refusals import Refused
 from undertone.gateway.settings import GatewaySettings
 from undertone.gateway.websocket import asterisk, audiohook, microphone, mod_audio_stream
 from undertone.gateway.websocket.dialects import DIALECTS
 from undertone.gateway.websocket.media_streams import MediaStreams
+from undertone.gateway.websocket.sessions import close_of
 from undertone.gateway.wire import Started
 
 NAME = "websocket"
 
-# 1013 says that it may go well later, or elsewhere; 1008 that it will not.
-CLOSE_CODES = {
-    Refusal.KAFKA_AWAY: CloseCode.TRY_AGAIN_LATER,
-    Refusal.DRAINING: CloseCode.TRY_AGAIN_LATER,
-    Refusal.TOO_MANY_CALLS: CloseCode.TRY_AGAIN_LATER,
-    Refusal.TOO_MANY_CONNECTIONS: CloseCode.TRY_AGAIN_LATER,
-    Refusal.MALFORMED: CloseCode.INVALID_DATA,
-    Refusal.MESSAGE_TOO_LARGE: CloseCode.MESSAGE_TOO_BIG,
-    Refusal.CALL_TOO_LARGE: CloseCode.MESSAGE_TOO_BIG,
-}
-# A close frame has room for 123 bytes.
-_MAX_REASON = 120
 # Messages of one connection that are read ahead; more stay in the network.
 _MAX_QUEUE = 16
 # How long the other side may take to answer a close.
@@ -143,13 +131,12 @@ class _Connections:
                 await endpoint.serve(connection, self._calls, self._settings)
         except Refused as refused:
             self._calls.refused(endpoint.wire, refused, _peer(connection))
-            reason = one_line(refused.text, _MAX_REASON).encode()[:_MAX_REASON].decode(errors="ignore")
-            await _close(connection, CLOSE_CODES.get(refused.reason, CloseCode.POLICY_VIOLATION), reason)
+            await _close(connection, *close_of(refused))
         except ConnectionClosed:
             pass  # the other side is gone, and its streams know
 
 
-async def _close(connection: ServerConnection, code: CloseCode, reason: str) -> None:
+async def _close(connection: ServerConnection, code: int, reason: str) -> None:
     """Close, and read over what still comes: behind it is the other side's answer to the close."""
     closing = asyncio.create_task(connection.close(code, reason))
     with contextlib.suppress(ConnectionClosed):

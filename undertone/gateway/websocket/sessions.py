@@ -9,6 +9,7 @@ from websockets.exceptions import ConnectionClosed
 from websockets.frames import CloseCode
 
 from schemas.audio import Role
+from schemas.errors import one_line
 from undertone.gateway.calls import Calls
 from undertone.gateway.names import CallName
 from undertone.gateway.refusals import MalformedMessage, Refusal, Refused
@@ -20,6 +21,18 @@ _REFUSALS: Mapping[int, Refusal] = {
     CloseCode.INVALID_DATA: Refusal.MALFORMED,
     CloseCode.PROTOCOL_ERROR: Refusal.MALFORMED,
 }
+# 1013 says that it may go well later, or elsewhere; 1008 that it will not.
+_CLOSE_CODES = {
+    Refusal.KAFKA_AWAY: CloseCode.TRY_AGAIN_LATER,
+    Refusal.DRAINING: CloseCode.TRY_AGAIN_LATER,
+    Refusal.TOO_MANY_CALLS: CloseCode.TRY_AGAIN_LATER,
+    Refusal.TOO_MANY_CONNECTIONS: CloseCode.TRY_AGAIN_LATER,
+    Refusal.MALFORMED: CloseCode.INVALID_DATA,
+    Refusal.MESSAGE_TOO_LARGE: CloseCode.MESSAGE_TOO_BIG,
+    Refusal.CALL_TOO_LARGE: CloseCode.MESSAGE_TOO_BIG,
+}
+# A close frame has room for 123 bytes.
+_MAX_REASON = 120
 
 
 class Session(ABC):
@@ -82,6 +95,12 @@ async def converse(connection: ServerConnection, session: Session) -> None:
     finally:
         if not session.over:
             session.cut(code)
+
+
+def close_of(refused: Refused) -> tuple[int, str]:
+    """The code and the reason that a connection is closed with."""
+    reason = one_line(refused.text, _MAX_REASON).encode()[:_MAX_REASON].decode(errors="ignore")
+    return _CLOSE_CODES.get(refused.reason, CloseCode.POLICY_VIOLATION), reason
 
 
 async def _take_all(connection: ServerConnection, session: Session) -> None:

@@ -6,7 +6,8 @@ const AGAIN_MS = 1_500;
 
 /**
  * Follow the console's events. `on.events(array)`, `on.anew()` before what came so far counts no more, and
- * `on.state(text, kind)` for people. Returns the server's clock as a function, in ms.
+ * `on.state(text, kind)` for people. Returns the server's clock as a function, in ms, whose
+ * `stop` ends the following.
  */
 export function follow(query, on) {
   let source = null;
@@ -55,11 +56,17 @@ export function follow(query, on) {
     }
   }
 
-  setInterval(() => {
+  const look = setInterval(() => {
     const closed = source.readyState === EventSource.CLOSED;
     if (performance.now() - heard > (closed ? AGAIN_MS : SILENT_MS)) open();
   }, AGAIN_MS);
   addEventListener("online", open);
   open();
-  return () => performance.now() + offset;
+  const clock = () => performance.now() + offset;
+  clock.stop = () => {
+    clearInterval(look);
+    removeEventListener("online", open);
+    source.close();
+  };
+  return clock;
 }

@@ -4,11 +4,13 @@
 const PAGES = [
   ["/", "Now", "watch"],
   ["/worth", "Worth labelling", "label"],
+  ["/try", "Try it", "label"],
 ];
 
 /** Fill the page's `nav` for `me`, as `whoLooks` tells it. */
 export function fillNav(me) {
-  const links = PAGES.filter(([, , role]) => me.may.includes(role)).map(([address, name]) => {
+  const there = ([address, , role]) => me.may.includes(role) && (address !== "/try" || me.microphones);
+  const links = PAGES.filter(there).map(([address, name]) => {
     const link = document.createElement("a");
     link.href = address;
     link.textContent = name;
