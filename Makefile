@@ -1,6 +1,6 @@
 # Everything a clone needs, each target with its own set-up: scripts/setup.sh does it, quickly the second time.
 .DEFAULT_GOAL := help
-.PHONY: help install install-trainer demo test test-fast chaos lint lock docs
+.PHONY: help install install-trainer demo test test-fast chaos bench bench-check lint lock docs
 
 help: ## This list
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -30,17 +30,27 @@ chaos: ## A disturbed run on three brokers, events compared one by one (CHUNKS=5
 	@scripts/setup.sh dev
 	@.venv/bin/python -m tests.chaos --chunks $(CHUNKS) --calls $(CALLS) --seed $(SEED) $(ARGS)
 
+bench: ## What all of it costs, beside five other ways: table, JSON and plots (ARGS=--short for a look)
+	@scripts/setup.sh trainer
+	@scripts/setup.sh peers
+	@.venv/bin/python -m benchmarks $(ARGS)
+
+bench-check: ## Whether a stage has become clearly dearer than in the committed result (ARGS=--short)
+	@scripts/setup.sh runtime
+	@.venv/bin/python -m benchmarks.check $(ARGS)
+
 lint: ## ruff and mypy
 	@scripts/setup.sh dev
 	@.venv/bin/ruff check .
 	@.venv/bin/ruff format --check .
 	@.venv/bin/mypy
 
-docs: ## Generate the contract, the command line, the model card (docs/) and Grafana's dashboards (deploy/grafana)
+docs: ## Generate contract, command line, model card (docs/), Grafana's dashboards (deploy/grafana), README's figures
 	@scripts/setup.sh dev
 	@.venv/bin/python -m schemas.documents
 	@.venv/bin/python -m scripts.dashboards
 	@.venv/bin/python -m undertone.cli.reference > docs/reference/command-line.md
+	@.venv/bin/python -m benchmarks.report
 	@.venv/bin/undertone models show --format markdown > docs/research/model-card.md
 
 COMPILE = .venv/bin/uv pip compile --quiet --python-version 3.11 --generate-hashes --no-header
@@ -53,6 +63,7 @@ lock: ## Renew requirements/*.lock from pyproject.toml
 	$(UV) pyproject.toml --extra console --extra trainer -c requirements/analysis.lock -o requirements/trainer.lock
 	$(UV) pyproject.toml --extra gateway -c requirements/runtime.lock -o requirements/gateway.lock
 	$(UV) pyproject.toml --extra sink -c requirements/runtime.lock -o requirements/sink.lock
+	$(UV) pyproject.toml --extra peers -o requirements/peers.lock
 	$(UV) pyproject.toml --extra trainer --extra gateway --extra sink --extra console --extra dev -c requirements/trainer.lock -c requirements/gateway.lock -c requirements/sink.lock -o requirements/dev.lock
 	echo 'setuptools>=77' | $(UV) - -c requirements/dev.lock -o requirements/build.lock
 	$(COMPILE) pyproject.toml --extra tflite-runtime -o requirements/tflite-runtime.lock

@@ -25,6 +25,7 @@ from typing import TypeAlias
 import numpy as np
 import soundfile
 
+from benchmarks.stand import cpu_seconds
 from schemas.audio import AudioChunk
 from schemas.topics import Topics
 from undertone.gateway.audiosocket_messages import Kind, encode_message
@@ -82,12 +83,6 @@ async def idle(port: int, count: int, over: asyncio.Event) -> None:
     await over.wait()
     for writer in writers:
         writer.close()
-
-
-def cpu_seconds(process: int) -> float:
-    """What a process has taken of the processors."""
-    fields = Path(f"/proc/{process}/stat").read_text().rsplit(")", 1)[1].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def latencies(kafka: KafkaSettings, topics: Topics, sent: dict[tuple[str, int], float]) -> list[float]:

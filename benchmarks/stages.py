@@ -1,10 +1,10 @@
-"""Where the engine's time goes: microseconds of processor time for each chunk, by stage.
+"""Where the engine's time goes: microseconds of processor time for each chunk, by stage, and what each cannot go below.
 
     python -m benchmarks.stages [--calls 120] [--chunk-ms 500] [--seconds 8] [--repeats 3]
 
-The customer's side of the bundled call as N concurrent calls, each begun at another place, all of them fed a chunk at a
-time; 120 calls are what a worker with 400 of them has in one turn. Reading a record stands beside it, Kafka does not:
-`benchmarks.worker_throughput` has it. Medians over the repeats.
+Continuous speech as N concurrent calls, each begun at another place, all of them fed a chunk at a time; 120 calls are
+what a worker with 400 of them has in one turn. Reading a record stands beside it, Kafka does not: `make bench` has it.
+Medians over the repeats.
 """
 
 import argparse
@@ -21,8 +21,11 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.calibration import calibration_us
+from benchmarks.floors import floors
+from benchmarks.stand import speech
 from schemas.audio import AudioChunk, Encoding, RecordPlace
-from tests.support.streams import customer, cut
+from tests.support.streams import cut
 from undertone.acoustics.frontend import FrontEnd
 from undertone.inference import engine as engine_module
 from undertone.inference.engine import Engine
@@ -31,22 +34,36 @@ from undertone.inference.model import Model
 from undertone.inference.runs import Buffers
 from undertone.inference.runtime import Runtime
 
+# What a stage is, for people.
+TOLD = {
+    "decode": "a record to a chunk",
+    "intake": "order, gaps, samples",
+    "runs": "runs and blocks",
+    "gate": "speech or silence",
+    "log_mel": "log-mel frames",
+    "network": "LiteRT",
+    "pitch": "YIN",
+    "events": "JSON of what is said",
+    "state": "records of open streams",
+    "rest": "the rest of the engine",
+    "kafka": "poll, publish, commit, and what is around them",
+}
 # Owner, its function, and the stage that its time counts to. What is called within another stage counts to its own.
 STAGES: list[tuple[Any, str, str]] = [
-    (AudioChunk, "from_record", "decode: a record to a chunk"),
-    (Engine, "_take", "intake: order, gaps, samples"),
-    *((Buffers, name, "runs and blocks") for name in ("__init__", "windows", "block_offsets")),
-    (Buffers, "keep", "runs and blocks"),
+    (AudioChunk, "from_record", "decode"),
+    (Engine, "_take", "intake"),
+    *((Buffers, name, "runs") for name in ("__init__", "windows", "block_offsets")),
+    (Buffers, "keep", "runs"),
     (engine_module, "sum_squares", "gate"),
     (Engine, "_gate", "gate"),
-    (FrontEnd, "compute", "log-mel"),
-    (Runtime, "run", "network (LiteRT)"),
+    (FrontEnd, "compute", "log_mel"),
+    (Runtime, "run", "network"),
     (engine_module, "track_pitch", "pitch"),
     (engine_module, "pitch_sums", "pitch"),
     *((EventWriter, name, "events") for name in ("utterances", "updates", "segments", "summary")),
     (Engine, "_remember", "events"),
-    (Engine, "take_changes", "state records"),
-    (Engine, "feed", "the rest of the engine"),
+    (Engine, "take_changes", "state"),
+    (Engine, "feed", "rest"),
 ]
 
 
@@ -78,8 +95,7 @@ class Stopwatch:
 
 def microseconds(model: Model, calls: int, samples: int, seconds: float) -> dict[str, float]:
     """One run: microseconds a chunk by stage."""
-    voice, rate = customer()
-    voice = np.resize(voice, int(seconds * rate))
+    voice, rate = speech(seconds)
     shifted = [np.roll(voice, -997 * call) for call in range(calls)]
     streams = [
         cut(one, rate, samples, call_id=f"call-{n}", encoding=Encoding.PCMU, end=False) for n, one in enumerate(shifted)
@@ -107,16 +123,42 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=8, help="of audio a call")
     parser.add_argument("--repeats", type=int, default=3)
     options = parser.parse_args()
-    model = Model.load()
-    runs = [microseconds(model, options.calls, 8 * options.chunk_ms, options.seconds) for _ in range(options.repeats)]
-    costs = {stage: median(run[stage] for run in runs) for stage in runs[0]}
-    whole = sum(costs.values())
-    table = Table("stage", "us a chunk", "share")
-    for stage, cost in sorted(costs.items(), key=lambda item: -item[1]):
-        table.add_row(stage, f"{cost:.1f}", f"{100 * cost / whole:.0f}%")
-    table.add_row("all", f"{whole:.0f}", "100%")
-    Console().print(table)
-    print(f"{options.chunk_ms * 1000 / whole:,.0f} calls a core, without Kafka")
+    costs, _ = measure(Model.load(), options.calls, options.chunk_ms, options.seconds, options.repeats)
+    Console().print(table(costs))
+    all_us = sum(cost["us"] for cost in costs.values())
+    print(f"{options.chunk_ms * 1000 / all_us:,.0f} calls a core, without Kafka")
+
+
+def whole(model: Model, calls: int, chunk_ms: int, seconds: float) -> float:
+    """Microseconds a chunk of the engine and the reading of records, all stages together."""
+    return sum(microseconds(model, calls, 8 * chunk_ms, seconds).values())
+
+
+def measure(
+    model: Model, calls: int, chunk_ms: int, seconds: float, repeats: int
+) -> tuple[dict[str, dict[str, float]], float]:
+    """By stage: microseconds a chunk, and the floor. And the calibration's loop, measured in turn with them."""
+    runs, loops = [], []
+    for _ in range(repeats):
+        runs.append(microseconds(model, calls, 8 * chunk_ms, seconds))
+        loops.append(calibration_us())
+    least = floors(model, chunk_ms)
+    costs = {
+        stage: {"us": round(median(run[stage] for run in runs), 2), "floor_us": round(least.get(stage, 0.0), 2)}
+        for stage in runs[0]
+    }
+    return costs, median(loops)
+
+
+def table(costs: dict[str, dict[str, float]]) -> Table:
+    """Stages, the dearest first."""
+    all_us = sum(cost["us"] for cost in costs.values())
+    made = Table("stage", "", "us a chunk", "floor", "share")
+    for stage, cost in sorted(costs.items(), key=lambda item: -item[1]["us"]):
+        share = f"{100 * cost['us'] / all_us:.0f}%"
+        made.add_row(stage, TOLD.get(stage, ""), f"{cost['us']:.1f}", f"{cost['floor_us']:.1f}", share)
+    made.add_row("all", "", f"{all_us:.0f}", f"{sum(cost['floor_us'] for cost in costs.values()):.0f}", "100%")
+    return made
 
 
 if __name__ == "__main__":

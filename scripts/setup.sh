@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Prepares this clone: `setup.sh runtime` for the services, `console` for the demo with its page, `analysis` for HTML
-# reports too, `trainer` for train and compare, `dev` for tests and checks. Each kind holds the ones before it.
+# reports too, `trainer` for train and compare, `dev` for tests and checks. Each kind holds the ones before it. `peers`
+# is a venv beside it, for the systems that `make bench` measures and whose packages do not go with ours.
 #
 # Each step looks first and does nothing where nothing is missing. System packages are installed by apt-get where
 # this runs as root on Debian or Ubuntu; elsewhere the line to run is printed and the script ends with 1.
@@ -8,9 +9,10 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 kinds=(runtime console analysis trainer dev)
-usage=$(IFS='|' && echo "${kinds[*]}")
+usage=$(IFS='|' && echo "${kinds[*]}|peers")
 kind=${1:?usage: scripts/setup.sh $usage}
 venv=$PWD/.venv
+if [ "$kind" = peers ]; then kinds=(peers) venv=$PWD/.venv-peers; fi
 python=${PYTHON:-python3}
 
 fail() { echo "setup: $*" >&2; exit 1; }

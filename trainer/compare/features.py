@@ -192,7 +192,7 @@ def _steps(frames: Frames, first: int, last: int) -> NDArray[np.float16]:
 @cache
 def _smile() -> object:
     # Optional: its licence is for research alone, so it is no dependency of ours.
-    import opensmile  # type: ignore[import-not-found]  # noqa: PLC0415
+    import opensmile  # noqa: PLC0415
 
     return opensmile.Smile(opensmile.FeatureSet.eGeMAPSv02, opensmile.FeatureLevel.Functionals)
 
