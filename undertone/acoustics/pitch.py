@@ -5,10 +5,10 @@ de Cheveigne and Kawahara 2002, "YIN, a fundamental frequency estimator for spee
 """
 
 import numpy as np
-import scipy.fft
 from numpy.typing import NDArray
 
 from undertone.acoustics.frames import block_samples, frame_view
+from undertone.acoustics.transform import fast_length, irfft, rfft
 
 Floats = NDArray[np.floating]
 
@@ -84,9 +84,9 @@ def pitch_sums(f0: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np
 
 def _difference(frames: Floats, longest: int) -> Floats:
     """2 (r(0) - r(k)) - sum of the first k squares, for k = 1 to `longest`, with r the autocorrelation."""
-    n = scipy.fft.next_fast_len(frames.shape[-1] + longest, real=True)
-    spectrum = scipy.fft.rfft(frames, n)
-    correlation = scipy.fft.irfft(np.square(spectrum.real) + np.square(spectrum.imag), n)[..., : longest + 1]
+    n = fast_length(frames.shape[-1] + longest)
+    spectrum = rfft(frames, n)
+    correlation = irfft(np.square(spectrum.real) + np.square(spectrum.imag), n)[..., : longest + 1]
     head = np.cumsum(np.square(frames[..., :longest]), axis=-1)
     head[..., 0] = 0  # as librosa has it: with the first square the two part in unvoiced frames, by up to an octave
     return 2 * (correlation[..., :1] - correlation[..., 1:]) - head

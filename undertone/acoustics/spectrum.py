@@ -3,11 +3,11 @@
 from functools import cache
 
 import numpy as np
-import scipy.fft
 from numpy.typing import NDArray
 
 from schemas.errors import MissingExtra
 from undertone.acoustics.frames import fft_samples
+from undertone.acoustics.transform import rfft
 
 BAND_HZ = 4000
 BINS = 129  # 0 to 4000 Hz in steps of 31.25 Hz
@@ -25,7 +25,7 @@ def hann(rate: int) -> NDArray[np.float32]:
 def power_spectrum(windowed: NDArray[np.float32], bins: int = BINS) -> NDArray[np.float32]:
     """|rfft|^2 of windowed frames float32 [..., n_fft], lowest `bins` bins: float32 [..., bins], contiguous."""
     # scipy keeps float32 and transforms several rows at once: 14 us for 28 frames where numpy.fft takes 25 to 110.
-    spectrum = scipy.fft.rfft(windowed)[..., :bins]
+    spectrum = rfft(windowed)[..., :bins]
     power = np.square(spectrum.real)
     power += np.square(spectrum.imag)
     return power
