@@ -4,6 +4,7 @@ import logging
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 from uuid import UUID
 
 import numpy as np
@@ -37,6 +38,7 @@ class Collector:
         client: a reader for audio and events, which may be assigned anything.
         stopping: whether to leave off; what was not taken is read again.
         agents: whether agents' audio is kept.
+        out: the trainer's folder, whose reports forget a call as the dataset does.
     """
 
     def __init__(
@@ -50,6 +52,7 @@ class Collector:
         stopping: Callable[[], bool],
         *,
         agents: bool,
+        out: Path | None = None,
     ) -> None:
         self._dataset = dataset
         self._topics = topics
@@ -59,6 +62,7 @@ class Collector:
         self._metrics = metrics
         self._stopping = stopping
         self._agents = agents
+        self._out = out
 
     def take(self, records: Sequence[ConsumerRecord]) -> None:
         """Keep what records say, in their order.
@@ -121,8 +125,13 @@ class Collector:
         return new
 
     def _forget(self, key: str) -> None:
-        erased = erase(self._dataset, key)
-        log.info("a call is forgotten: %d labels deleted, of %d snapshots", erased.labels, erased.snapshots)
+        erased = erase(self._dataset, key, self._out)
+        log.info(
+            "a call is forgotten: %d labels deleted, of %d snapshots; %d files of reports rewritten",
+            erased.labels,
+            erased.snapshots,
+            erased.reports,
+        )
         if erased.models:
             log.warning("a call that was forgotten is in the training data of %s", ", ".join(erased.models))
 

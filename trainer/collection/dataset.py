@@ -27,11 +27,11 @@ from pydantic import ValidationError
 
 from schemas.errors import UserError
 from trainer.collection.entry import Entry, State
-from trainer.data.snapshot_folders import DATASET
+from trainer.data.snapshot_folders import AUDIO, DATASET
 from undertone.storage.store import Store, open_store
 
 _FORMAT = 1
-_LABELS, _AUDIO, _FORGOTTEN = "labels", "audio", "forgotten"
+_LABELS, _FORGOTTEN = "labels", "forgotten"
 # An object store is asked for so many files at once.
 _READ_AT_ONCE = 500
 
@@ -151,7 +151,7 @@ class Dataset:
 
     def _audio_files(self, key: str) -> list[str]:
         call_id, _, channel = key.partition("/")
-        of_call = f"{_AUDIO}/{hash_of(call_id)}"
+        of_call = f"{AUDIO}/{hash_of(call_id)}"
         folders = [hash_of(channel)] if channel else self.store.names(of_call)
         return [f"{of_call}/{folder}/{name}" for folder in folders for name in self.store.names(f"{of_call}/{folder}")]
 
@@ -192,7 +192,7 @@ def hash_of(name: str) -> str:
 def audio_path(entry: Entry) -> str:
     """Where the audio of an entry lies."""
     call_id, _, channel = entry.stream.partition("/")
-    return f"{_AUDIO}/{hash_of(call_id)}/{hash_of(channel)}/{entry.audio}.wav"
+    return f"{AUDIO}/{hash_of(call_id)}/{hash_of(channel)}/{entry.audio}.wav"
 
 
 def wav_of(samples: NDArray[np.int16], rate: int) -> bytes:

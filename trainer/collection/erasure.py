@@ -2,6 +2,7 @@
 
 from contextlib import closing
 from dataclasses import dataclass
+from pathlib import Path
 
 from kafka.errors import KafkaError
 from pydantic import TypeAdapter, ValidationError
@@ -9,7 +10,7 @@ from pydantic import TypeAdapter, ValidationError
 from schemas.audio import CallId
 from schemas.errors import UserError
 from schemas.topics import Topics
-from trainer.collection import snapshots
+from trainer.collection import reports, snapshots
 from trainer.collection.dataset import Dataset
 from trainer.data.cache import forget_file
 from undertone.messaging.clients import admin, idempotent_producer
@@ -22,16 +23,23 @@ _SEND_TIMEOUT_S = 30
 
 @dataclass(frozen=True, slots=True)
 class Erased:
-    """What was deleted: labels, snapshots that had them, cached features; and the models that still know the call."""
+    """What was deleted: labels, snapshots that had them, cached features; and the models that still know the call.
+
+    reports: files of runs that were rewritten without it.
+    """
 
     labels: int
     snapshots: int
     features: int
+    reports: int
     models: tuple[str, ...]
 
 
-def erase(dataset: Dataset, key: str) -> Erased:
+def erase(dataset: Dataset, key: str, out: Path | None = None) -> Erased:
     """Delete a call or a stream from a dataset. It may be done again, also where it was cut short.
+
+    Args:
+        out: the trainer's folder, whose runs may have reports of the call; that beside the dataset is looked at anyway.
 
     Raises:
         StoreAway: the store does not answer.
@@ -49,14 +57,18 @@ def erase(dataset: Dataset, key: str) -> Erased:
     features = sum(forget_file(audio) for audio in dataset.audio_of(key))
     for place in places if entries else ():
         snapshots.erase(place, key)
+    told = reports.erase(reports.folders(dataset, out), key) if entries else 0
     labels = dataset.erase(key, entries, unfinished)
     if copy:
         copy.erase(key)
-    return Erased(labels, known[0][0], features, tuple(models))
+    return Erased(labels, known[0][0], features, told, tuple(models))
 
 
-def forget_labels(settings: KafkaSettings, call_id: str, place: str | None) -> Erased | None:
+def forget_labels(settings: KafkaSettings, call_id: str, place: str | None, out: Path | None = None) -> Erased | None:
     """Call a call's labels back: a tombstone for all collectors, and at once what lies in the dataset at `place`.
+
+    Args:
+        out: as `erase` takes it.
 
     Raises:
         UserError: no call can have this id, Kafka does not take the tombstone, or there is no dataset.
@@ -74,7 +86,7 @@ def forget_labels(settings: KafkaSettings, call_id: str, place: str | None) -> E
             require_topics(client, topic)
         with closing(idempotent_producer(settings)) as producer:
             producer.send(topic.name, key=call_id.encode(), value=None).get(timeout=_SEND_TIMEOUT_S)
-        return erase(dataset, call_id) if dataset else None
+        return erase(dataset, call_id, out) if dataset else None
     except KafkaError as error:
         raise UserError(f"Kafka did not take the tombstone ({error}): the labels are not forgotten yet") from None
     except StoreAway as error:

@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import ExitStack, closing
+from pathlib import Path
 from uuid import UUID
 
 from kafka import KafkaConsumer, OffsetAndMetadata, TopicPartition
@@ -45,11 +46,18 @@ class CollectorService:
     """Carries labels and their audio from Kafka to a dataset, from `run` until `stop` is called."""
 
     def __init__(
-        self, kafka: KafkaSettings, settings: TrainerSettings, dataset: Dataset, metrics: CollectorMetrics
+        self,
+        kafka: KafkaSettings,
+        settings: TrainerSettings,
+        dataset: Dataset,
+        metrics: CollectorMetrics,
+        out: Path | None = None,
     ) -> None:
+        """`out` is the trainer's folder, whose reports forget a call as the dataset does."""
         self._kafka = kafka
         self._settings = settings
         self._dataset = dataset
+        self._out = out
         self._topics = Topics(kafka.topic_prefix)
         self.metrics = metrics
         self.health = Health(waits_for="Kafka")
@@ -113,6 +121,7 @@ class CollectorService:
                 self.metrics,
                 self._stopping,
                 agents=self._settings.analyze_agent,
+                out=self._out,
             )
             partitions = partitions_of(consumer, topic)
             ends = end_offsets(self._kafka, partitions)

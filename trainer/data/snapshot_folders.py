@@ -12,7 +12,7 @@ from pathlib import Path
 from schemas.errors import UserError
 
 DATASET = "dataset.json"
-SNAPSHOTS = "snapshots"
+SNAPSHOTS, AUDIO = "snapshots", "audio"
 MANIFEST, DESCRIPTION, MODELS = "manifest.csv", "snapshot.json", "models"
 # The corpus that labels of calls make.
 CORPUS = "labels"
@@ -62,6 +62,12 @@ def note_model(path: Path, version: str) -> None:
 def contents(paths: Iterable[Path]) -> dict[Path, bytes]:
     """What the snapshots among these data hold now: other than before where a call has been forgotten meanwhile."""
     return {path: (path / MANIFEST).read_bytes() for path in paths if is_snapshot(path)}
+
+
+def whose(audio: Path) -> str:
+    """Call and channel of a dataset's audio file, as their hashes: CALL/CHANNEL. Empty for any other file."""
+    *_, place, call, channel, _ = ("", "", "", *audio.parts)
+    return f"{call}/{channel}" if place == AUDIO else ""
 
 
 def _created(folder: Path) -> str:

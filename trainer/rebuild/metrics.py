@@ -31,6 +31,9 @@ class RebuildMetrics:
         self.running = Gauge("undertone_rebuild_running", "1 while a model is made.", registry=registry)
         self.seconds = Gauge("undertone_rebuild_seconds", "How long the last run took.", registry=registry)
         self.snapshot = Gauge("undertone_rebuild_labels", "Labels that the last run had.", registry=registry)
+        self.to_review = Gauge(
+            "undertone_rebuild_labels_to_review", "Labels of the last run that look wrong.", registry=registry
+        )
         new = Gauge("undertone_rebuild_new_labels", "Labels that came since.", registry=registry)
         new.set_function(labels)
         self._good: datetime | None = None
@@ -52,6 +55,7 @@ class RebuildMetrics:
             return
         self.seconds.set(last.seconds)
         self.snapshot.set(last.labels)
+        self.to_review.set(last.to_review)
         self.passed.clear()
         self.figure.clear()
         for check in last.checks:

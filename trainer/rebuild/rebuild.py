@@ -33,6 +33,7 @@ from trainer.rebuild.runs import (
     Runs,
     Verdict,
     What,
+    clear,
     write_whole,
 )
 from trainer.report.files import BUNDLE
@@ -128,12 +129,13 @@ class _Attempt:
         except UserError as error:
             what = What.CRASHED if isinstance(error, TrainingError) else What.FAILED
             return self._decision(what, str(error))
-        self._known |= {"candidate": verdict.version, "checks": verdict.checks}
+        self._known |= {"candidate": verdict.version, "checks": verdict.checks, "to_review": verdict.to_review}
         # From here on `labels forget` names this model; what was forgotten before is missing in what it learnt from.
         if snapshot := self._known.get("snapshot"):
             snapshots.note_model(self._request.dataset, str(snapshot), verdict.version)
             snapshots.local_folder(self._request.dataset, str(snapshot))  # a copy learns what has left the store
         if contents(data) != learnt_from:
+            clear(self._folder)
             return self._decision(What.OUTDATED, "a call was forgotten while the model was trained with it")
         return self._publish(verdict, champion.version)
 

@@ -5,6 +5,7 @@
         champion.zip   the model that it is compared with
         log.txt        what the training said
         model.zip, report.html, metrics.json, ...   as `undertone train` leaves them
+        review.csv     labels that look wrong, for people to look at
         gate.json      the checks; written by the training process as its last act
         decision.json  what became of it; last of all
 
@@ -23,10 +24,11 @@ from uuid import uuid4
 from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError
 
 from schemas.errors import UserError
+from trainer.collection.reports import RUNS
 from trainer.rebuild.checks import Bounds, Check
 
 JOB, CHAMPION, LOG, GATE, DECISION = "job.json", "champion.zip", "log.txt", "gate.json", "decision.json"
-_RUNS, _SINCE = "runs", "since.txt"
+_SINCE = "since.txt"
 # Older ones are deleted: a report is some 2 MB.
 _KEPT = 50
 
@@ -49,12 +51,13 @@ class Job(BaseModel):
 
 
 class Verdict(BaseModel):
-    """What the training process has found: the candidate's version, and the gate's checks."""
+    """What the training process has found: the candidate's version, the gate's checks, how many labels look wrong."""
 
     model_config = ConfigDict(frozen=True)
 
     version: str
     checks: tuple[Check, ...]
+    to_review: int = 0
 
     @property
     def failed(self) -> tuple[str, ...]:
@@ -87,7 +90,10 @@ class What(StrEnum):
 
 
 class Decision(BaseModel):
-    """What became of a run, and why. labels: sounds that people had labelled, in its snapshot."""
+    """What became of a run, and why.
+
+    labels: sounds that people had labelled, in its snapshot. to_review: those that look wrong.
+    """
 
     model_config = ConfigDict(frozen=True)
 
@@ -99,6 +105,7 @@ class Decision(BaseModel):
     snapshot: str = ""
     champion: str = ""
     candidate: str = ""
+    to_review: int = 0
     checks: tuple[Check, ...] = ()
 
 
@@ -110,7 +117,7 @@ class Runs:
     """
 
     def __init__(self, out: Path) -> None:
-        self._folder = out / _RUNS
+        self._folder = out / RUNS
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -156,6 +163,13 @@ class Runs:
 
     def _folders(self) -> list[Path]:
         return sorted(path for path in self._folder.iterdir() if path.is_dir())
+
+
+def clear(folder: Path) -> None:
+    """Delete what a run has made of its data, where those are to be forgotten; what it was asked for stays."""
+    for path in folder.iterdir():
+        if path.is_file() and path.name not in {JOB, CHAMPION}:
+            path.unlink()
 
 
 def write_whole(path: Path, content: BaseModel) -> None:

@@ -41,7 +41,7 @@ class TrainerService:
         self, kafka: KafkaSettings, settings: TrainerSettings, request: Request, dataset: Dataset, schedule: Schedule
     ) -> None:
         self._kafka, self._request, self._dataset, self._schedule = kafka, request, dataset, schedule
-        self._collector = CollectorService(kafka, settings, dataset, CollectorMetrics())
+        self._collector = CollectorService(kafka, settings, dataset, CollectorMetrics(), request.out)
         self._runs = Runs(request.out)
         self.registry = self._collector.metrics.registry
         self.metrics = RebuildMetrics(self.registry, self._new_labels)
@@ -132,11 +132,12 @@ class TrainerService:
         self._last, self._known = decision, decision.labels
         self.metrics.tell(self._runs, decision)
         log.info(
-            "rebuild ends: decision=%s candidate=%s champion=%s labels=%d seconds=%.0f report=%s why=%s",
+            "rebuild ends: decision=%s candidate=%s champion=%s labels=%d to_review=%d seconds=%.0f report=%s why=%s",
             decision.what,
             decision.candidate or "none",
             decision.champion,
             decision.labels,
+            decision.to_review,
             decision.seconds,
             folder,
             decision.why,

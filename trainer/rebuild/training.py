@@ -7,6 +7,7 @@ from trainer.evaluation.cost import us_per_second
 from trainer.options import TrainingOptions
 from trainer.rebuild.gate import Costs, Gate
 from trainer.rebuild.held_out import hear, held_out_of
+from trainer.rebuild.review import review_of
 from trainer.rebuild.runs import Job, Verdict
 from trainer.report import page
 from undertone.inference.bundle import read_bundle
@@ -43,5 +44,7 @@ def train_and_judge(job: Job, folder: Path, champion: bytes, progress: train.Pro
     ours_us, theirs_us = (min(of_one) / 2 for of_one in zip(*taken, strict=True))
     costs = Costs(ours_us, theirs_us, bundle.card.metrics["parity"])
     checks = gate.checks(costs, accept_new_labels=job.accept_new_labels)
-    page.write(outcome, folder, [check.model_dump() for check in checks])
-    return Verdict(version=bundle.card.version, checks=tuple(checks))
+    progress("Looking for labels that look wrong", 0, 0)
+    review = review_of(outcome, options)
+    page.write(outcome, folder, [check.model_dump() for check in checks], review)
+    return Verdict(version=bundle.card.version, checks=tuple(checks), to_review=review.found if review else 0)

@@ -74,9 +74,9 @@ def speakers(dataset: Dataset, split: Split | None) -> Figure:
     return made
 
 
-def examples(dataset: Dataset, seed: int = 0) -> Figure:
+def examples(dataset: Dataset) -> Figure:
     """A waveform and its log-mel spectrogram for up to eight emotions, of one speaker where one has them all."""
-    chosen = _one_each(dataset, seed)
+    chosen = example_rows(dataset)
     columns = min(4, len(chosen))
     groups = -(-len(chosen) // columns)
     made = Figure(figsize=(10.5, 2.9 * groups), layout="constrained")
@@ -115,7 +115,8 @@ def _seconds(dataset: Dataset, corpus: str) -> float:
     return sum(len(features.frames) / HOPS_PER_SECOND for utterance, features in pairs if utterance.corpus == corpus)
 
 
-def _one_each(dataset: Dataset, seed: int) -> list[int]:
+def example_rows(dataset: Dataset) -> list[int]:
+    """One utterance of each emotion, of up to eight; of one speaker where one has them all."""
     by_speaker: dict[str, dict[str, int]] = {}
     for index, utterance in enumerate(dataset.utterances):
         by_speaker.setdefault(utterance.speaker, {}).setdefault(utterance.emotion, index)

@@ -1,17 +1,20 @@
 """A run's outcome as files: the bundle, its weights, the figures as JSON, the confusion matrix, the page."""
 
 import json
+import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import jinja2
 
 from schemas.errors import UserError
+from trainer.data.snapshot_folders import CORPUS, whose
 from trainer.report import data_charts, prediction_charts
 from trainer.report.files import BUNDLE, CONFUSION, METRICS, PAGE
 from trainer.report.groups import interval_over_speakers, score_groups
+from trainer.report.review import Review, write_review
 from trainer.report.style import png, style, svg
 from trainer.train import Outcome
 from trainer.training.network import network_weights
@@ -21,21 +24,29 @@ from undertone.inference.bundle import bundle_bytes
 
 @dataclass(frozen=True, slots=True)
 class Chart:
-    """A picture and what it says, for those who cannot see it."""
+    """A picture and what it says, for those who cannot see it.
+
+    calls: those of which it shows something, by which `undertone labels forget` finds it.
+    """
 
     source: str
     text: str
+    calls: str = ""
 
 
-def write(outcome: Outcome, folder: Path, checks: Sequence[Mapping[str, Any]] = ()) -> dict[str, Any]:
-    """Write everything into `folder` and give the figures, as `metrics.json` has them.
+def write(
+    outcome: Outcome, folder: Path, checks: Sequence[Mapping[str, Any]] = (), review: Review | None = None
+) -> dict[str, Any]:
+    """Write everything into `folder` and give the figures, as `metrics.json` has them. Calls are numbered, not named.
 
     Args:
         checks: those that a candidate had to pass, where it was held against the champion.
+        review: the labels that look wrong, where they were looked for.
 
     Raises:
         UserError: the folder cannot be written.
     """
+    outcome = _without_names(outcome)
     figures = _figures(outcome) | ({"gate": list(checks)} if checks else {})
     bundle = outcome.final.bundle
     card = bundle.card
@@ -47,9 +58,11 @@ def write(outcome: Outcome, folder: Path, checks: Sequence[Mapping[str, Any]] = 
         (folder / METRICS).write_text(json.dumps(figures, indent=2) + "\n")
         with style():
             (folder / CONFUSION).write_bytes(png(prediction_charts.confusion(outcome.results["clean"], card.labels)))
-            (folder / PAGE).write_text(_page(outcome, figures), encoding="utf-8")
+            (folder / PAGE).write_text(_page(outcome, figures, folder, review), encoding="utf-8")
     except OSError as error:
         raise UserError(f"{folder}: cannot write the results there ({error.strerror})") from None
+    if review:
+        write_review(review, folder)
     return figures
 
 
@@ -80,7 +93,7 @@ def _figures(outcome: Outcome) -> dict[str, Any]:
     }
 
 
-def _page(outcome: Outcome, figures: dict[str, Any]) -> str:
+def _page(outcome: Outcome, figures: dict[str, Any], folder: Path, review: Review | None) -> str:
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=jinja2.StrictUndefined
     )
@@ -91,6 +104,9 @@ def _page(outcome: Outcome, figures: dict[str, Any]) -> str:
         test=figures["test"],
         outcome=outcome,
         chance=1 / len(card.labels),
+        review=review,
+        # Beside the run's own folder, so that both can be moved together.
+        links=[os.path.relpath(row.audio, folder) for row in review.rows] if review else [],
         **_charts(outcome, figures),
     )
 
@@ -127,7 +143,19 @@ def _charts(outcome: Outcome, figures: dict[str, Any]) -> dict[str, Chart]:
         ),
         "fairness": (prediction_charts.fairness(people, genders), "UAR by speaker and by gender."),
     }
-    return {name: Chart(svg(picture), text) for name, (picture, text) in made.items()}
+    charts = {name: Chart(svg(picture), text) for name, (picture, text) in made.items()}
+    shown = [whose(Path(os.path.normpath(dataset.utterances[row].path))) for row in data_charts.example_rows(dataset)]
+    charts["examples"] = replace(charts["examples"], calls=" ".join(filter(None, shown)))
+    return charts
+
+
+def _without_names(outcome: Outcome) -> Outcome:
+    """Calls as numbers: pages and figures are sent around, and kept when a call is to be forgotten."""
+    utterances = outcome.dataset.utterances
+    calls = sorted({utterance.speaker for utterance in utterances if utterance.corpus == CORPUS})
+    names = {call: f"call {number}" for number, call in enumerate(calls, 1)}
+    renamed = tuple(replace(one, speaker=names.get(one.speaker, one.speaker)) for one in utterances)
+    return replace(outcome, dataset=replace(outcome.dataset, utterances=renamed))
 
 
 def _speakers(outcome: Outcome) -> list[str]:

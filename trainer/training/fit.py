@@ -192,7 +192,7 @@ def predict(
     mass = np.zeros((len(clips), 1))
     early = [np.zeros((len(clips), n_classes), np.float32) for _ in seconds]
     started = np.full(len(clips), np.iinfo(np.int64).max)
-    for part, features, speech in _segment_batches(clips, rows, batch):
+    for part, features, speech in segment_batches(clips, rows, batch):
         log_p = np.asarray(ops.log_softmax(model([features, speech], training=False), axis=-1))
         counts = np.cumsum(speech, axis=1)
         for row, (clip, segment) in enumerate(part):
@@ -207,9 +207,10 @@ def predict(
     return (mean / mean.sum(1, keepdims=True)).astype(np.float32), early
 
 
-def _segment_batches(
-    clips: Clips, rows: list[tuple[int, SegmentSteps]], batch: int
+def segment_batches(
+    clips: Clips, rows: list[tuple[int, SegmentSteps]], batch: int = 64
 ) -> Iterator[tuple[list[tuple[int, SegmentSteps]], NDArray[np.float32], NDArray[np.float32]]]:
+    """Segments of clips as the network takes them: each batch's rows, features and speech."""
     how = clips.preprocessing
     for begin in range(0, len(rows), batch):
         part = rows[begin : begin + batch]

@@ -25,9 +25,19 @@ def forget(
             show_default=False,
         ),
     ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out",
+            help="The trainer's folder, whose reports are rewritten without the call. That beside the dataset is "
+            "looked at anyway.",
+            file_okay=False,
+            show_default=False,
+        ),
+    ] = None,
     bootstrap_servers: BootstrapServers = None,
 ) -> None:
-    """Delete a call's labels and audio from the dataset, its snapshots and caches, and call them back from trainers.
+    """Delete a call's labels and audio from dataset, snapshots, caches and reports, and call them back from trainers.
 
     Names the models that were trained with the call: from those it cannot be taken.
     """
@@ -38,13 +48,14 @@ def forget(
 
     kafka = KafkaSettings.load(bootstrap_servers=bootstrap_servers)
     place = TrainerSettings.load(trainer_dataset=dataset).trainer_dataset
-    erased = forget_labels(kafka, call_id, place)
+    erased = forget_labels(kafka, call_id, place, out)
     typer.echo("labels on Kafka: called back; trainings and collectors leave them out from now on")
     if erased is None:
         typer.echo("datasets: a collector deletes them when it reads this; none was given to look at now")
         return
     typer.echo(f"labels deleted from the dataset, with their audio: {erased.labels}")
     typer.echo(f"snapshots that had them: {erased.snapshots}; cached features deleted: {erased.features}")
+    typer.echo(f"files of reports rewritten without it: {erased.reports}")
     for model in erased.models:
         typer.echo(f"cannot be taken from model {model}, which was trained with it: train again without it")
     if not erased.models:

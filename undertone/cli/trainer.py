@@ -173,6 +173,7 @@ def run(
     from trainer.collection.settings import TrainerSettings
     from trainer.rebuild.rebuild import Rebuild
     from trainer.rebuild.summary import checks_table
+    from trainer.report.files import REVIEW
     from undertone.messaging.clients import admin
     from undertone.messaging.settings import KafkaSettings
     from undertone.storage.store import StoreAway
@@ -181,7 +182,7 @@ def run(
     settings = TrainerSettings.load(trainer_dataset=dataset)
     request, opened = _request(out, data, settings, epochs, seed, start, prior, label_weight, name, accept_new_labels)
     admin(kafka).close()  # a service waits for a Kafka that is away, a person is told so at once
-    collector = CollectorService(kafka, settings, opened, CollectorMetrics())
+    collector = CollectorService(kafka, settings, opened, CollectorMetrics(), request.out)
     stopped = []
 
     def stop() -> None:
@@ -200,6 +201,8 @@ def run(
     folder, decision = done
     if decision.checks:
         Console().print(checks_table(decision))
+    if decision.to_review:
+        typer.echo(f"labels that look wrong: {decision.to_review}; {folder / REVIEW} lists the worst")
     line = f"{decision.what}: {decision.candidate or 'no model'}, champion before: {decision.champion}; {folder}"
     if not decision.what.keeps_up:
         raise UserError(f"{line}: {decision.why}")

@@ -1,60 +1,24 @@
 """From a dataset to a model and back: `undertone train` takes it, and a forgotten call's models are named."""
 
 import io
-from datetime import UTC, datetime
 from pathlib import Path
-from uuid import UUID
 
 import pytest
 from rich.console import Console
 
-from schemas.events import AudioSpan
-from schemas.labels import EmotionLabel, LabelEnvelope
-from tests.support.voices import RATE, utterance
+from tests.support.datasets import MOODS, labelled_dataset
 from trainer.collection.dataset import Dataset
-from trainer.collection.entry import Entry, State
 from trainer.collection.erasure import erase
 from trainer.data.snapshot_folders import newest_snapshot
-from trainer.data.stretches import Stretch
 from trainer.options import TrainingOptions
 from trainer.service import TrainRequest, serve
 from undertone.inference.bundle import read_bundle
-
-MOODS = ("frustrated", "satisfied")
 
 
 @pytest.fixture
 def dataset(tmp_path: Path) -> Dataset:
     """Six callers, each of them labelled in two moods."""
-    made = Dataset.open(str(tmp_path / "labels"))
-    made.create()
-    for offset in range(6 * 2 * 3):
-        caller, mood, take = offset // 6, MOODS[offset % 2], offset % 6 // 2
-        sound = utterance(mood, caller, take)
-        audio = AudioSpan(topic="call-audio", partition=0, first_offset=0, last_offset=0)
-        data = EmotionLabel(
-            call_id=f"call-{caller}",
-            channel="customer",
-            emotion=mood,
-            labelled_by="ann",
-            start_sample=offset,
-            end_sample=offset + len(sound),
-            sample_rate=RATE,
-            audio=audio,
-        )
-        moment = datetime(2026, 1, 1, tzinfo=UTC)
-        label = LabelEnvelope(id=str(offset), source="/t", subject=f"call-{caller}/customer", time=moment, data=data)
-        entry = Entry(
-            state=State.COLLECTED,
-            topic="emotion-labels",
-            partition=0,
-            offset=offset,
-            received=moment,
-            label=label,
-            stretch=Stretch(label.subject, offset, offset + len(sound), RATE, audio),
-        )
-        made.add(UUID(int=1), data.call_id, entry, sound)
-    return made
+    return labelled_dataset(tmp_path / "labels", callers=6)
 
 
 @pytest.mark.slow

@@ -165,6 +165,8 @@ def test_what_changes_meanwhile_makes_it_outdated(trainer: Trainer) -> None:
     (snapshot,) = trainer.out.glob("dataset/snapshots/*")
     assert contents([snapshot])
     assert [note.stem for note in snapshot.glob("models/*")] == ["better"]
+    newest = max(trainer.out.glob("runs/*"))
+    assert {path.name for path in newest.iterdir()} == {"job.json", "champion.zip", "decision.json"}
 
 
 def test_a_stop_ends_the_training_and_the_next_run_clears_up(trainer: Trainer) -> None:
