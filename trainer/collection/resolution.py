@@ -2,7 +2,8 @@
 
 Of each person the newest label counts, by the time that it says, or else the one that came later; then the emotion that
 most people gave. Where two emotions are given equally often the sound is left out. Labels of the same samples belong
-together, whatever call they came in. What somebody has taken back does not count.
+together, whatever call they came in. What somebody has taken back does not count. A label that came when Kafka no
+longer had the sound counts where the sound had been kept for another one: a label can be set right after a day, too.
 """
 
 from collections import Counter, defaultdict
@@ -38,10 +39,12 @@ class Resolution:
 def resolve(entries: Iterable[Entry]) -> Resolution:
     """Apply the rule."""
     found = Resolution()
+    everything = list(entries)
+    sounds = {_samples(entry): entry.audio for entry in everything if kept(entry)}
     of_sound: dict[str, list[Entry]] = defaultdict(list)
-    for entry in _standing(list(entries)):
-        if kept(entry):
-            of_sound[entry.audio or ""].append(entry)
+    for entry in _standing(everything):
+        if audio := entry.audio if kept(entry) else sounds.get(_samples(entry)):
+            of_sound[audio].append(entry.model_copy(update={"audio": audio}))
         elif entry.state is State.EXPIRED:
             found.left_out[EXPIRED] += 1
     for labels in of_sound.values():
@@ -71,6 +74,10 @@ def _standing(entries: list[Entry]) -> Iterator[Entry]:
             until = taken_back.get(_opinion(entry) or ("", "", 0, 0))
             if until is None or _age(entry) > until:
                 yield entry
+
+
+def _samples(entry: Entry) -> tuple[str, int, int] | None:
+    return (entry.stream, entry.stretch.start, entry.stretch.end) if entry.stretch else None
 
 
 def _opinion(entry: Entry) -> tuple[str, str, int, int] | None:

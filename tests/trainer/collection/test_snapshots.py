@@ -111,6 +111,18 @@ def test_ties_and_expired_audio_are_left_out_and_counted(said: Said) -> None:
     assert len(resolve(said.dataset.entries()).rows) == 2
 
 
+def test_a_label_is_set_right_when_kafka_no_longer_has_the_sound(said: Said) -> None:
+    said("cross", by="ann")
+    said("calm", by="ann", minutes=2000, gone=True)
+    resolution = resolve(said.dataset.entries())
+    assert [(row.emotion, row.votes, row.people) for row in resolution.rows] == [("calm", 1, 1)]
+    assert not resolution.left_out
+    version = snapshots.make(said.dataset).version
+    assert [row["emotion"] for row in rows(said.dataset, version)] == ["calm"]
+    erase(said.dataset, "c1")
+    assert not resolve(said.dataset.entries()).rows
+
+
 def test_what_somebody_takes_back_does_not_count(said: Said) -> None:
     said("cross", by="ann")
     said("calm", by="bob")
