@@ -40,6 +40,8 @@ class ConsoleProcess:
 
     def __init__(self, environment: Mapping[str, str], log: Path, *options: str, **variables: object) -> None:
         self._log = log
+        # Each has a folder of its own, unless a test gives one to several.
+        variables = {"folder": log.with_suffix(".kept")} | variables
         own = {f"UNDERTONE_CONSOLE_{name.upper()}": str(value) for name, value in variables.items()}
         with log.open("ab") as output:
             self.process = subprocess.Popen(

@@ -1,5 +1,6 @@
 """`undertone console`: live calls in a browser."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -33,6 +34,15 @@ def console(
             show_default=False,
         ),
     ] = None,
+    rules: Annotated[
+        Path | None,
+        typer.Option(
+            "--rules",
+            help="A file of rules: alerts are shown, and sent by webhook.",
+            dir_okay=False,
+            show_default=False,
+        ),
+    ] = None,
     metrics_port: Annotated[
         int | None,
         typer.Option(
@@ -54,17 +64,19 @@ def console(
 
         undertone console
         UNDERTONE_CONSOLE_TOKEN=... undertone console --host 0.0.0.0 --port 8080
+        UNDERTONE_CONSOLE_WEBHOOK_SECRET=... undertone console --rules rules.yml
     """
     from undertone.cli.extras import require
 
-    require("console", "`undertone console` needs starlette", "starlette", "sse_starlette", "uvicorn", "websockets")
+    needed = ("starlette", "sse_starlette", "uvicorn", "websockets", "httpx", "yaml")
+    require("console", "`undertone console` needs starlette", *needed)
     from undertone.console.web.service import console as run
     from undertone.console.web.settings import ConsoleSettings
     from undertone.messaging.settings import KafkaSettings
     from undertone.observability.logs import set_up_log
 
     set_up_log()
-    settings = ConsoleSettings.load(host=host, port=port, token=token, metrics_port=metrics_port)
+    settings = ConsoleSettings.load(host=host, port=port, token=token, rules=rules, metrics_port=metrics_port)
     kafka = KafkaSettings.load(bootstrap_servers=bootstrap_servers)
     run(settings, kafka, typer.echo)
     typer.echo("stopped")

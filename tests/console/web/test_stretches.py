@@ -1,7 +1,9 @@
 """Labels for a stretch that is no utterance of the model's."""
 
+from asyncio import run
 from types import SimpleNamespace
 from typing import Any, cast
+from unittest.mock import AsyncMock
 
 import pytest
 
@@ -9,7 +11,7 @@ from schemas.events import AudioSpan
 from schemas.labels import LabelEnvelope
 from tests.console.web.test_whereabouts import entry
 from tests.support.console import RATE, Speaker
-from undertone.console.web.hub import Hub
+from undertone.console.web.known import Known
 from undertone.console.web.labels import Labels, NoEvent
 from undertone.console.web.memory import Memory
 from undertone.console.web.sound import SoundGone, Sounds
@@ -43,8 +45,8 @@ def labels(kafka: Kafka) -> StretchLabels:
     """Of a call that events speak of up to its 42nd second."""
     speaker, memory = Speaker("call-1"), Memory(1_000)
     memory.add([entry(speaker, "segment", 4, 9, 100, 140), entry(speaker, "update", 40, 42, 500, 510)], {0: 1})
-    hub = cast(Hub, SimpleNamespace(memory=memory))
-    return StretchLabels(hub, cast(Sounds, kafka), cast(Labels, kafka))
+    known = SimpleNamespace(of_call=AsyncMock(side_effect=memory.of_call))
+    return StretchLabels(cast(Known, known), cast(Sounds, kafka), cast(Labels, kafka))
 
 
 def stretch(start_s: float, end_s: float, **other: Any) -> Stretch:
@@ -54,8 +56,8 @@ def stretch(start_s: float, end_s: float, **other: Any) -> Stretch:
 
 def test_a_stretch_is_labelled_with_where_its_sound_lies(labels: StretchLabels, kafka: Kafka) -> None:
     wanted = stretch(10, 12)
-    sent = labels.send(wanted, labels.where(wanted), ("angry", "Ann", False))
-    taken = labels.send(wanted, labels.where(wanted), ("angry", "Ann", True))
+    sent = labels.send(wanted, run(labels.where(wanted)), ("angry", "Ann", False))
+    taken = labels.send(wanted, run(labels.where(wanted)), ("angry", "Ann", True))
     assert kafka.given == [sent, taken]
     said = sent.data
     assert (said.start_sample, said.end_sample, said.sample_rate, said.event_id) == (10 * RATE, 12 * RATE, RATE, None)
@@ -69,11 +71,11 @@ def test_a_stretch_is_labelled_with_where_its_sound_lies(labels: StretchLabels, 
 )
 def test_what_is_no_stretch_of_what_is_known(labels: StretchLabels, wanted: Stretch) -> None:
     with pytest.raises(NoEvent):
-        labels.where(wanted)
+        run(labels.where(wanted))
 
 
 def test_a_stretch_whose_sound_is_gone(labels: StretchLabels, kafka: Kafka) -> None:
     kafka.gone = True
     with pytest.raises(NoEvent, match="any more"):
-        labels.send(stretch(10, 12), labels.where(stretch(10, 12)), ("angry", "Ann", False))
+        labels.send(stretch(10, 12), run(labels.where(stretch(10, 12))), ("angry", "Ann", False))
     assert kafka.given == []

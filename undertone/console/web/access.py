@@ -30,7 +30,8 @@ _HEADERS = {
     "Cross-Origin-Resource-Policy": "same-origin",
     PERMISSIONS: "camera=(), microphone=(), geolocation=()",
     "Cache-Control": "no-store",
-    "Referrer-Policy": "no-referrer",
+    # Not no-referrer: a browser would hide from us, too, whose page sends the login.
+    "Referrer-Policy": "same-origin",
     "X-Content-Type-Options": "nosniff",
 }
 _HOST = re.compile(r"(?:\[(?P<six>[0-9a-fA-F:.]+)\]|(?P<name>[A-Za-z0-9._-]+))(?::\d{1,5})?")

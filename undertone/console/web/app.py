@@ -23,11 +23,14 @@ from undertone.console.web.audit import Audit
 from undertone.console.web.bodies import body_of
 from undertone.console.web.entries import positions_of
 from undertone.console.web.hub import Hub
+from undertone.console.web.kept import Kept
+from undertone.console.web.known import Known
 from undertone.console.web.labelling import Labelling
 from undertone.console.web.labels import Labels
 from undertone.console.web.listening import Listening
 from undertone.console.web.metrics import ConsoleMetrics
 from undertone.console.web.microphones import Microphones
+from undertone.console.web.models import Models
 from undertone.console.web.roles import Role
 from undertone.console.web.settings import ConsoleSettings
 from undertone.console.web.sound import Sounds
@@ -42,7 +45,13 @@ _SEND_S = 20.0
 # The longest `labelled_by` of a label.
 _NAME = 128
 # Address -> file.
-_PAGES = {"/": "now.html", "/worth": "worth.html"}
+_PAGES = {
+    "/": "now.html",
+    "/worth": "worth.html",
+    "/rules": "rules.html",
+    "/history": "history.html",
+    "/model": "model.html",
+}
 # Where somebody may be sent who has logged in: to nobody else's page.
 _NAMES = "|".join(page[1:] for page in (*_PAGES, "/try"))
 _OWN_PAGE = re.compile(rf"/({_NAMES}|calls/[\w.:@+%-]+)?(\?[\w.:@+%&=-]*)?", re.ASCII)
@@ -74,11 +83,14 @@ def application(
     labels: Labels,
     trying: tuple[Microphones, Forgetting],
     metrics: ConsoleMetrics,
+    rest: tuple[Kept, Models],
 ) -> Starlette:
     """The console as an ASGI application."""
     sessions, audit = Sessions(settings), Audit()
+    kept, models = rest
     files = {path.name: _File(path) for path in sorted(_PAGE.iterdir())}
-    console = _Console(settings, hub, sessions, files, metrics)
+    known = Known(hub, kept.history)
+    console = _Console(settings, hub, sessions, files, metrics, known)
     return Starlette(
         routes=[
             *(Route(address, console.page(name)) for address, name in _PAGES.items()),
@@ -87,8 +99,10 @@ def application(
             Route("/login", console.login, methods=["GET", "POST"]),
             Route("/api/events", console.events),
             Route("/api/me", console.me),
-            *Listening(hub, sounds, audit, metrics).routes,
-            *Labelling(labels, StretchLabels(hub, sounds, labels), audit, metrics).routes,
+            *Listening(known, sounds, audit, metrics).routes,
+            *Labelling(labels, StretchLabels(known, sounds, labels), audit, metrics).routes,
+            *kept.routes,
+            *models.routes(audit),
             *Worth(hub, labels, metrics).routes,
             *(_trying(console, Trying(*trying, audit, metrics)) if settings.microphones else ()),
         ],
@@ -125,7 +139,9 @@ class _Console:
         sessions: Sessions,
         files: Mapping[str, _File],
         metrics: ConsoleMetrics,
+        known: Known,
     ) -> None:
+        self._known = known
         self._settings = settings
         self._hub = hub
         self._sessions = sessions
@@ -155,7 +171,8 @@ class _Console:
             return PlainTextResponse("as many pages are open as may be: UNDERTONE_CONSOLE_MAX_READERS\n", 503)
         # A browser that connects anew by itself sends the header; a page that does it by hand can set no header.
         stood = request.headers.get("last-event-id") or request.query_params.get("after")
-        stream = self._hub.stream(positions_of(stood), request.query_params.get("call"))
+        call = request.query_params.get("call")
+        stream = self._hub.stream(positions_of(stood), call, await self._known.older(call) if call else ())
         return _Events(stream, self._metrics)
 
     async def me(self, request: Request) -> Response:

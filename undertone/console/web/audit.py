@@ -1,4 +1,4 @@
-"""Who has listened to which call, and labelled what: a line of the log for each."""
+"""Who has listened to which call, labelled what, and chosen which model: a line of the log for each."""
 
 import logging
 import time
@@ -32,6 +32,10 @@ class Audit:
             self._listening.popitem(last=False)
         _log.info("%s listens to %s", who, stream)
         return True
+
+    def changes_model(self, request: HTTPConnection, done: str, champion: str, before: str) -> None:
+        """Note that somebody has chosen another model for all workers."""
+        _log.info("%s %s %s, before: %s", _who(request), done, champion, before)
 
     def labels(self, request: HTTPConnection, label: EmotionLabel) -> None:
         """Note that somebody has labelled something, or taken it back."""

@@ -8,6 +8,17 @@ from starlette.requests import Request
 _BYTES, _SECONDS = 4_096, 10.0
 
 
+async def json_of(request: Request) -> bytes:
+    """The body of a request that says that it is JSON: no form of another site can.
+
+    Raises:
+        HTTPException: it is none, or as in `body_of`.
+    """
+    if request.headers.get("content-type", "").partition(";")[0].strip() != "application/json":
+        raise HTTPException(415, "want application/json")
+    return await body_of(request)
+
+
 async def body_of(request: Request) -> bytes:
     """The body of a request.
 

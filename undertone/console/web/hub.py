@@ -5,12 +5,12 @@ import json
 import math
 import time
 from collections import Counter, deque
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import replace
 
 from sse_starlette import ServerSentEvent
 
-from undertone.console.web.entries import positions_text
+from undertone.console.web.entries import Entry, positions_text
 from undertone.console.web.feed import Batch
 from undertone.console.web.memory import Memory
 from undertone.console.web.metrics import ConsoleMetrics
@@ -41,7 +41,8 @@ class Hub:
         self._metrics = metrics
         self._limit = limit
         self._closed = False
-        self._forgotten: dict[str, None] = {}
+        self._forgotten: dict[str, float] = {}
+        self._alerts = "[]"
         self._behind_ms: deque[float] = deque(maxlen=_BEHIND)
 
     @property
@@ -56,12 +57,20 @@ class Hub:
         """What the feed has read."""
         self._loop.call_soon_threadsafe(self._add, batch, done)
 
-    def forget(self, call_id: str) -> None:
-        """Know nothing of a call any more, nor of what still comes of it."""
-        self._forgotten[call_id] = None
+    def forget(self, call_id: str, until_ms: float = math.inf) -> None:
+        """Know nothing of a call any more, nor of what still comes of it with a timestamp up to a moment."""
+        self._forgotten[call_id] = max(until_ms, self._forgotten.get(call_id, -1.0))
         while len(self._forgotten) > _FORGOTTEN:
             del self._forgotten[next(iter(self._forgotten))]
         self.memory.forget(call_id)
+
+    def forget_soon(self, call_id: str, until_ms: float) -> None:
+        """The same from any thread."""
+        self._loop.call_soon_threadsafe(self.forget, call_id, until_ms)
+
+    def tell(self, alerts: str) -> None:
+        """What rules are met now, as JSON; may be called from any thread."""
+        self._loop.call_soon_threadsafe(self._tell, alerts)
 
     def close(self) -> None:
         """Let every page's stream end."""
@@ -70,24 +79,27 @@ class Hub:
             reader.wake()
 
     async def stream(
-        self, positions: Mapping[int, int] | None, call: str | None = None
+        self, positions: Mapping[int, int] | None, call: str | None = None, older: Sequence[Entry] = ()
     ) -> AsyncIterator[ServerSentEvent]:
         """Server-sent events for one page that stood at `positions`, until it leaves or has to come back.
 
-        With `call` they are of that call alone.
+        With `call` they are of that call alone, and begin with what is `older` than the memory.
         """
-        reader = Reader(self.memory, positions, call)
+        reader = Reader(self.memory, positions, call, older)
         self.readers.add(reader)
         self._metrics.open_pages.set(len(self.readers))
         self._metrics.pages.labels("anew" if reader.anew else "resumed").inc()
         try:
             if reader.anew:
                 yield ServerSentEvent("{}", event="anew", retry=_RETRY_MS)
-            ticked = -math.inf
+            ticked, alerts = -math.inf, "[]"
             while not self._closed:
                 if time.monotonic() - ticked >= _TICK_S:
                     ticked = time.monotonic()
                     yield self._tick()
+                if alerts != self._alerts:
+                    alerts = self._alerts
+                    yield ServerSentEvent(alerts, event="alerts")
                 await reader.wait(_TICK_S)
                 taken, stand = reader.take()
                 self._metrics.shed_updates.inc(reader.shed)
@@ -104,10 +116,16 @@ class Hub:
     def _tick(self) -> ServerSentEvent:
         return ServerSentEvent(json.dumps({"now": round(self.now_ms), "away": self._away()}), event="tick")
 
+    def _tell(self, alerts: str) -> None:
+        self._alerts = alerts
+        for reader in self.readers:
+            reader.wake()
+
     def _add(self, batch: Batch, done: Callable[[], None]) -> None:
         done()
         if self._forgotten:
-            known = [entry for entry in batch.entries if entry.stream.partition("/")[0] not in self._forgotten]
+            until_ms = self._forgotten
+            known = [one for one in batch.entries if one.moment_ms > until_ms.get(one.stream.partition("/")[0], -1)]
             batch = replace(batch, entries=known)
         if batch.anew:
             self.memory = Memory(self._limit)

@@ -16,7 +16,7 @@ from schemas.events import NO_SPEECH, UNCERTAIN
 from schemas.labels import Emotion, LabelEnvelope
 from undertone.console.web.access import needs
 from undertone.console.web.audit import Audit
-from undertone.console.web.bodies import body_of
+from undertone.console.web.bodies import json_of
 from undertone.console.web.consumers import Away
 from undertone.console.web.labels import Labels, NoEvent
 from undertone.console.web.metrics import ConsoleMetrics
@@ -70,16 +70,14 @@ class Labelling:
         ]
 
     async def _send(self, request: Request) -> Response:
-        if request.headers.get("content-type", "").partition(";")[0].strip() != "application/json":
-            raise HTTPException(415, "want application/json")
         try:
-            asked = _Asked.model_validate_json(await body_of(request))
+            asked = _Asked.model_validate_json(await json_of(request))
         except ValidationError as error:
             first = error.errors()[0]
             raise HTTPException(400, f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from None
         by = request.user.name
         try:
-            send = self._sender(asked, by)
+            send = await self._sender(asked, by)
             async with self._turn:
                 label = await asyncio.to_thread(send)
         except NoEvent as error:
@@ -93,11 +91,11 @@ class Labelling:
         self._audit.labels(request, label.data)
         return JSONResponse({"id": label.id, "emotion": asked.emotion, "by": by})
 
-    def _sender(self, asked: _Asked, by: str) -> Callable[[], LabelEnvelope]:
+    async def _sender(self, asked: _Asked, by: str) -> Callable[[], LabelEnvelope]:
         if asked.place and not asked.stretch:
             return partial(self._labels.send, asked.place, asked.emotion, by, withdrawn=asked.withdrawn)
         if asked.stretch and not asked.place:
-            where = self._stretches.where(asked.stretch)
+            where = await self._stretches.where(asked.stretch)
             return partial(self._stretches.send, asked.stretch, where, (asked.emotion, by, asked.withdrawn))
         raise HTTPException(400, "a label names a place or a stretch")
 

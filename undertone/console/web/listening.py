@@ -17,7 +17,7 @@ from starlette.types import Message, Receive, Scope, Send
 from undertone.console.web.access import needs
 from undertone.console.web.audit import Audit
 from undertone.console.web.consumers import Away
-from undertone.console.web.hub import Hub
+from undertone.console.web.known import Known
 from undertone.console.web.metrics import ConsoleMetrics
 from undertone.console.web.roles import Role
 from undertone.console.web.sound import BLOCK_S, Sound, SoundGone, Sounds
@@ -44,8 +44,8 @@ _log = logging.getLogger(__name__)
 class Listening:
     """The addresses below `/api/calls/`, for the role label."""
 
-    def __init__(self, hub: Hub, sounds: Sounds, audit: Audit, metrics: ConsoleMetrics) -> None:
-        self._hub = hub
+    def __init__(self, known: Known, sounds: Sounds, audit: Audit, metrics: ConsoleMetrics) -> None:
+        self._known = known
         self._sounds = sounds
         self._audit = audit
         self._metrics = metrics
@@ -60,7 +60,7 @@ class Listening:
         ]
 
     async def _audio(self, request: Request) -> Response:
-        where = self._where(request)
+        where = await self._where(request)
         from_ms, to_ms = _window(request, _LONGEST_MS)
         window = _Window(where, from_ms, to_ms)
         headers = {"Accept-Ranges": "bytes"}
@@ -81,7 +81,7 @@ class Listening:
         return Response(await self._bytes(window, first, end), 206, headers, "audio/wav")
 
     async def _peaks(self, request: Request) -> Response:
-        where = self._where(request)
+        where = await self._where(request)
         from_ms, to_ms = _window(request, _LONGEST_PEAKS_MS)
         await self._run(partial(self._sounds.look, where))
         count = -(-(to_ms - from_ms) // _POINT_MS)
@@ -90,11 +90,11 @@ class Listening:
         sound = await self._run(partial(self._sounds.read, where, start, start + count * length))
         return JSONResponse({"ms": _POINT_MS, "peaks": _peaks(sound, length)})
 
-    def _where(self, request: Request) -> Whereabouts:
+    async def _where(self, request: Request) -> Whereabouts:
         call, channel = request.path_params["call_id"], request.path_params["channel"]
-        found = whereabouts(self._hub.memory.of_call(call)).get(channel.removesuffix(".wav"))
+        found = whereabouts(await self._known.of_call(call)).get(channel.removesuffix(".wav"))
         if found is None:
-            raise HTTPException(404, "no event that is remembered says where this channel's sound is")
+            raise HTTPException(404, "no event that is known says where this channel's sound is")
         return found
 
     async def _all(self, window: "_Window") -> AsyncIterator[bytes]:

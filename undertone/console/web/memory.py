@@ -117,6 +117,13 @@ class Memory:
             del self._streams[entry.stream]
 
 
+def joined(older: Iterable[Entry], remembered: Iterable[Entry]) -> list[Entry]:
+    """A call's events from its history and from the memory, each once."""
+    newer = list(remembered)
+    there = {(entry.partition, entry.offset) for entry in newer}
+    return [*(entry for entry in older if (entry.partition, entry.offset) not in there), *newer]
+
+
 def _newest(stream: _Stream, since_ms: int) -> Iterator[Entry]:
     newer = takewhile(lambda entry: entry.moment_ms >= since_ms, islice(reversed(stream.kept), _MOST))
     count = max(sum(1 for _ in newer), min(1, len(stream.kept)))

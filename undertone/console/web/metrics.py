@@ -39,6 +39,18 @@ class ConsoleMetrics:
         self.labels = Counter(
             "undertone_console_labels", "Labels that people gave, by what came of them.", ["outcome"], registry=registry
         )
+        self.rules_met = Gauge(
+            "undertone_console_rules_met", "Calls or channels that meet a rule now.", ["rule"], registry=registry
+        )
+        self.alerts_waiting = Gauge(
+            "undertone_console_alerts_waiting", "Alerts that their webhook has not taken yet.", registry=registry
+        )
+        self.webhook_requests = Counter(
+            "undertone_console_webhook_requests",
+            "Requests of alerts, by how they ended.",
+            ["outcome"],
+            registry=registry,
+        )
         self.refused = Counter("undertone_console_refused", "Requests refused.", ["reason"], registry=registry)
         for outcome in ("anew", "resumed", "refused"):
             self.pages.labels(outcome)

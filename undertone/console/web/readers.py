@@ -5,7 +5,7 @@ from collections import deque
 from collections.abc import Iterable, Mapping
 
 from undertone.console.web.entries import Entry
-from undertone.console.web.memory import Memory
+from undertone.console.web.memory import Memory, joined
 
 # A page that is so far behind is closed. It comes back by itself and gets the rest from the memory.
 _MOST_WAITING = 5_000
@@ -21,16 +21,25 @@ class Reader:
     """What waits for one page.
 
     Of a stream's updates only the newest waits, and none that is older than a segment of it: that is how updates are
-    shed. Segments are never shed. With `call` it is the page of one call.
+    shed. Segments are never shed. With `call` it is the page of one call,
+    which begins with what is known of it that is `older` than the memory.
     """
 
-    def __init__(self, memory: Memory, positions: Mapping[int, int] | None, call: str | None = None) -> None:
+    def __init__(
+        self,
+        memory: Memory,
+        positions: Mapping[int, int] | None,
+        call: str | None = None,
+        older: Iterable[Entry] = (),
+    ) -> None:
         self._call = call
         missed = memory.since(positions) if positions is not None else None
         self.anew = missed is None
         """Whether the page is to forget what it had: what it missed is not known any more, or it had nothing."""
         self.over = False
-        first = missed if missed is not None else memory.shown() if call is None else memory.of_call(call)
+        first = (
+            missed if missed is not None else memory.shown() if call is None else joined(older, memory.of_call(call))
+        )
         self._memory = memory
         self._most = _MOST_WAITING + len(first)
         # None until a page that begins anew has all that is shown: it would begin anew once more.

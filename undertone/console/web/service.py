@@ -17,9 +17,11 @@ from undertone.console.web.app import application
 from undertone.console.web.consumers import Consumers
 from undertone.console.web.feed import Feed
 from undertone.console.web.hub import Hub
+from undertone.console.web.kept import Kept, keeping
 from undertone.console.web.labels import Labels
 from undertone.console.web.metrics import ConsoleMetrics
 from undertone.console.web.microphones import Microphones
+from undertone.console.web.models import Models
 from undertone.console.web.protocol import Protocol
 from undertone.console.web.settings import ConsoleSettings
 from undertone.console.web.sound import Sounds
@@ -41,18 +43,19 @@ def console(settings: ConsoleSettings, kafka: KafkaSettings, say: Callable[[str]
     """Serve until SIGTERM or Ctrl-C; `say` gets `ready http://...` once the page can be opened.
 
     Raises:
-        UserError: no Kafka, no topic, an address that cannot be had.
+        UserError: no Kafka, no topic, an address that cannot be had; rules that are none.
     """
     topics = Topics(kafka.topic_prefix)
-    with admin(kafka) as client:
-        require_topics(client, topics.emotion_events)
     metrics, health = ConsoleMetrics(), Health()
     with (
+        keeping(settings) as kept,
         _listening(settings) as listener,
         Telemetry(settings.metrics_host, settings.metrics_port, metrics.registry, health) as telemetry,
     ):
         say(f"metrics on http://{telemetry.host}:{telemetry.port}/metrics")
-        service = _Service(settings, kafka, topics, metrics, health)
+        with admin(kafka) as client:
+            require_topics(client, topics.emotion_events)
+        service = _Service(settings, kafka, topics, metrics, health, kept)
         asyncio.run(service.run(listener, lambda address: say(f"ready {address}")))
 
 
@@ -71,13 +74,20 @@ class _Service:
     """The feed and the web server, and what ends them."""
 
     def __init__(
-        self, settings: ConsoleSettings, kafka: KafkaSettings, topics: Topics, metrics: ConsoleMetrics, health: Health
+        self,
+        settings: ConsoleSettings,
+        kafka: KafkaSettings,
+        topics: Topics,
+        metrics: ConsoleMetrics,
+        health: Health,
+        kept: Kept,
     ) -> None:
         self._settings = settings
         self._kafka = kafka
         self._topics = topics
         self._health = health
         self._metrics = metrics
+        self._kept = kept
         self._feed: Feed
         self._hub: Hub
         self._server: uvicorn.Server
@@ -98,12 +108,14 @@ class _Service:
         topic, registry = self._topics.call_audio.name, self._metrics.registry
         microphones = Microphones(self._kafka, topic, registry, self._settings.microphones)
         trying = microphones, Forgetting(self._kafka, self._hub, sounds, labels)
-        app = application(self._settings, self._hub, sounds, labels, trying, self._metrics)
+        rest = self._kept, Models(self._kafka, self._metrics)
+        app = application(self._settings, self._hub, sounds, labels, trying, self._metrics, rest)
         self._server = _Server(_http(app))
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stop)
         self._feed.start()
+        self._kept.start(self._kafka, self._topics, self._hub, self._metrics)
         try:
             await self._begun()
             host, port = listener.getsockname()[:2]
@@ -111,11 +123,12 @@ class _Service:
             watch = asyncio.create_task(self._watch())
             await self._server.serve(sockets=[listener])
             watch.cancel()
-            if not self._feed.alive:
-                raise RuntimeError("nothing is read from Kafka any more")
+            if not (self._feed.alive and self._kept.alive):
+                raise RuntimeError("nothing is read from Kafka any more, or no alert is sent")
         finally:
             await asyncio.to_thread(self._feed.stop)
             await asyncio.to_thread(microphones.close)
+            await self._kept.stop()
             await asyncio.to_thread(labels.close)
             await asyncio.to_thread(consumers.close)
 
@@ -126,12 +139,16 @@ class _Service:
     async def _begun(self) -> None:
         """Wait until the feed knows from where on it reads; where Kafka takes too long the page is there without it."""
         until = time.monotonic() + _STARTED_S
-        while not (self._feed.started.is_set() or self._server.should_exit) and time.monotonic() < until:
+        while not (self._started or self._server.should_exit) and time.monotonic() < until:
             self._look()
             await asyncio.sleep(_LOOK_S)
 
+    @property
+    def _started(self) -> bool:
+        return self._feed.started.is_set() and self._kept.started
+
     async def _watch(self) -> None:
-        while self._feed.alive:
+        while self._feed.alive and self._kept.alive:
             self._look()
             await asyncio.sleep(_LOOK_S)
         self._stop()

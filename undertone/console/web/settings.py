@@ -1,7 +1,9 @@
 """Settings of the console, from its options and the environment (UNDERTONE_CONSOLE_...)."""
 
 import ipaddress
+import os
 import socket
+from pathlib import Path
 from typing import Self
 
 from pydantic import Field, SecretStr, model_validator
@@ -28,6 +30,14 @@ class ConsoleSettings(Settings):
     """Whose labels they are where nobody has logged in with a name."""
     allowed_hosts: str = ""
     """Names by which browsers reach the console, after commas; this machine's name and addresses always may be used."""
+    rules: Path | None = None
+    """A file of rules, whose alerts are shown and sent."""
+    webhook_secret: SecretStr | None = None
+    """What alerts are signed with."""
+    folder: Path = Field(default_factory=lambda: _state_home() / "undertone" / "console")
+    """What the console keeps; each console has its own."""
+    history_mb: int = Field(1024, ge=16, le=1024**2)
+    """How large the history may get; the oldest calls go."""
     back_s: float = Field(900, ge=0, le=86_400)
     """How far back events are read at the start."""
     memory_events: int = Field(100_000, ge=1_000, le=10_000_000)
@@ -73,3 +83,8 @@ class ConsoleSettings(Settings):
         """The names that a request may call this host by, in small letters."""
         names = {name.strip().lower() for name in self.allowed_hosts.split(",")} - {""}
         return frozenset(names | {"localhost", self.host.lower(), socket.gethostname().lower()})
+
+
+def _state_home() -> Path:
+    """Where programs keep what they may lose, but not with every start."""
+    return Path(os.environ.get("XDG_STATE_HOME") or "~/.local/state").expanduser()

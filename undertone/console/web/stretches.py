@@ -4,7 +4,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from schemas.audio import MAX_SAMPLE, CallId, Channel
 from schemas.labels import EmotionLabel, LabelEnvelope
-from undertone.console.web.hub import Hub
+from undertone.console.web.known import Known
 from undertone.console.web.labels import Labels, NoEvent, around
 from undertone.console.web.sound import SoundGone, Sounds
 from undertone.console.web.whereabouts import Whereabouts, whereabouts
@@ -25,22 +25,22 @@ class Stretch(BaseModel):
 
 
 class StretchLabels:
-    """Labels them. `where` looks at what the console remembers, and is to be called in its event loop."""
+    """Labels them. `where` looks at what the console knows, and is to be called in its event loop."""
 
-    def __init__(self, hub: Hub, sounds: Sounds, labels: Labels) -> None:
-        self._hub = hub
+    def __init__(self, known: Known, sounds: Sounds, labels: Labels) -> None:
+        self._known = known
         self._sounds = sounds
         self._labels = labels
 
-    def where(self, stretch: Stretch) -> Whereabouts:
+    async def where(self, stretch: Stretch) -> Whereabouts:
         """Where its stream's sound is.
 
         Raises:
-            NoEvent: no event that is remembered tells, or it is no stretch of what they speak of.
+            NoEvent: no event that is known tells, or it is no stretch of what they speak of.
         """
-        found = whereabouts(self._hub.memory.of_call(stretch.call)).get(stretch.channel)
+        found = whereabouts(await self._known.of_call(stretch.call)).get(stretch.channel)
         if found is None or stretch.end > found.known:
-            raise NoEvent(f"no event that is remembered speaks of this stretch of {stretch.call}/{stretch.channel}")
+            raise NoEvent(f"no event that is known speaks of this stretch of {stretch.call}/{stretch.channel}")
         seconds = (stretch.end - stretch.start) / found.rate
         if not _LEAST_S <= seconds <= _MOST_S:
             raise NoEvent(f"{seconds:.2f} s: a label is for {_LEAST_S:g} s to {_MOST_S:g} s")

@@ -1,4 +1,4 @@
-// Which calls need somebody: displeasure that lasts, a sharp turn for the worse, both talking, a long silence.
+// Which calls need somebody: those that meet a rule, then displeasure that lasts, a sharp turn for the worse, both talking, a long silence.
 
 import { sideOf } from "./palette.js";
 
@@ -13,6 +13,8 @@ const TURN = 0.6;
 const TALK_MS = 15_000;
 const BOTH_MS = 3_000;
 const SILENT_MS = 20_000;
+// What people have asked for comes before what we think.
+const RULE = 10_000;
 
 const within = (span, from, to) => Math.max(0, Math.min(span.to, to) - Math.max(span.from, from));
 
@@ -21,6 +23,9 @@ export function weigh(call, clock) {
   call.reasons = [];
   call.score = 0;
   if (call.over) return;
+  for (const { rule, channel, reason } of call.alerts ?? []) {
+    add(call, RULE, `${rule}: ${reason}${channel && call.streams.size > 1 ? ` (${channel})` : ""}`);
+  }
   const now = call.now(clock);
   const lately = [];
   for (const stream of call.streams.values()) {

@@ -53,6 +53,7 @@ const clock = follow(new URLSearchParams({ call: id }).toString(), {
     calls.clear();
     told = -1;
   },
+  alerts: (alerts) => calls.meet(alerts),
   state: (text, kind) => {
     $("state").className = kind;
     if ($("state").textContent !== text) $("state").textContent = text;

@@ -55,6 +55,7 @@ export class Call {
     this.reasons = [];
     this.score = 0;
     this.spokenOf = false;
+    this.alerts = [];
   }
 
   take(event, keep) {
@@ -94,6 +95,14 @@ export class Calls {
     this.keep = keep;
     this.byId = new Map();
     this.labels = new Set();
+    this.alerts = new Map();
+  }
+
+  /** The rules that are met now, and by which calls. */
+  meet(alerts) {
+    this.alerts = new Map();
+    for (const one of alerts) this.alerts.set(one.call, [...(this.alerts.get(one.call) ?? []), one]);
+    for (const call of this.byId.values()) call.alerts = this.alerts.get(call.id) ?? [];
   }
 
   clear() {
@@ -103,7 +112,10 @@ export class Calls {
   take(events) {
     for (const event of events) {
       let call = this.byId.get(event.call);
-      if (!call) this.byId.set(event.call, (call = new Call(event.call)));
+      if (!call) {
+        this.byId.set(event.call, (call = new Call(event.call)));
+        call.alerts = this.alerts.get(event.call) ?? [];
+      }
       call.take(event, this.keep);
       for (const [name] of event.top) this.labels.add(name);
     }

@@ -5,9 +5,9 @@ const SILENT_MS = 16_000;
 const AGAIN_MS = 1_500;
 
 /**
- * Follow the console's events. `on.events(array)`, `on.anew()` before what came so far counts no more, and
- * `on.state(text, kind)` for people. Returns the server's clock as a function, in ms, whose
- * `stop` ends the following.
+ * Follow the console's events. `on.events(array)`, `on.anew()` before what came so far counts no more,
+ * `on.alerts(array)` where somebody wants to know which rules are met now, and `on.state(text, kind)` for people.
+ * Returns the server's clock as a function, in ms, whose `stop` ends the following.
  */
 export function follow(query, on) {
   let source = null;
@@ -35,6 +35,7 @@ export function follow(query, on) {
       last = "";
       on.anew();
     });
+    source.addEventListener("alerts", (message) => on.alerts?.(JSON.parse(message.data)));
     source.addEventListener("events", (message) => {
       heard = performance.now();
       if (message.lastEventId) last = message.lastEventId;

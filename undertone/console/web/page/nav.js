@@ -3,6 +3,9 @@
 // Address, name, and the role that it takes.
 const PAGES = [
   ["/", "Now", "watch"],
+  ["/history", "History", "watch"],
+  ["/model", "Model", "watch"],
+  ["/rules", "Rules", "watch"],
   ["/worth", "Worth labelling", "label"],
   ["/try", "Try it", "label"],
 ];

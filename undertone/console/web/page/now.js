@@ -29,6 +29,7 @@ let legend = 0;
 const clock = follow("", {
   events: (events) => calls.take(events),
   anew: () => calls.clear(),
+  alerts: (alerts) => calls.meet(alerts),
   state: (text, kind) => {
     $("state").className = kind;
     if ($("state").textContent !== text) $("state").textContent = text;

@@ -1,0 +1,1 @@
+"""History: past calls as far as the events topic reaches, and what people said of them, in a file of SQLite's."""
