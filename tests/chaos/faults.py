@@ -14,7 +14,7 @@ _LONGER_THAN_SESSION_S = SESSION_S + 2.0
 _SHORT_S = 2.0
 
 # In the order in which faults that come together begin: a model cannot be published where no broker is left.
-_PLACES = ("others", "workers", "network", "brokers")
+_PLACES = ("others", "gateway", "trainer", "workers", "network", "brokers")
 
 Act = Callable[[Stage, random.Random], AbstractContextManager[None]]
 
@@ -144,6 +144,49 @@ def _model_published(stage: Stage, _: random.Random) -> Iterator[None]:
     yield
 
 
+@contextmanager
+def _gateway_killed(stage: Stage, _: random.Random) -> Iterator[None]:
+    """kill -9: its calls are gone, and what it had in memory of them."""
+    stage.gateway.kill()
+    stage.gateway.start()
+    yield
+
+
+@contextmanager
+def _gateway_terminated(stage: Stage, _: random.Random) -> Iterator[None]:
+    """An orderly end: calls that are going on come to theirs first."""
+    stage.gateway.stop()
+    stage.gateway.start()
+    yield
+
+
+@contextmanager
+def _calls_cut(stage: Stage, _: random.Random) -> Iterator[None]:
+    """Every connection to the gateway breaks; the calls come back and go on in their streams."""
+    stage.callers.cut()
+    yield
+
+
+@contextmanager
+def _trainer_killed(stage: Stage, choose: random.Random) -> Iterator[None]:
+    """kill -9, twice, while it collects, trains or publishes."""
+    for _ in range(2):
+        stage.trainer.kill()
+        stage.trainer.start()
+        time.sleep(choose.uniform(0, 4))
+    yield
+
+
+@contextmanager
+def _trainer_frozen(stage: Stage, _: random.Random) -> Iterator[None]:
+    """Stopped for longer than its lease."""
+    stage.trainer.freeze()
+    try:
+        yield
+    finally:
+        stage.trainer.thaw()
+
+
 FAULTS = {
     fault.kind: fault
     for fault in (
@@ -162,6 +205,11 @@ FAULTS = {
         Fault("latency", "network", _latency, 6.0),
         Fault("producer_sigkill", "others", _producer_killed),
         Fault("model_published", "others", _model_published),
+        Fault("gateway_sigkill", "gateway", _gateway_killed),
+        Fault("gateway_sigterm", "gateway", _gateway_terminated),
+        Fault("calls_cut", "gateway", _calls_cut),
+        Fault("trainer_sigkill", "trainer", _trainer_killed),
+        Fault("trainer_zombie", "trainer", _trainer_frozen, _LONGER_THAN_SESSION_S),
     )
 }
 

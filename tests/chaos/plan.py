@@ -57,7 +57,7 @@ def _call(seed: int, number: int, size: int) -> list[AudioChunk]:
     choose = random.Random(f"{seed} {number}")
     rate = choose.choice((8000, 8000, 16000))
     lengths = [choose.choice(_CHUNK_MS) * rate // 1000 for _ in range(size)]
-    voice = _voice(rate, choose.randrange(len(_VOICES[rate])))
+    voice = choose.choice(voices(rate))
     start = choose.randrange(len(voice))
     samples = np.resize(np.roll(voice, -start), sum(lengths))
     samples = (samples * choose.uniform(0.4, 1.0)).astype(np.int16)
@@ -73,13 +73,15 @@ def _call(seed: int, number: int, size: int) -> list[AudioChunk]:
 
 
 @cache
-def _voice(rate: int, which: int) -> NDArray[np.int16]:
-    """One voice's samples with a second of silence behind them, so that utterances end."""
-    name, channel = _VOICES[rate][which]
-    samples, found = load(name, channel)
-    if found != rate:
-        raise ValueError(f"{name} has {found} Hz, not {rate}")
-    return np.concatenate([samples, np.zeros(rate, np.int16)])
+def voices(rate: int) -> list[NDArray[np.int16]]:
+    """The voices of a rate, each with a second of silence behind it, so that utterances end."""
+    made = []
+    for name, channel in _VOICES[rate]:
+        samples, found = load(name, channel)
+        if found != rate:
+            raise ValueError(f"{name} has {found} Hz, not {rate}")
+        made.append(np.concatenate([samples, np.zeros(rate, np.int16)]))
+    return made
 
 
 def first_chunks(chunks: list[AudioChunk], before: int) -> list[AudioChunk]:

@@ -26,7 +26,9 @@ def table(outcome: Outcome) -> str:
         f"largest difference of a probability {verdict.max_probability_difference:.6f}",
         f"{outcome.states} states compared with those rebuilt from audio, {outcome.states_differing} differ",
         f"the concurrent reader saw {'the same' if outcome.watched_alike else 'SOMETHING ELSE'}",
-        f"workers that ended by themselves and were started again: {len(outcome.exits)}",
+        f"{outcome.telephone_calls} calls by the gateway, {outcome.whole_calls} of them undisturbed,"
+        f" {outcome.labels} labels: {outcome.others_wrong} wrong",
+        f"processes that ended by themselves and were started again: {len(outcome.exits)}",
         *(f"  {text}" for text in outcome.exits[:10]),
         *(f"! {text}" for text in verdict.remarks),
     ]
@@ -52,7 +54,11 @@ def json_line(outcome: Outcome) -> str:
             "states_differing": outcome.states_differing,
             "dead_letters": outcome.dead_letters,
             "concurrent_reader_alike": outcome.watched_alike,
-            "worker_exits": len(outcome.exits),
+            "telephone_calls": outcome.telephone_calls,
+            "undisturbed_telephone_calls": outcome.whole_calls,
+            "labels": outcome.labels,
+            "wrong_calls_and_labels": outcome.others_wrong,
+            "exits": len(outcome.exits),
             "seconds": round(outcome.seconds),
             "seed": outcome.plan.seed,
             "passed": outcome.passed,

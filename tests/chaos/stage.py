@@ -1,4 +1,4 @@
-"""A whole installation to be disturbed: brokers, workers and a producer, each of them within reach."""
+"""A whole installation to be disturbed: brokers, workers, producer, gateway and trainer, each of them within reach."""
 
 import tempfile
 import time
@@ -11,16 +11,24 @@ from kafka.consumer.fetcher import ConsumerRecord
 from kafka.errors import KafkaError
 from kafka.structs import OffsetAndMetadata
 
+from schemas.audio import AudioChunk, RecordPlace
 from schemas.errors import UserError
 from schemas.topics import Topics
+from tests.chaos.callers import Callers
 from tests.chaos.cluster import PATIENCE_S, Cluster, running_cluster
-from tests.chaos.models import bundle_named
+from tests.chaos.labellers import Labellers
+from tests.chaos.models import bundle_named, following
 from tests.chaos.network import Link, Network
 from tests.chaos.plan import Plan
 from tests.chaos.processes import WORKER, Process
 from tests.chaos.watcher import Seen, Watcher, assign_all
-from undertone.messaging.clients import admin, idempotent_producer, reader
+from tests.chaos.workers import Worker
+from undertone.devbroker.broker import free_port
+from undertone.inference.bundle import read_bundle
+from undertone.messaging.clients import admin, reader
 from undertone.messaging.topics import ensure_topics
+from undertone.registry import changes
+from undertone.registry.contents import read_contents
 
 WORKERS = ("w1", "w2", "w3")
 SPARE = "w4"
@@ -38,6 +46,8 @@ _WORKER_SETTINGS = {
     "BATCH_RECORDS": "100",
     "IDLE_SECONDS": "86400",
 }
+# A trainer makes a model after so many labels: about every other round.
+_LABELS_A_MODEL = 25
 
 
 class Stage:
@@ -49,9 +59,8 @@ class Stage:
         self.plan = plan
         self.directory = directory
         self.topics = Topics()
-        self.versions: list[str] = []
-        self.exits: list[str] = []  # workers that ended by themselves, and were started again
-        self.away: set[str] = {SPARE}  # workers that are not to run
+        self.exits: list[str] = []  # processes that ended by themselves, and were started again
+        self.away: set[str] = {*WORKERS, SPARE}  # workers that are not to run
         self.workers = {name: self._worker(name) for name in links}
         arguments = [str(number) for number in (plan.seed, plan.calls, plan.chunks)]
         self.producer = Process(
@@ -59,6 +68,27 @@ class Stage:
             {"UNDERTONE_BOOTSTRAP_SERVERS": cluster.settings.bootstrap_servers, "UNDERTONE_CONNECT_TIMEOUT_S": "120"},
             directory / "producer.log",
         )
+        port = free_port(0)
+        self.gateway = Worker(
+            cluster.settings,
+            "gateway",
+            directory,
+            (*WORKER[:-1], "gateway", "--audiosocket", f"127.0.0.1:{port}"),
+            gateway_metrics_port=0,
+            connect_timeout_s=120,
+        )
+        self.callers = Callers(("127.0.0.1", port), plan.seed)
+        out = directory / "trainer"
+        self.dataset = out / "dataset"
+        self.trainer = Worker(
+            cluster.settings,
+            "trainer",
+            directory,
+            ("-m", "tests.chaos.trainer", "--out", str(out), "--after-labels", str(_LABELS_A_MODEL)),
+            trainer_metrics_port=0,
+            trainer_lease_s=SESSION_S,
+        )
+        self.labellers = Labellers(cluster.settings, plan.seed)
 
     def _worker(self, name: str) -> Process:
         environment = {f"UNDERTONE_{key}": value for key, value in _WORKER_SETTINGS.items()}
@@ -77,17 +107,25 @@ class Stage:
         self.release(0)
         for name in WORKERS:
             self.workers[name].start()
-        self.producer.start()
+            self.away.discard(name)
+        for process in (self.producer, self.gateway, self.trainer):
+            process.start()
         self.wait_for(lambda: all("ready:" in self.workers[name].output for name in WORKERS), "workers to be ready")
+        self.wait_for(lambda: "ready audiosocket" in self.gateway.output, "the gateway to be ready")
 
-    def publish_model(self) -> str:
-        """Publish one more model, for the utterances that begin from now on; returns its version."""
-        version = f"chaos-{len(self.versions)}"
-        with closing(idempotent_producer(self.cluster.settings, delivery_timeout_ms=300_000)) as producer:
-            value = bundle_named(version, len(self.versions))
-            producer.send(self.topics.models.name, key=version.encode(), value=value).get(300)
-        self.versions.append(version)
-        return version
+    def publish_model(self) -> None:
+        """Publish one more model, for the utterances that begin from now on."""
+
+        def published() -> bool:
+            version = following(read_contents(self.cluster.settings).running)
+            changes.publish(read_bundle(bundle_named(version)), self.cluster.settings)
+            return True
+
+        self.wait_for(published, "a model to be published")
+
+    def versions(self) -> list[str]:
+        """The models that were published, by whoever did it."""
+        return [entry.version for entry in read_contents(self.cluster.settings).entries if entry.published]
 
     def release(self, chunks: int, per_second: float = 1000.0) -> None:
         """Let the producer send the first `chunks` of the plan, at this speed."""
@@ -108,14 +146,18 @@ class Stage:
                 last = (worker.output.strip().splitlines() or ["nothing"])[-1]
                 self.exits.append(f"{name} ended with {worker.status}: {last[:200]}")
                 worker.start()
-        if self.producer.status not in (None, 0):
-            self.exits.append(f"the producer ended with {self.producer.status}")
-            self.producer.start()
+        for name, other in (("producer", self.producer), ("gateway", self.gateway), ("trainer", self.trainer)):
+            if other.status not in (None, 0):
+                last = (other.output.strip().splitlines() or ["nothing"])[-1]
+                self.exits.append(f"the {name} ended with {other.status}: {last[:200]}")
+                other.start()
 
     def settle(self, chunks: int) -> float:
-        """Wait until `chunks` are sent and heard, with every broker and worker back; returns how long it took."""
+        """Wait until `chunks` and all calls are sent and heard, with every broker and worker back; how long it took."""
+        self.callers.hang_up()
         start = time.monotonic()
         self.wait_for(lambda: self.acknowledged >= chunks, f"the producer to have sent {chunks} chunks")
+        self.wait_for(lambda: self.gateway.metric("undertone_gateway_buffered_bytes") == 0, "the gateway to have sent")
         self.wait_for(lambda: self.lag() == 0, "the workers to have heard all")
         took = time.monotonic() - start
         self.cluster.wait_until_whole()
@@ -159,6 +201,21 @@ class Stage:
         """All committed events, read from the start."""
         return [Seen(record.partition, record.offset, record.value) for record in self.records("emotion-events")]
 
+    def called(self) -> dict[str, list[AudioChunk]]:
+        """What the gateway has written, by stream."""
+        streams: dict[str, list[AudioChunk]] = {}
+        names = {call.stream for call in self.callers.calls}
+        for record in self.records(self.topics.call_audio.name):
+            if record.key.decode() in names:
+                place = RecordPlace(topic=record.topic, partition=record.partition, offset=record.offset)
+                chunk = AudioChunk.from_record(record.key, record.value, record.headers, place)
+                streams.setdefault(chunk.stream, []).append(chunk)
+        return streams
+
+    def collected(self) -> bool:
+        """Whether the trainer's dataset has an entry for every label."""
+        return len(list(self.dataset.rglob("labels/*/*/*.json"))) >= len(self.labellers.sent)
+
     def watch(self) -> Watcher:
         """A reader that goes along."""
         return Watcher(self.cluster.settings, self.topics.emotion_events.name)
@@ -171,15 +228,15 @@ class Stage:
             try:
                 if true():
                     return
-            except (KafkaError, UserError, OSError):
-                pass  # brokers may be away while they are asked
+            except (KafkaError, UserError, OSError, AssertionError):
+                pass  # brokers may be away while they are asked, and a process that has just begun tells no metrics
             if time.monotonic() > end:
                 raise TimeoutError(f"waited {PATIENCE_S:.0f} s for {what}; logs are in {self.directory}")
             time.sleep(0.2)
 
     def close(self) -> None:
         """Leave no process behind."""
-        for process in (self.producer, *self.workers.values()):
+        for process in (self.producer, self.gateway, self.trainer, *self.workers.values()):
             process.kill()
 
 

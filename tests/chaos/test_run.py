@@ -12,13 +12,15 @@ from tests.chaos.run import run
 @pytest.mark.timeout(900)  # it takes 50 s on an idle machine with two cores
 def test_a_short_disturbed_run(capsys: pytest.CaptureFixture[str]) -> None:
     steps = [
-        [FAULTS["worker_sigkill"], FAULTS["model_published"]],
-        [FAULTS["transaction_coordinator_down"], FAULTS["producer_sigkill"]],
+        [FAULTS["worker_sigkill"], FAULTS["model_published"], FAULTS["gateway_sigkill"]],
+        [FAULTS["transaction_coordinator_down"], FAULTS["producer_sigkill"], FAULTS["trainer_sigkill"]],
     ]
     outcome = run(Plan(seed=5, calls=16, chunks=1500), steps)
     assert outcome.passed, table(outcome)
     assert outcome.verdict.events > 50
     assert outcome.states > 10
+    assert outcome.whole_calls > 0
+    assert outcome.labels > 10
     assert '"passed": true' in json_line(outcome)
 
 
@@ -29,6 +31,6 @@ def test_a_seed_is_a_schedule() -> None:
     assert steps != schedule(8, kinds, 3, 3)
     alone = [step[0].kind for step in steps if len(step) == 1]
     assert sorted(alone) == sorted(3 * kinds)
-    assert sum(len(step) == 4 for step in steps) == 3
+    assert sum(len(step) == 6 for step in steps) == 3
     assert list(Plan(7, 5, 300).in_turn()) == list(Plan(7, 5, 300).in_turn())
     assert sum(1 for _ in Plan(7, 7, 300).in_turn()) == 300

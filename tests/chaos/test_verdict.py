@@ -14,12 +14,12 @@ from tests.support.streams import lines
 from undertone.inference.engine import Engine
 
 PLAN = Plan(seed=3, calls=4, chunks=1200)
-MODELS = models_named(["shipped", "next-1", "next-2"])
+MODELS = models_named(["chaos-0", "chaos-1", "chaos-2"])
 
 
 @pytest.fixture(scope="module")
 def expected() -> dict[str, list[EventEnvelope]]:
-    return {stream: listen(chunks, [Change(0, "shipped")], MODELS).events for stream, chunks in PLAN.streams().items()}
+    return {stream: listen(chunks, [Change(0, "chaos-0")], MODELS).events for stream, chunks in PLAN.streams().items()}
 
 
 def altered(event: EventEnvelope, **changes: object) -> EventEnvelope:
@@ -91,11 +91,11 @@ def test_a_change_of_models_is_found_in_the_events() -> None:
     """Wherever in the stream the models change, the reference made from its events is the stream."""
     stream, chunks = max(PLAN.streams().items(), key=lambda entry: len(listen_all(entry[1])))
     for first, second in ((10, 30), (55, 140), (90, 91), (200, 290), (0, 299)):
-        engine = Engine(MODELS["shipped"])
+        engine = Engine(MODELS["chaos-0"])
         observed = list(engine.feed(chunks[:first]).events)
-        engine.switch_model(MODELS["next-1"])
+        engine.switch_model(MODELS["chaos-1"])
         observed += engine.feed(chunks[first:second]).events
-        engine.switch_model(MODELS["next-2"])
+        engine.switch_model(MODELS["chaos-2"])
         observed += engine.feed(chunks[second:]).events
         reference = listen(chunks, changes(observed), MODELS)
         assert lines(reference.events) == lines(observed)
@@ -104,12 +104,12 @@ def test_a_change_of_models_is_found_in_the_events() -> None:
 
 
 def listen_all(chunks: Sequence[AudioChunk]) -> list[EventEnvelope]:
-    return listen(chunks, [Change(0, "shipped")], MODELS).events
+    return listen(chunks, [Change(0, "chaos-0")], MODELS).events
 
 
 def test_models_that_come_back_are_an_error(expected: dict[str, list[EventEnvelope]]) -> None:
     events = expected[sorted(expected, key=lambda stream: len(expected[stream]))[-1]].copy()
     begun = [index for index, event in enumerate(events) if event.data.type == "segment"]
-    events[begun[1]] = altered(events[begun[1]], model_version="next-1")
+    events[begun[1]] = altered(events[begun[1]], model_version="chaos-1")
     with pytest.raises(ModelsOutOfOrder):
         changes(events)

@@ -9,7 +9,7 @@ from tests.chaos.processes import WORKER, Process
 from tests.support.installation import wait_for
 from undertone.messaging.settings import KafkaSettings
 
-_METRICS = re.compile(r"metrics (http://\S+)")
+_METRICS = re.compile(r"metrics (?:on )?(http://\S+)")
 
 
 class Worker(Process):
