@@ -154,8 +154,8 @@ class Stage:
 
     def settle(self, chunks: int) -> float:
         """Wait until `chunks` and all calls are sent and heard, with every broker and worker back; how long it took."""
-        self.callers.hang_up()
         start = time.monotonic()
+        self.callers.hang_up()
         self.wait_for(lambda: self.acknowledged >= chunks, f"the producer to have sent {chunks} chunks")
         self.wait_for(lambda: self.gateway.metric("undertone_gateway_buffered_bytes") == 0, "the gateway to have sent")
         self.wait_for(lambda: self.lag() == 0, "the workers to have heard all")
