@@ -67,14 +67,7 @@ class AudioIndex:
         # An utterance ends with its last speech; the silence by which that is known is named, too.
         if data.type != "segment" and named[-1].start >= data.end_sample:
             return "names audio behind it"
-        return "" if _covered(named, begun) >= data.end_sample else "names audio that does not hold all of it"
-
-
-def _covered(pieces: Iterable[Piece], start: int) -> int:
-    """Up to which sample they hold all from `start` on, whatever comes again."""
-    end = start
-    for piece in pieces:
-        if piece.start > end:
-            break
-        end = max(end, piece.end)
-    return end
+        # By their samples, for a piece may come again; what no piece holds is a gap of the stream's own.
+        needed = {(piece.start, piece.end) for piece in mine if piece.end > begun and piece.start < data.end_sample}
+        held = {(piece.start, piece.end) for piece in named}
+        return "" if needed <= held else "names audio that does not hold all of it"

@@ -82,12 +82,16 @@ def samples_of(
 ) -> NDArray[np.int16] | None:
     """The stretch, int16 [end - start]; None where any of it is no longer in Kafka.
 
+    What the stream itself lacks, between chunks of which one follows the other by their sequence numbers, is silence:
+    so a worker heard it.
+
     Raises:
         Rejected: an agent speaks, and `agents` is not set.
         UnfinishedRead: `stopping()` became true.
     """
     samples = np.zeros(stretch.end - stretch.start, np.int16)
     there = np.zeros(len(samples), bool)  # a chunk that came twice must not stand in for one that is gone
+    bounds: dict[int, tuple[int, int]] = {}  # by sequence number, from the stretch's start on
     for chunk in _chunks(client, topics, stretch, stopping):
         if chunk.role is Role.AGENT and not agents:
             why = "an agent's: without UNDERTONE_ANALYZE_AGENT their audio is not kept"
@@ -97,6 +101,11 @@ def samples_of(
         if start < end:
             samples[start - stretch.start : end - stretch.start] = audio[start - chunk.first_sample :][: end - start]
             there[start - stretch.start : end - stretch.start] = True
+        first = chunk.first_sample - stretch.start
+        bounds[chunk.sequence] = max(0, first), max(0, first + len(audio))
+    for sequence, (_, end) in bounds.items():
+        if sequence + 1 in bounds:
+            there[end : bounds[sequence + 1][0]] = True
     return samples if there.all() else None
 
 

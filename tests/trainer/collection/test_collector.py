@@ -125,6 +125,26 @@ def test_a_part_that_came_twice_does_not_stand_in_for_one_that_is_gone(
     assert [entry.state for entry in collect(kafka_settings, tmp_path)] == ["expired"]
 
 
+def test_a_gap_of_the_stream_itself_is_silence_and_a_chunk_that_is_gone_is_not(
+    kafka_settings: KafkaSettings, topics: Topics, send: Send, tmp_path: Path
+) -> None:
+    def labelled(call_id: str, without: int) -> tuple[str, bytes]:
+        """A call of four chunks with half a second of nothing behind the second; a label for all of it."""
+        chunks = cut(np.ones(16_000, np.int16), RATE, 4000, call_id=call_id, end=False)
+        chunks = [*chunks[:2], *(c.model_copy(update={"first_sample": c.first_sample + 4000}) for c in chunks[2:])]
+        chunks = [chunk for chunk in chunks if chunk.sequence != without]
+        places = send(topics.call_audio.name, [(c.stream, c.audio) for c in chunks], [c.headers() for c in chunks])
+        span = {"topic": topics.call_audio.name, "partition": places[0].partition}
+        span |= {"first_offset": places[0].offset, "last_offset": places[-1].offset}
+        return label("calm", call_id=call_id, start_sample=1000, end_sample=20_000, sample_rate=RATE, audio=span)
+
+    send(topics.emotion_labels.name, [labelled("c6", without=-1), labelled("c7", without=1)])
+    whole, lacking = sorted(collect(kafka_settings, tmp_path), key=lambda entry: entry.call_id)
+    assert (whole.state, lacking.state) == (State.COLLECTED, State.EXPIRED)
+    samples, _ = soundfile.read(tmp_path / audio_path(whole), dtype="int16")
+    assert np.array_equal(samples, np.repeat([1, 0, 1], [7000, 4000, 8000]))
+
+
 def test_an_agents_audio_is_kept_only_where_agents_are_analysed(
     kafka_settings: KafkaSettings, topics: Topics, send: Send, tmp_path: Path
 ) -> None:

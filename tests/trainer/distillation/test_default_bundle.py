@@ -42,6 +42,7 @@ def arguments(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     monkeypatch.setattr(teacher_outputs, "WhisperEncoder", Stranger)
     monkeypatch.setattr(curriculum, "PRETRAINING", QUICK)
     monkeypatch.setattr(curriculum, "PRETRAINING_EPOCHS", (1, 1))
+    monkeypatch.setattr(curriculum, "MEMBERS", 2)
     monkeypatch.setattr(curriculum, "FINE_TUNING", QUICK)
     monkeypatch.setattr(curriculum, "STRANGERS", 1)
     monkeypatch.setattr(default_bundle, "FOLDS", 3)
@@ -71,8 +72,9 @@ def test_folds_then_everybody_then_a_bundle(
         return real(clips, valid, shape, recipe, **rest)
 
     def fine_tuned(target: int, second: int) -> tuple[int, int, bool]:
-        """Clips at three speeds and the other corpus's; the second corpus is drawn as often as the target."""
-        return 3 * (target + second) + 128, round(2 * target * (1 + curriculum.OTHERS_SHARE)), True
+        """Clips at three speeds and the other corpus's, and how many are drawn."""
+        drawn = target * (1 + curriculum.ALSO_SHARE) * (1 + curriculum.OTHERS_SHARE)
+        return 3 * (target + second) + 128, round(drawn), True
 
     real = curriculum.fit
     monkeypatch.setattr(curriculum, "fit", fit)
