@@ -6,12 +6,12 @@ from collections.abc import Iterator
 import pytest
 from kafka import KafkaAdminClient, TopicPartition
 from kafka.admin import ConfigResource, ConfigResourceType
-from kafka.errors import PolicyViolationError
+from kafka.errors import KafkaConnectionError, PolicyViolationError
 
 from schemas.errors import UserError
 from schemas.topics import Topics
 from tests.support.installation import wait_for
-from undertone.messaging.clients import admin, group_consumer, reader, transactional_producer
+from undertone.messaging.clients import KafkaAway, admin, group_consumer, reader, transactional_producer
 from undertone.messaging.reading import read_to_end
 from undertone.messaging.settings import KafkaSettings
 from undertone.messaging.topics import check_copartitioned, ensure_topics, raise_partitions, require_topics
@@ -93,6 +93,17 @@ def test_unequal_partitions_are_an_error(client: KafkaAdminClient, names: Topics
 def test_a_refusal_is_one_line(client: KafkaAdminClient, names: Topics) -> None:
     with pytest.raises(UserError, match=r"Kafka did not create .*call-audio: .*[Rr]eplication"):
         ensure_topics(client, names, partitions=1, replication_factor=3)
+
+
+def test_a_broker_that_goes_away_while_it_is_asked_is_one_line(
+    client: KafkaAdminClient, names: Topics, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def gone() -> None:
+        raise KafkaConnectionError("111 ECONNREFUSED")
+
+    monkeypatch.setattr(client, "describe_topics", gone)
+    with pytest.raises(KafkaAway, match="went away while it was asked for its topics"):
+        require_topics(client, names.call_audio)
 
 
 def test_a_transaction_is_seen_whole_or_not_at_all(kafka_settings: KafkaSettings, topics: Topics) -> None:

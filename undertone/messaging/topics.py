@@ -13,6 +13,7 @@ from kafka.errors import KafkaError, TopicAlreadyExistsError, for_code
 
 from schemas.errors import UserError
 from schemas.topics import Topic, Topics
+from undertone.messaging.clients import KafkaAway
 
 # Enough for eight workers; more partitions than workers cost little, fewer leave workers idle.
 DEFAULT_PARTITIONS = 8
@@ -116,6 +117,7 @@ def require_topics(client: KafkaAdminClient, *topics: Topic) -> list[int]:
 
     Raises:
         UserError: one of them does not exist. Without this look the clients would wait for it, a minute a time.
+        KafkaAway: the broker went away meanwhile.
     """
     sizes = _sizes(client, topics)
     for topic in topics:
@@ -136,7 +138,10 @@ def _defined(client: KafkaAdminClient, topics: Topics, existing: Collection[str]
 def _sizes(client: KafkaAdminClient, topics: Sequence[Topic]) -> dict[str, tuple[int, int]]:
     """Partitions and replication factor by name, of the topics that exist."""
     # All topics of the cluster: asking for a missing one by name could create it on a broker that does so.
-    found = {entry["name"]: entry["partitions"] for entry in client.describe_topics()}
+    try:
+        found = {entry["name"]: entry["partitions"] for entry in client.describe_topics()}
+    except KafkaError as error:
+        raise KafkaAway(f"Kafka went away while it was asked for its topics: try again ({error})") from error
     return {
         topic.name: (len(found[topic.name]), len(found[topic.name][0]["replica_nodes"]))
         for topic in topics
