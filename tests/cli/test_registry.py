@@ -42,7 +42,7 @@ def test_what_a_person_sees_from_list_to_rollback() -> None:
     assert {SHIPPED, "a", "b", "broken"} <= listed.keys()
     assert "ships" in listed[SHIPPED]
     assert "broken cannot be used: model bundle: not a model bundle" in run("list")
-    assert "0.683" in listed["a"] and "ravdess" in listed["a"]
+    assert "0.664" in listed["a"] and "ravdess" in listed["a"]
     assert "workers run the newest bundle" in run("list")
 
     assert run("promote", "a", "--by", "ann") == "champion: a, before: b\n"

@@ -5,7 +5,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile
 
+from schemas.audio import AudioChunk
 from schemas.events import EventEnvelope
 from tests.support.streams import customer, cut, lines
 from undertone.inference import caller_memory
@@ -14,7 +16,8 @@ from undertone.inference.model import Model
 from undertone.inference.records import Ended, OpenRecord, read_record
 
 RECORDS = Path(__file__).parent / "records"
-# Those of formats 1 and 2 are by the bundle that shipped then: the same weights, neither class prior nor memory.
+# What wrote them and what it heard is kept beside them: a bundle and a caller that shipped then. Those of formats 1 and
+# 2 are by the same weights, with neither class prior nor memory.
 OLD_VERSION = "emotions-d8e17e521b"
 # Before format 3 there was no memory of the caller.
 MEMORY_BYTES = np.dtype(caller_memory.FIELDS).itemsize
@@ -26,10 +29,22 @@ def model() -> Model:
 
 
 @pytest.fixture(scope="module")
-def old_model(model: Model) -> Model:
+def kept_model() -> Model:
+    return Model.load((RECORDS / "bundle.zip").read_bytes())
+
+
+@pytest.fixture(scope="module")
+def old_model(kept_model: Model) -> Model:
+    model = kept_model
     calibration = model.card.calibration.model_copy(update={"prior": None, "training_prior": None})
     changes = {"version": OLD_VERSION, "calibration": calibration, "caller": None}
     return model.with_card(model.card.model_copy(update=changes))
+
+
+def kept_call() -> list[AudioChunk]:
+    """The call that the records were written in."""
+    samples, rate = soundfile.read(RECORDS / "customer.flac", dtype="int16")
+    return cut(samples, rate, 4000, partition=3)
 
 
 def without_memory(events: Iterable[EventEnvelope]) -> list[str]:
@@ -41,7 +56,7 @@ def without_memory(events: Iterable[EventEnvelope]) -> list[str]:
 def test_a_call_goes_on_from_a_record_of_the_first_format(old_model: Model) -> None:
     """Written by 0.1.0 at 5.5 s of the call, within its first utterance, by the bundle that shipped then."""
     value = (RECORDS / "open-format-1.bin").read_bytes()
-    chunks = cut(*customer(), 4000, partition=3)
+    chunks = kept_call()
     engine = Engine(old_model)
     engine.restore("call/customer", 3, value)
     events = engine.feed(chunks[11:]).events
@@ -55,14 +70,14 @@ def test_a_call_goes_on_from_a_record_of_the_first_format(old_model: Model) -> N
 def test_an_end_of_the_first_format_is_remembered(model: Model) -> None:
     engine = Engine(model)
     engine.restore("call/customer", 3, (RECORDS / "ended-format-1.bin").read_bytes())
-    last = cut(*customer(), 4000, partition=3)[-1]
+    last = kept_call()[-1]
     assert engine.feed([last]).repeats == 1
     assert engine.event_time(3) == 50_000
 
 
 def test_a_call_goes_on_from_a_record_of_the_second_format(old_model: Model) -> None:
     """Kept as bytes, so that no later version forgets how to read it: the same moment, and a stream that was idle."""
-    chunks = cut(*customer(), 4000, partition=3)
+    chunks = kept_call()
     whole = without_memory(Engine(old_model).feed(chunks).events)
     for name, heard in (("open", 11), ("idle", 11)):
         engine = Engine(old_model)
@@ -73,15 +88,15 @@ def test_a_call_goes_on_from_a_record_of_the_second_format(old_model: Model) -> 
         assert set(later) < set(whole)
 
 
-def test_a_call_goes_on_from_a_record_of_this_format(model: Model) -> None:
+def test_a_call_goes_on_from_a_record_of_this_format(kept_model: Model) -> None:
     """Kept as bytes likewise: at 16.5 s, when the memory of the caller rests on two utterances."""
-    chunks = cut(*customer(), 4000, partition=3)
+    chunks = kept_call()
     value = (RECORDS / "open-format-3.bin").read_bytes()
     record = read_record(value)
     assert isinstance(record, OpenRecord)
     assert (record.row["level_heard"], record.pack()) == (2, value)
-    # Later bundles that ship have other versions; the record's own says what was said before.
-    model = model.with_card(model.card.model_copy(update={"version": record.version}))
+    # The bundle has got another card since; the record says what was said before.
+    model = kept_model.with_card(kept_model.card.model_copy(update={"version": record.version}))
     engine = Engine(model)
     engine.restore("call/customer", 3, value)
     later = lines(engine.feed(chunks[33:]).events)

@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 
 from schemas.card import CalibrationSpec, CallerSpec
 from trainer.data.clips import Clips
-from trainer.distillation.curriculum import Curriculum
+from trainer.distillation.curriculum import ALSO_SHARE, Curriculum
 from trainer.evaluation.babble import write_with_sounds
 from trainer.evaluation.cost import us_per_second
 from trainer.packaging.bundle import for_calls, make_bundle, training_prior, with_metrics
@@ -46,7 +46,7 @@ FOLDS = 4
 NOISE_DB = 10.0
 # What the bundle that ships expects of calls, and how far it judges an utterance against its caller's earlier ones
 # (docs/research/experiments.md, "Ordinary calls").
-CALLS = {"neutral": 0.7, "calm": 0.2}
+CALLS = {"neutral": 0.6, "calm": 0.2}
 CALLER_WEIGHT = 0.5
 NORMAL = {"neutral": 2.0, "calm": 1.0}
 
@@ -132,7 +132,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, nargs="+", required=True)
     parser.add_argument("--target", default="ravdess", help="corpus to fine-tune on; the bundle has its labels")
-    parser.add_argument("--also", help="a second corpus to fine-tune on, as often; some of its speakers test the folds")
+    parser.add_argument("--also", help="a second corpus to fine-tune on; some of its speakers test the folds")
     parser.add_argument("--noise", type=Path, nargs="*", default=[], help="sounds that are no speech, to train with")
     parser.add_argument(
         "--unheard-noise", type=Path, nargs="*", default=[], help="sounds to test folds with, kept from their training"
@@ -144,7 +144,7 @@ def main() -> None:
     parser.add_argument(
         "--int8", action="store_true", help="large products in eight bits: half the time, half the size"
     )
-    parser.add_argument("--prior", help="how often labels are in calls; default: neutral 0.7, calm 0.2")
+    parser.add_argument("--prior", help="how often labels are in calls; default: neutral 0.6, calm 0.2")
     options = parser.parse_args()
     options.work.mkdir(parents=True, exist_ok=True)
     unheard = expand(options.unheard_noise)
@@ -195,8 +195,9 @@ def write(
         int8=int8,
     )
     # As often as each label was drawn in fine-tuning.
-    corpora = [one.variants[0].targets for one in (curriculum.target, curriculum.also) if one]
-    drawn = sum((targets.mean(axis=0) for targets in corpora), np.zeros(curriculum.shape.n_classes))
+    drawn = curriculum.target.variants[0].targets.mean(axis=0)
+    if curriculum.also:
+        drawn = drawn + ALSO_SHARE * curriculum.also.variants[0].targets.mean(axis=0)
     shares = training_prior(curriculum.dataset.labels, drawn)
     caller = caller_spec(curriculum.dataset.labels)
     expected = prior or calls_prior(curriculum.dataset.labels)

@@ -30,8 +30,6 @@ SAMPLES = Path(__file__).parents[2] / "samples"
 # When each recording begins, seconds: a call, and three callers who say one sentence each while it goes on.
 REPLAY = {"call.flac": 0.0, "calm.flac": 2.0, "phone.wav": 8.0, "angry.flac": 16.0}
 _WORKERS = ("demo-1", "demo-2")
-# A computer's anger is fainter than an actor's: under what the model expects of ordinary calls it would pass unseen.
-_CLASS_PRIOR = "neutral=0.4,calm=0.2"
 # A worker needs 1.5 s on an idle machine, but two start at once, and the machine may be small and busy.
 _READY_S = 60.0
 _METRICS = re.compile(r"^ready: .*metrics (http://\S+)$", re.MULTILINE)
@@ -127,8 +125,8 @@ def _start_page(stack: ExitStack, settings: KafkaSettings, logs: Path, console: 
 def _start_workers(stack: ExitStack, settings: KafkaSettings, logs: Path, console: Console) -> dict[Child, str]:
     """Two workers that are ready, and where their metrics are."""
     began = time.monotonic()
-    _say(console, f"starting two workers; of synthetic voices they expect {_CLASS_PRIOR}")
-    command = ["worker", "--metrics-port", "0", "--class-prior", _CLASS_PRIOR]
+    _say(console, "starting two workers")
+    command = ["worker", "--metrics-port", "0"]
     workers = [
         stack.enter_context(undertone(name, [*command, "--instance-id", name], settings, logs / f"{name}.log"))
         for name in _WORKERS
