@@ -36,6 +36,9 @@ class RebuildMetrics:
         )
         new = Gauge("undertone_rebuild_new_labels", "Labels that came since.", registry=registry)
         new.set_function(labels)
+        self.untold = Counter(
+            "undertone_rebuild_mlflow_errors", "Times that MLflow could not be told.", registry=registry
+        )
         self._good: datetime | None = None
         since = Gauge("undertone_rebuild_age_seconds", "Since the last good run began.", registry=registry)
         since.set_function(lambda: time.time() - self._good.timestamp() if self._good else float("nan"))

@@ -17,6 +17,7 @@ from trainer.collection.entry import State
 from trainer.collection.metrics import CollectorMetrics
 from trainer.collection.service import CollectorService
 from trainer.collection.settings import TrainerSettings
+from trainer.rebuild import tracking
 from trainer.rebuild.metrics import RebuildMetrics
 from trainer.rebuild.rebuild import Rebuild, Request
 from trainer.rebuild.runs import Decision, Runs
@@ -142,6 +143,9 @@ class TrainerService:
             folder,
             decision.why,
         )
+        if fault := tracking.tell(self._kafka, self._runs, self._stopping):
+            self.metrics.untold.inc()
+            log.warning("MLflow is not told of it until the next run: %s", fault)
 
     def _new_labels(self) -> int:
         collected = self._collector.metrics.registry.get_sample_value(

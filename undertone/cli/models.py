@@ -2,11 +2,14 @@
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from undertone.cli.options import BootstrapServers
+
+if TYPE_CHECKING:
+    from undertone.messaging.settings import KafkaSettings
 
 app = typer.Typer()
 models = typer.Typer(no_args_is_help=True)
@@ -114,8 +117,10 @@ def promote(version: Model, by: By = None, bootstrap_servers: BootstrapServers =
     from undertone.registry.changes import promote as run
     from undertone.registry.changes import whoever
 
-    moved = run(KafkaSettings.load(bootstrap_servers=bootstrap_servers), version, by or whoever())
+    settings = KafkaSettings.load(bootstrap_servers=bootstrap_servers)
+    moved = run(settings, version, by or whoever())
     typer.echo(f"champion: {moved.champion}, before: {moved.before}")
+    _tell_mlflow(settings)
 
 
 @models.command()
@@ -125,8 +130,10 @@ def rollback(by: By = None, bootstrap_servers: BootstrapServers = None) -> None:
     from undertone.registry.changes import rollback as run
     from undertone.registry.changes import whoever
 
-    moved = run(KafkaSettings.load(bootstrap_servers=bootstrap_servers), by or whoever())
+    settings = KafkaSettings.load(bootstrap_servers=bootstrap_servers)
+    moved = run(settings, by or whoever())
     typer.echo(f"champion: {moved.champion}, before: {moved.before}")
+    _tell_mlflow(settings)
 
 
 @models.command()
@@ -138,8 +145,10 @@ def retire(version: Model, bootstrap_servers: BootstrapServers = None) -> None:
     from undertone.messaging.settings import KafkaSettings
     from undertone.registry.changes import retire as run
 
-    retired, aliases = run(KafkaSettings.load(bootstrap_servers=bootstrap_servers), version)
+    settings = KafkaSettings.load(bootstrap_servers=bootstrap_servers)
+    retired, aliases = run(settings, version)
     typer.echo(f"retired: {retired}" + (f", no longer {', '.join(aliases)}" if aliases else ""))
+    _tell_mlflow(settings)
 
 
 @models.command()
@@ -182,3 +191,10 @@ def sign(
     from undertone.registry.signing import sign_file
 
     typer.echo(f"signed: {sign_file(bundle, key, output)}")
+
+
+def _tell_mlflow(settings: "KafkaSettings") -> None:
+    from trainer.rebuild import tracking
+
+    if fault := tracking.tell(settings):
+        typer.echo(f"MLflow is not told of it until the next run: {fault}", err=True)

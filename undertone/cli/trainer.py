@@ -171,7 +171,9 @@ def run(
     from trainer.collection.metrics import CollectorMetrics
     from trainer.collection.service import CollectorService
     from trainer.collection.settings import TrainerSettings
+    from trainer.rebuild import tracking
     from trainer.rebuild.rebuild import Rebuild
+    from trainer.rebuild.runs import Runs
     from trainer.rebuild.summary import checks_table
     from trainer.report.files import REVIEW
     from undertone.messaging.clients import admin
@@ -199,6 +201,8 @@ def run(
         typer.echo("stopped: nothing is published")
         raise typer.Exit(130)
     folder, decision = done
+    if fault := tracking.tell(kafka, Runs(out), lambda: bool(stopped)):
+        typer.echo(f"MLflow is not told of it until the next run: {fault}", err=True)
     if decision.checks:
         Console().print(checks_table(decision))
     if decision.to_review:

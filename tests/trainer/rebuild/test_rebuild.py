@@ -1,7 +1,5 @@
 """One rebuild, with a training process that is not TensorFlow: what becomes of each way that it can end."""
 
-import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -10,71 +8,15 @@ from schemas.aliases import Alias
 from schemas.errors import UserError
 from tests.support.installation import wait_for
 from tests.support.service import bundle_of
-from tests.trainer.rebuild.conftest import Label
+from tests.trainer.rebuild.conftest import FAILED, LABELS, PASSED, Trainer
 from trainer.collection.dataset import Dataset
-from trainer.collection.metrics import CollectorMetrics
-from trainer.collection.service import CollectorService
-from trainer.collection.settings import TrainerSettings
 from trainer.data.snapshot_folders import contents
-from trainer.rebuild import rebuild
-from trainer.rebuild.checks import Check
 from trainer.rebuild.rebuild import Rebuild, Request
-from trainer.rebuild.runs import Decision, Job, Runs, Verdict, What
+from trainer.rebuild.runs import Job, Runs, What
 from undertone.inference.bundle import read_bundle
 from undertone.messaging.settings import KafkaSettings
 from undertone.registry import changes
 from undertone.registry.contents import read_contents
-
-PASSED = Check(name="people", about="UAR on what people said", passed=True, why="", candidate=0.8, champion=0.6)
-FAILED = PASSED.model_copy(update={"passed": False, "candidate": 0.5, "why": "6 files of 2 speakers"})
-LABELS = Check(name="labels", about="emotions", passed=False, why="new: proud")
-
-
-class Trainer:
-    """A trainer with labels of four callers, whose training process is a script."""
-
-    def __init__(self, kafka: KafkaSettings, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.kafka, self.folder, self.out = kafka, folder, folder / "out"
-        self.dataset = Dataset.open(str(self.out / "dataset"))
-        self._monkeypatch = monkeypatch
-        CollectorService(kafka, TrainerSettings(), self.dataset, CollectorMetrics()).run(lambda: None, until_end=True)
-
-    def leaves(self, version: str, *checks: Check) -> None:
-        """Let the process leave a bundle of this version, and these checks."""
-        made = Verdict(version=version, checks=checks).model_dump_json()
-        (self.folder / "made.zip").write_bytes(bundle_of(version))
-        self.does(
-            f"import pathlib, shutil; shutil.copy({str(self.folder / 'made.zip')!r}, folder / 'model.zip');"
-            f"(folder / 'gate.json').write_text({made!r}); print('trained')"
-        )
-
-    def does(self, code: str) -> None:
-        """Let the process run this."""
-        script = self.folder / "process.py"
-        script.write_text(f"import os, sys, pathlib\nfolder = pathlib.Path(sys.argv[1])\n{code}\n")
-        self._monkeypatch.setattr(rebuild, "PROCESS", (sys.executable, str(script)))
-
-    def rebuild(
-        self, say: Callable[[str], None] = lambda _: None, stopping: Callable[[], bool] = lambda: False
-    ) -> Decision | None:
-        done = Rebuild(self.kafka, Request(self.out, Job(data=()), self.dataset, 30), say, stopping).run()
-        return done[1] if done else None
-
-    @property
-    def champion(self) -> str:
-        return read_contents(self.kafka).in_use().version
-
-    @property
-    def challenger(self) -> str | None:
-        return read_contents(self.kafka).state.named(Alias.CHALLENGER)
-
-
-@pytest.fixture
-def trainer(
-    kafka_settings: KafkaSettings, labelled_calls: Label, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Trainer:
-    labelled_calls(range(4), takes=1)
-    return Trainer(kafka_settings, tmp_path, monkeypatch)
 
 
 def test_who_passes_is_the_champion_once(trainer: Trainer) -> None:
