@@ -24,14 +24,20 @@ def test_the_doubtful_and_the_rare_come_first_of_many_calls() -> None:
     both = utterance(102, "c102", "disgust", 0.9)
     much = [utterance(200 + number, "c200", "neutral", 0.8) for number in range(5)]
     no_utterance = utterance(300, "c300", "neutral", None)
-    found = worth_labelling([*plain, rare, unsure, both, *much, no_utterance], {(0, 0), (0, 101)})
+    disputed = utterance(400, "c400", "neutral", 0.1)
+    voices = {(0, 0): {"Ann": "sad"}, (0, 101): {"Ben": "sad", "Ann": "sad"}, (0, 400): {"Ann": "sad", "Ben": "calm"}}
+    can_be = [*plain, rare, unsure, both, *much, no_utterance, disputed]
+    first, *found = worth_labelling(can_be, voices, "Cid")
+    assert (first[0].offset, first[1]) == (400, ["disagreeing: Ann sad, Ben calm"])
+    # Who has said something of it is not asked again.
+    assert [one.offset for one, _ in worth_labelling(can_be, voices, "Ann")] == [one.offset for one, _ in found]
     assert [(one.offset, why) for one, why in found[:4]] == [
         (102, ["unsure", "rare"]), (200, ["unsure"]), (201, ["unsure"]), (100, ["rare"]),
     ]  # fmt: skip
     offsets = {one.offset for one, _ in found}
     assert offsets.isdisjoint({0, 101, 202, 203, 204, 300})
     assert len(found) == 19 + 2 + 2
-    assert worth_labelling([], set()) == []
+    assert worth_labelling([], {}, "Ann") == []
 
 
 @pytest.mark.slow

@@ -36,6 +36,7 @@ from undertone.console.web.settings import ConsoleSettings
 from undertone.console.web.sound import Sounds
 from undertone.console.web.stretches import StretchLabels
 from undertone.console.web.trying import Forgetting, Trying
+from undertone.console.web.voices import Everybody
 from undertone.console.web.worth import Worth
 
 _PAGE = Path(__file__).with_name("page")
@@ -89,7 +90,7 @@ def application(
     sessions, audit = Sessions(settings), Audit()
     kept, models = rest
     files = {path.name: _File(path) for path in sorted(_PAGE.iterdir())}
-    known = Known(hub, kept.history)
+    known, everybody = Known(hub, kept.history), Everybody(labels, kept.history.store)
     console = _Console(settings, hub, sessions, files, metrics, known)
     return Starlette(
         routes=[
@@ -100,10 +101,10 @@ def application(
             Route("/api/events", console.events),
             Route("/api/me", console.me),
             *Listening(known, sounds, audit, metrics).routes,
-            *Labelling(labels, StretchLabels(known, sounds, labels), audit, metrics).routes,
+            *Labelling(labels, everybody, StretchLabels(known, sounds, labels), audit, metrics).routes,
             *kept.routes,
             *models.routes(audit),
-            *Worth(hub, labels, metrics).routes,
+            *Worth(hub, everybody, metrics).routes,
             *(_trying(console, Trying(*trying, audit, metrics)) if settings.microphones else ()),
         ],
         middleware=[Middleware(Access, settings=settings, sessions=sessions, metrics=metrics)],

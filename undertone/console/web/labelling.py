@@ -22,6 +22,7 @@ from undertone.console.web.labels import Labels, NoEvent
 from undertone.console.web.metrics import ConsoleMetrics
 from undertone.console.web.roles import Role
 from undertone.console.web.stretches import Stretch, StretchLabels
+from undertone.console.web.voices import Everybody
 
 # A label takes some ms; while Kafka is away those who come then wait, and hold no threads.
 AT_ONCE = 2
@@ -58,8 +59,11 @@ class _Asked(BaseModel):
 class Labelling:
     """The address `/api/labels`, for the role label."""
 
-    def __init__(self, labels: Labels, stretches: StretchLabels, audit: Audit, metrics: ConsoleMetrics) -> None:
+    def __init__(
+        self, labels: Labels, everybody: Everybody, stretches: StretchLabels, audit: Audit, metrics: ConsoleMetrics
+    ) -> None:
         self._labels = labels
+        self._everybody = everybody
         self._stretches = stretches
         self._audit = audit
         self._metrics = metrics
@@ -100,7 +104,11 @@ class Labelling:
         raise HTTPException(400, "a label names a place or a stretch")
 
     async def _said(self, request: Request) -> Response:
-        found = self._labels.of_call(request.query_params.get("call", ""))
-        return JSONResponse(
-            {f"{part}:{offset}": {"emotion": one.emotion, "by": one.by} for (part, offset), one in found.items()}
-        )
+        """By place what somebody says, who asks before all others, and what the others say."""
+        found = await self._everybody.of_call(request.query_params.get("call", ""))
+        told = {}
+        for (part, offset), voices in found.items():
+            newest_first = [{"emotion": emotion, "by": by} for by, emotion in reversed(voices.items())]
+            first, *others = sorted(newest_first, key=lambda one: one["by"] != request.user.name)
+            told[f"{part}:{offset}"] = {**first, "others": others} if others else first
+        return JSONResponse(told)

@@ -30,18 +30,20 @@ class NoEvent(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """A label that Kafka has."""
+    """A label that Kafka has, of the utterance at a place; without an emotion it was taken back."""
 
+    place: tuple[int, int]
     call: str
     emotion: str
     by: str
+    at_ms: int
 
 
 class Labels:
-    """For several threads. The labels that this console has sent are remembered, by the place of their event."""
+    """For several threads. What this console has sent is remembered until everybody's labels are sure to have it."""
 
     def __init__(self, kafka: KafkaSettings, topics: Topics, consumers: Consumers) -> None:
-        self._said: OrderedDict[tuple[int, int], Said] = OrderedDict()
+        self._said: OrderedDict[tuple[tuple[int, int], str], Said] = OrderedDict()
         self._kafka = kafka
         self._topics = topics
         self._consumers = consumers
@@ -60,40 +62,34 @@ class Labels:
         if event.data.type != "segment":
             raise NoEvent(f"the event at {place[0]}:{place[1]} is no utterance")
         label = _label(event, emotion, by, withdrawn)
-        self.give(label)
+        at_ms = self.give(label)
         with self._lock:
-            self._said.pop(place, None)
-            if not withdrawn:
-                self._said[place] = Said(label.data.call_id, emotion, by)
+            self._said.pop((place, by), None)
+            self._said[place, by] = Said(place, label.data.call_id, "" if withdrawn else emotion, by, at_ms)
             while len(self._said) > _REMEMBERED:
                 self._said.popitem(last=False)
         return label
 
-    def give(self, label: LabelEnvelope) -> None:
-        """Send a label; return once Kafka has it.
+    def give(self, label: LabelEnvelope) -> int:
+        """Send a label; return once Kafka has it, with its timestamp in ms.
 
         Raises:
             Away: Kafka has not taken it.
         """
         # One after the other: in what order two labels of one person come decides which counts.
         with self._writing:
-            self._write(label)
+            return self._write(label)
 
-    def of_call(self, call_id: str) -> dict[tuple[int, int], Said]:
-        """What has been said of a call's events."""
+    def sent(self) -> list[Said]:
+        """What was said, and what was taken back."""
         with self._lock:
-            return {place: said for place, said in self._said.items() if said.call == call_id}
+            return list(self._said.values())
 
     def forget(self, call_id: str) -> None:
         """Remember nothing that was said of a call."""
         with self._lock:
-            for place in [place for place, said in self._said.items() if said.call == call_id]:
-                del self._said[place]
-
-    def places(self) -> set[tuple[int, int]]:
-        """The events that have a label."""
-        with self._lock:
-            return set(self._said)
+            for key in [key for key, said in self._said.items() if said.call == call_id]:
+                del self._said[key]
 
     def close(self) -> None:
         """Send no more."""
@@ -125,7 +121,7 @@ class Labels:
             pass
         raise NoEvent(f"no event at {place[0]}:{place[1]}")
 
-    def _write(self, label: LabelEnvelope) -> None:
+    def _write(self, label: LabelEnvelope) -> int:
         key, value = label.subject.encode(), label.model_dump_json(exclude_none=True).encode()
         try:
             self._producer = self._producer or idempotent_producer(
@@ -133,7 +129,7 @@ class Labels:
             )
             topic = self._topics.emotion_labels.name
             sent = self._producer.send(topic, key=key, value=value, headers=STRUCTURED_HEADERS)
-            sent.get(timeout=2 * _DELIVERY_MS / 1000)
+            return int(sent.get(timeout=2 * _DELIVERY_MS / 1000).timestamp)
         except (KafkaError, UserError, OSError) as error:
             if self._producer:
                 self._producer.close(timeout=0)

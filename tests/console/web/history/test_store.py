@@ -1,9 +1,10 @@
 """The history: what is searched in it, what it keeps together, and what it lets go."""
 
+from asyncio import run
 from collections.abc import Iterable
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from kafka import TopicPartition
@@ -14,7 +15,8 @@ from tests.support.console import Speaker
 from undertone.console.web.follower import Reach
 from undertone.console.web.history.following import Following
 from undertone.console.web.history.store import FILE, Query, Store
-from undertone.console.web.labels import around
+from undertone.console.web.labels import Labels, Said, around
+from undertone.console.web.voices import Everybody
 
 TOPICS = Topics()
 EVENTS, LABELS = TOPICS.emotion_events.name, TOPICS.emotion_labels.name
@@ -173,6 +175,14 @@ def test_labels_are_known_by_the_place_of_their_utterance(fed: Fed) -> None:
     fed.read(LABELS, [label("calm", "Ann", 20 * rate, 22 * rate), label("calm", "Ann", 3 * rate, 4 * rate)], 1_600)
     fed.read(LABELS, [label("calm", "Ann", 20 * rate, 22 * rate, withdrawn=True), b"no label"], 1_700)
     fed.read(LABELS, [label("fearful", "Ann", rate, 9 * rate)], 1_800)
-    assert fed.store.said_of("a-1") == [((0, 0), "calm", "Ben"), ((0, 0), "fearful", "Ann")]
-    assert sorted(fed.store.said(0)) == [((0, 0), "calm", "Ben"), ((0, 0), "fearful", "Ann")]
+    labels = SimpleNamespace(
+        sent=lambda: [Said((0, 0), "a-1", "sad", "Cid", 1_900), Said((0, 0), "a-1", "", "Ben", 1_499)]
+    )
+    everybody = Everybody(cast(Labels, labels), fed.store)
+    # In the order in which they spoke: what Ben has taken back at this console he has said once more at another.
+    of_call = run(everybody.of_call("a-1"))
+    assert {place: list(voices.items()) for place, voices in of_call.items()} == {
+        (0, 0): [("Ben", "calm"), ("Ann", "fearful"), ("Cid", "sad")]
+    }
+    assert run(everybody.since(0)) == of_call
     assert fed.store.said(1_001) == []

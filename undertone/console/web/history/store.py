@@ -11,6 +11,7 @@ from schemas.events import Segment, Summary
 from schemas.labels import EmotionLabel
 from undertone.console.web.database import Database
 from undertone.console.web.entries import Entry
+from undertone.console.web.labels import Said
 
 FILE, _VERSION = "history.db", 1
 _SCHEMA = """
@@ -168,21 +169,24 @@ class Store:
             for partition, offset, channel, kind, moment_ms, label, data in rows
         ]
 
-    def said_of(self, call: str) -> list[tuple[tuple[int, int], str, str]]:
-        """What people say of a call's utterances: place, emotion, person; the newest last."""
-        rows = self._database.rows(f"{_SAID} AND labels.call = ? ORDER BY labels.at_ms", call)
-        return [((partition, offset), emotion, person) for partition, offset, emotion, person in rows]
+    def said_of(self, call: str) -> list[Said]:
+        """What people say of a call's utterances, and what they have taken back."""
+        return [_said(row) for row in self._database.rows(f"{_SAID} AND labels.call = ?", call)]
 
-    def said(self, since_ms: int) -> list[tuple[tuple[int, int], str, str]]:
+    def said(self, since_ms: int) -> list[Said]:
         """The same of all utterances that came after a moment."""
-        rows = self._database.rows(f"{_SAID} AND events.moment_ms >= ?", since_ms)
-        return [((partition, offset), emotion, person) for partition, offset, emotion, person in rows]
+        return [_said(row) for row in self._database.rows(f"{_SAID} AND events.moment_ms >= ?", since_ms)]
 
 
-_SAID = """SELECT events.partition, events.offset, labels.emotion, labels.person FROM labels
+_SAID = """SELECT events.partition, events.offset, labels.call, labels.emotion, labels.person, labels.at_ms FROM labels
 JOIN calls ON calls.id = labels.call JOIN events ON events.call = calls.number AND events.channel = labels.channel
 AND events.end_sample = labels.end_sample AND events.start_sample = labels.start_sample
 WHERE events.type = 'segment'"""
+
+
+def _said(row: tuple[Any, ...]) -> Said:
+    partition, offset, call, emotion, person, at_ms = row
+    return Said((partition, offset), call, emotion, person, at_ms)
 
 
 def _hidden(call: str) -> str:
@@ -234,12 +238,8 @@ def _add(connection: Connection, one: Past) -> None:
 
 
 def _say(connection: Connection, label: EmotionLabel, at_ms: int) -> None:
+    """Keep a person's last word. One that was taken back stays as an empty one: it is newer than what it takes back."""
     place = [label.call_id, label.channel, label.start_sample, label.end_sample, label.labelled_by]
-    if label.start_sample is None or label.end_sample is None:
-        return
-    if label.withdrawn:
-        connection.execute(
-            "DELETE FROM labels WHERE (call, channel, start_sample, end_sample, person) = (?, ?, ?, ?, ?)", place
-        )
-    else:
-        connection.execute("INSERT OR REPLACE INTO labels VALUES (?, ?, ?, ?, ?, ?, ?)", [*place, label.emotion, at_ms])
+    if label.start_sample is not None and label.end_sample is not None:
+        word = "" if label.withdrawn else label.emotion
+        connection.execute("INSERT OR REPLACE INTO labels VALUES (?, ?, ?, ?, ?, ?, ?)", [*place, word, at_ms])

@@ -34,7 +34,7 @@ fillNav(me);
 const mayListen = me.may.includes("label");
 const player = new Player((text) => ($("trouble").textContent = text));
 const controls = new Controls(player);
-const said = mayListen ? new Said(me.emotions, () => (told = -1), (text) => ($("spoken").textContent = text)) : null;
+const said = mayListen ? new Said(me, () => (told = -1), (text) => ($("spoken").textContent = text)) : null;
 const utterances = new Utterances($("events"), said, {
   play: (span) => player.play(span.from, span.to),
   where: (span) => span.channel,

@@ -2,8 +2,9 @@
 
 export class Said {
   /** `changed()` is called when there is something else to show; `told(text)` gets it in words. */
-  constructor(emotions, changed, told) {
+  constructor({ emotions, name }, changed, told) {
     this.emotions = emotions;
+    this.me = name;
     this.changed = changed;
     this.told = told;
     this.known = new Map();
@@ -14,13 +15,14 @@ export class Said {
     return this.emotions.slice(0, 9).map((name, index) => `${index + 1} ${name}`).join(", ");
   }
 
-  /** What this console has sent of a call before this page was opened. */
+  /** What was said of a call before this page was opened, by anybody. */
   async remember(call) {
     try {
       const answer = await fetch(`/api/labels?${new URLSearchParams({ call })}`);
       if (!answer.ok) return;
-      for (const [place, { emotion, by }] of Object.entries(await answer.json())) {
-        if (!this.known.has(place)) this.known.set(place, { state: "sent", emotion, by });
+      for (const [place, { emotion, by, others }] of Object.entries(await answer.json())) {
+        const state = by === this.me ? "sent" : "told";
+        if (!this.known.has(place)) this.known.set(place, { state, emotion, by, others: others ?? [] });
       }
       this.changed();
     } catch {
@@ -34,13 +36,21 @@ export class Said {
 
   say(span, emotion) {
     if (this.of(span)?.state === "sending") return;
-    this.send(span, { ...target(span), emotion }, (by) => ({ state: "sent", emotion, by }));
+    const before = this.of(span);
+    const others = before?.state === "told" ? [{ emotion: before.emotion, by: before.by }, ...before.others] : (before?.others ?? []);
+    this.send(span, { ...target(span), emotion }, (by) => ({ state: "sent", emotion, by, others }));
   }
 
   takeBack(span) {
     const one = this.of(span);
     if (one?.state !== "sent") return;
-    this.send(span, { ...target(span), emotion: one.emotion, withdrawn: true }, () => null);
+    this.send(span, { ...target(span), emotion: one.emotion, withdrawn: true }, () => this.without(one));
+  }
+
+  /** What the others say, once one's own word is taken back. */
+  without({ others }) {
+    const [first, ...rest] = others ?? [];
+    return first ? { state: "told", ...first, others: rest } : null;
   }
 
   async send(span, label, then) {

@@ -81,7 +81,7 @@ export class Utterances {
   fillLabel(row) {
     const { span, cells } = row;
     const one = span.open ? { state: "open" } : (this.said.of(span) ?? { state: "none" });
-    const told = `${one.state} ${one.emotion} ${span.top.map(([name]) => name)} ${this.said.emotions}`;
+    const told = `${one.state} ${one.emotion} ${one.others?.length} ${span.top.map(([name]) => name)} ${this.said.emotions}`;
     if (row.told === told) return;
     row.told = told;
     const cell = cells[7];
@@ -133,9 +133,10 @@ export class Utterances {
 export function answers(span, said, one) {
   const parts = [];
   if (one.state === "sending") parts.push(`sending ${one.emotion}`);
-  if (one.state === "sent") parts.push(`\u2713 ${one.emotion}, says ${one.by}`, button("Undo", () => said.takeBack(span)));
+  if (["sent", "told"].includes(one.state)) parts.push(`\u2713 ${[one, ...one.others].map(({ emotion, by }) => `${emotion}, says ${by}`).join("; ")} `);
+  if (one.state === "sent") parts.push(button("Undo", () => said.takeBack(span)));
   if (one.state === "failed") parts.push(`not sent: ${one.why}`);
-  if (["none", "failed"].includes(one.state)) parts.push(...choices(span, said));
+  if (["none", "told", "failed"].includes(one.state)) parts.push(...choices(span, said));
   return parts;
 }
 

@@ -12,7 +12,7 @@ const $ = (id) => document.getElementById(id);
 const me = await whoLooks();
 fillNav(me);
 const player = new Player((text) => ($("trouble").textContent = text));
-const said = new Said(me.emotions, () => utterances.show(utterances.order), (text) => ($("spoken").textContent = text));
+const said = new Said(me, () => utterances.show(utterances.order), (text) => ($("spoken").textContent = text));
 const utterances = new Utterances($("events"), said, {
   play,
   where: (span) => `${span.call} ${span.channel}`,
