@@ -29,6 +29,13 @@ DRAWN = """((lane, from, to) => {
   return data.some((value) => value > 0);
 })(document.querySelector('canvas.wave'), %s, %s)"""
 
+# How much of a canvas's greatest density there is from one place of it to another.
+DENSITY = """((canvas, from, to) => {
+  const { width, height } = canvas;
+  const data = canvas.getContext('2d').getImageData(from * width, 0, (to - from) * width, height).data;
+  return data.reduce((most, value, place) => (place %% 4 === 3 ? Math.max(most, value) : most), 0);
+})(document.querySelector('%s'), %s, %s)"""
+
 
 def talk(*spans: tuple[float, float]) -> NDArray[np.int16]:
     """A tone where somebody speaks."""
@@ -102,6 +109,72 @@ def test_a_call_is_played_with_the_keyboard_alone(
             page.picture(tmp_path / f"{name}.png")
         assert page.problems == []
     assert console.output.count("listens to call-1/customer") == 1
+
+
+def test_moments_are_marked_and_stand_in_the_link_beside_the_spectrogram(
+    start_console: StartConsole, kafka_settings: KafkaSettings, topics: Topics, tmp_path: Path
+) -> None:
+    publish_call(kafka_settings, topics)
+    url = start_console("--port", "0", label_token="listen", watch_token="look").url  # noqa: S106  a test's own
+    with browsing(tmp_path / "profile") as page:
+        page.size(1280, 1000)
+        log_in(page, f"{url}/calls/call-1", "listen")
+        page.wait("document.querySelectorAll('#events tr').length === 5")
+        page.wait(WAVES)
+        assert page.run("document.querySelectorAll('canvas.spectrum:not([hidden])').length") == 0
+        page.run("document.getElementById('spectrum').click()")
+        page.wait("document.querySelectorAll('canvas.spectrum:not([hidden])').length === 2")
+        page.run("document.getElementById('mark').focus()")
+        # A tone where somebody speaks, nothing where Kafka has no sound, and silence all but empty.
+        loud = DENSITY % ("canvas.spectrum", 0.1, 0.15)
+        page.wait(f"{loud} > 200")
+        assert page.run(DENSITY % ("canvas.spectrum", 0.58, 0.64)) == 0
+        assert page.run(DENSITY % ("canvas.spectrum", 0.7, 0.8)) < 10
+        # The keyboard alone: ten seconds on, and its name.
+        page.key("ArrowRight")
+        page.key("ArrowRight")
+        page.key("m")
+        page.wait("document.activeElement.id === 'called'")
+        page.command("Input.insertText", text="he swears <b>*")
+        page.key("Enter")
+        page.wait("document.querySelectorAll('.flag').length === 2")
+        assert page.run("document.querySelector('#markers li').innerText").startswith("0:10.0 he swears <b>*")
+        # Another one, which is not wanted after all.
+        page.key("m")
+        page.wait("document.activeElement.id === 'called'")
+        page.key("Escape")
+        page.wait("document.getElementById('naming').hidden")
+        for name, width, dark in (("light", 1280, False), ("dark", 1280, True), ("narrow", 390, False)):
+            page.size(width, 1000, dark=dark)
+            page.run("new Promise((done) => setTimeout(done, 500))")
+            assert page.run("document.documentElement.scrollWidth <= innerWidth")
+            page.picture(tmp_path / f"marked-{name}.png")
+            assert page.barriers() == []
+        link = page.run("location.href")
+        assert page.problems == []
+    # Somebody else, who may watch only, follows the link by way of the login.
+    with browsing(tmp_path / "other") as page:
+        log_in(page, link, "look")
+        page.wait("document.querySelectorAll('.flag').length === 2")
+        assert page.run("document.querySelector('.flag').textContent") == "he swears <b>*"
+        assert page.run("document.getElementById('mark').checkVisibility()") is False
+        log_in(page, link, "listen")
+        page.wait("document.querySelectorAll('canvas.spectrum:not([hidden])').length === 2")
+        page.run("document.querySelector('#markers button').click()")
+        page.wait(f"{TIME}.startsWith('0:10.0')")
+        page.run("document.querySelector('#markers button:last-child').click()")
+        page.wait("document.querySelectorAll('.flag').length === 0")
+        assert page.run("location.search") == "?spectrum=1"
+        assert page.problems == []
+
+
+def log_in(page: Page, url: str, token: str) -> None:
+    """Go there as somebody who has this token."""
+    page.command("Network.clearBrowserCookies")
+    page.open(url)
+    page.wait("document.forms.length === 1 && location.pathname === '/login'")
+    page.run(f"(document.forms[0].token.value = '{token}', document.forms[0].submit())")
+    page.wait("location.pathname.startsWith('/calls/') && document.readyState === 'complete'")
 
 
 def test_a_label_is_given_with_a_key_and_taken_back(

@@ -13,6 +13,7 @@ from schemas.topics import Topics
 from tests.console.web.conftest import StartConsole
 from tests.support.console import RATE, Speaker, chunks_of, publish, send_sound
 from tests.support.installation import PATIENCE_S, wait_for
+from undertone.console.web.spectrum import BANDS
 from undertone.console.web.wav import HEADER, header, wanted
 from undertone.messaging.clients import admin
 from undertone.messaging.settings import KafkaSettings
@@ -92,6 +93,11 @@ def test_a_call_is_heard_as_it_was(start_console: StartConsole, kafka_settings: 
     gap = range(int(GAP[0] * points), int(GAP[1] * points))
     assert {number for number, peak in enumerate(peaks["peaks"]) if peak is None} == set(gap)
     assert peaks["peaks"][7] == np.abs(call.samples[7 * 400 :][:400].astype(int)).max() * 1000 // 32768
+    answer = get(f"{console.url}/api/calls/call-1/spectrum/customer", call.query)
+    assert (answer.headers["x-point-ms"], answer.headers["x-bands"]) == ("50", str(BANDS))
+    bands = np.frombuffer(answer.content, np.uint8).reshape(-1, BANDS)
+    assert set(np.flatnonzero(bands.max(axis=1) == 0)) == set(gap)
+    assert bands[7].min() > 100
     assert console.output.count("'console' (operate, 127.0.0.1) listens to call-1/customer") == 1
     assert console.output.count(" listens to ") == 2
 
@@ -137,7 +143,7 @@ def test_who_may_only_watch_hears_nothing(
 ) -> None:
     call = Call(kafka_settings, topics)
     console = start_console("--port", "0", watch_token="look", label_token="listen")  # noqa: S106  a test's own
-    for kind in ("audio", "peaks"):
+    for kind in ("audio", "peaks", "spectrum"):
         url = f"{console.url}/api/calls/call-1/{kind}/customer"
         assert get(url, call.query).status_code == 401
         assert get(url, call.query, authorization="Bearer look").status_code == 403

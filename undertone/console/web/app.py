@@ -55,7 +55,7 @@ _PAGES = {
 }
 # Where somebody may be sent who has logged in: to nobody else's page.
 _NAMES = "|".join(page[1:] for page in (*_PAGES, "/try"))
-_OWN_PAGE = re.compile(rf"/({_NAMES}|calls/[\w.:@+%-]+)?(\?[\w.:@+%&=-]*)?", re.ASCII)
+_OWN_PAGE = re.compile(rf"/({_NAMES}|calls/[\w.:@+%-]+)?(\?[\w.:@+%&=*-]*)?", re.ASCII)
 # A wrong token costs its sender this long, and so many may be tried at once.
 _WRONG_S, _TRIES = 0.5, 4
 

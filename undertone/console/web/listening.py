@@ -1,4 +1,4 @@
-"""Listening: a channel's sound between two moments as a WAV file, and as the peaks of a waveform."""
+"""Listening: a channel's sound between two moments as a WAV file, as the peaks of a waveform, and as a spectrogram."""
 
 import asyncio
 import logging
@@ -21,6 +21,7 @@ from undertone.console.web.known import Known
 from undertone.console.web.metrics import ConsoleMetrics
 from undertone.console.web.roles import Role
 from undertone.console.web.sound import BLOCK_S, Sound, SoundGone, Sounds
+from undertone.console.web.spectrum import BANDS, TOP_HZ, spectrum
 from undertone.console.web.wav import HEADER, header, wanted
 from undertone.console.web.whereabouts import Whereabouts, whereabouts
 
@@ -30,7 +31,7 @@ AT_ONCE = 4
 _LONGEST_MS = 12 * 3_600_000
 # One answer to a range: a player asks for the next piece when it gets there, and holds no connection meanwhile.
 _PIECE_S = 30
-# A waveform's point, and how much of it is asked for at once.
+# A point of a waveform or a spectrogram, and how much of it is asked for at once.
 _POINT_MS = 50
 _LONGEST_PEAKS_MS = 120_000
 # Who takes no more of a file for so long is left.
@@ -56,7 +57,7 @@ class Listening:
         """Where they are."""
         return [
             Route(f"/api/calls/{{call_id}}/{name}/{{channel}}", needs(Role.LABEL, endpoint, self._metrics))
-            for name, endpoint in (("audio", self._audio), ("peaks", self._peaks))
+            for name, endpoint in (("audio", self._audio), ("peaks", self._peaks), ("spectrum", self._spectrum))
         ]
 
     async def _audio(self, request: Request) -> Response:
@@ -81,14 +82,24 @@ class Listening:
         return Response(await self._bytes(window, first, end), 206, headers, "audio/wav")
 
     async def _peaks(self, request: Request) -> Response:
+        sound, where = await self._points(request)
+        return JSONResponse({"ms": _POINT_MS, "peaks": _peaks(sound, _length(where))})
+
+    async def _spectrum(self, request: Request) -> Response:
+        sound, where = await self._points(request)
+        found = await asyncio.to_thread(spectrum, sound, where.rate, _length(where))
+        headers = {"X-Point-Ms": str(_POINT_MS), "X-Bands": str(BANDS), "X-Top-Hz": str(TOP_HZ)}
+        return Response(found.tobytes(), headers=headers, media_type="application/octet-stream")
+
+    async def _points(self, request: Request) -> tuple[Sound, Whereabouts]:
+        """The sound of as many whole points as lie between the moments that are asked for."""
         where = await self._where(request)
         from_ms, to_ms = _window(request, _LONGEST_PEAKS_MS)
         await self._run(partial(self._sounds.look, where))
         count = -(-(to_ms - from_ms) // _POINT_MS)
-        length = _POINT_MS * where.rate // 1000
         start = (from_ms - where.start_ms) * where.rate // 1000
-        sound = await self._run(partial(self._sounds.read, where, start, start + count * length))
-        return JSONResponse({"ms": _POINT_MS, "peaks": _peaks(sound, length)})
+        end = start + count * _length(where)
+        return await self._run(partial(self._sounds.read, where, start, end)), where
 
     async def _where(self, request: Request) -> Whereabouts:
         call, channel = request.path_params["call_id"], request.path_params["channel"]
@@ -159,6 +170,11 @@ def _window(request: Request, longest_ms: int) -> tuple[int, int]:
     if not first < last <= first + longest_ms:
         raise HTTPException(400, f"to is later than from, by {longest_ms // 1000} s at most")
     return first, last
+
+
+def _length(where: Whereabouts) -> int:
+    """A point's samples."""
+    return _POINT_MS * where.rate // 1000
 
 
 def _peaks(sound: Sound, length: int) -> list[int | None]:

@@ -6,8 +6,10 @@ import { Controls } from "./controls.js";
 import { follow } from "./feed.js";
 import { fillNav } from "./nav.js";
 import { fillLegend } from "./palette.js";
+import { Markers } from "./markers.js";
 import { Player } from "./player.js";
 import { Said, whoLooks } from "./said.js";
+import { Spectrogram } from "./spectrogram.js";
 import { Stretch } from "./stretch.js";
 import { drawLanes, drawSample, fit, theme } from "./timeline.js";
 import { Utterances } from "./utterances.js";
@@ -44,6 +46,10 @@ const stretch = said && new Stretch(id, said, {
   play: (span) => player.play(span.from, span.to),
   stream: (channel) => calls.byId.get(id)?.streams.get(channel),
 });
+const markers = new Markers({
+  seek: (second) => origin !== null && mayListen && player.seek(origin + 1000 * second),
+  place: () => Math.max(0, player.position - origin) / 1000,
+});
 said?.remember(id);
 for (const element of document.querySelectorAll(".label")) element.hidden = !mayListen;
 
@@ -64,9 +70,9 @@ function laneOf(stream) {
   if (!lanes.has(stream.channel)) {
     const box = document.createElement("article");
     box.innerHTML =
-      '<h2><span></span><span class="quiet"></span></h2><div class="lane"><canvas role="img"></canvas><canvas class="wave" hidden></canvas><div class="marked" hidden></div><div class="head" hidden></div></div><p class="quiet"></p>';
+      '<h2><span></span><span class="quiet"></span></h2><div class="lane"><canvas role="img"></canvas><canvas class="wave" hidden></canvas><canvas class="spectrum" role="img" hidden></canvas><div class="marked" hidden></div><div class="head" hidden></div></div><p class="quiet"></p>';
     const [heading, lane, summary] = box.children;
-    const [canvas, wave, marked, head] = lane.children;
+    const [canvas, wave, spectrum, marked, head] = lane.children;
     heading.firstChild.textContent = stream.channel;
     canvas.setAttribute("aria-label", `Timeline of ${stream.channel}; the table below has the same in words`);
     $("channels").append(box);
@@ -78,7 +84,9 @@ function laneOf(stream) {
         if (!player.running) player.play();
       });
     }
-    lanes.set(stream.channel, { newest: heading.lastChild, canvas, wave, marked, head, summary, waveform: new Waveform(id, stream.channel) });
+    spectrum.setAttribute("aria-label", `Spectrogram of ${stream.channel}, 0 to 4 kHz`);
+    const sounds = { waveform: new Waveform(id, stream.channel), spectrogram: new Spectrogram(id, stream.channel) };
+    lanes.set(stream.channel, { newest: heading.lastChild, lane, canvas, wave, spectrum, marked, head, summary, ...sounds });
   }
   return lanes.get(stream.channel);
 }
@@ -103,44 +111,57 @@ function tell(call) {
   if (said) $("digits").textContent = said.digits;
   const spans = streams.flatMap((stream) => [...stream.all()].map((span) => ({ ...span, open: span === stream.open })));
   utterances.show(spans.sort((a, b) => b.to - a.to));
+  const events = streams.map((stream) => stream.summary ?? stream.newest).filter((event) => event?.audio);
+  if (events.length) begins(events);
   if (!mayListen) return;
-  offer(call, streams);
+  offer(call, events);
   stretch.show();
 }
 
+/** The start of the call's first stream. Times are whole milliseconds: it is not another one when it differs by one. */
+function begins(events) {
+  const began = Math.min(...events.map((event) => Math.round(event.at - 1000 * event.end)));
+  if (origin === null || Math.abs(began - origin) > 5) origin = began;
+}
+
 /** What can be heard of the call by now: from the start of its first stream to its last event. */
-function offer(call, streams) {
-  const events = streams.map((stream) => stream.summary ?? stream.newest).filter((event) => event?.audio);
+function offer(call, events) {
   $("player").hidden = !events.length;
   if (!events.length) return;
-  const began = Math.min(...events.map((event) => Math.round(event.at - 1000 * event.end)));
-  // Times are whole milliseconds: it is not another start when it differs by one.
-  if (origin === null || Math.abs(began - origin) > 5) origin = began;
   const names = events.map((event) => event.channel);
   controls.channels(names);
   player.offer(id, names, origin, call.at);
 }
 
-/** Piece after piece of the waveforms, one at a time. */
-async function loadWaveforms() {
+/** Piece after piece of the waveforms, and of the spectrograms where they are to be seen, one at a time. */
+async function loadSounds() {
   if (loading || document.hidden || origin === null) return;
   loading = true;
-  for (const [channel, { wave, waveform }] of lanes) {
+  for (const [channel, { wave, spectrum, waveform, spectrogram }] of lanes) {
     if (!player.offered.channels.includes(channel)) continue;
-    const asked = await waveform.load(Math.max(origin, Math.round(view.from)), player.offered.to);
-    wave.hidden = !waveform.peaks.length;
-    if (asked && waveform.trouble) $("trouble").textContent = waveform.trouble;
-    if (asked) drawn = "";
+    await loadPiece(waveform, wave, true);
+    await loadPiece(spectrogram, spectrum, $("spectrum").checked);
   }
   loading = false;
+}
+
+async function loadPiece(pieces, canvas, wanted) {
+  const asked = wanted && (await pieces.load(Math.max(origin, Math.round(view.from)), player.offered.to));
+  const hidden = !wanted || !pieces.count;
+  if (asked && pieces.trouble) $("trouble").textContent = pieces.trouble;
+  if (asked || canvas.hidden !== hidden) drawn = "";
+  canvas.hidden = hidden;
 }
 
 function draw(streams, from, now) {
   Object.assign(view, { from, to: now });
   for (const stream of streams) {
-    const { canvas, wave, waveform } = laneOf(stream);
+    const { canvas, wave, spectrum, waveform, spectrogram } = laneOf(stream);
     drawLanes(canvas, [stream], from, now, fit(canvas));
     if (!wave.hidden) waveform.draw(wave, from, now, fit(wave));
+    if (spectrum.hidden) continue;
+    fit(spectrum);
+    spectrogram.draw(spectrum, from, now);
   }
 }
 
@@ -149,14 +170,15 @@ const placeOf = (moment) => (moment - view.from) / (view.to - view.from);
 /** Where it plays, on every lane, and what is marked. */
 function drawHeads() {
   const place = placeOf(player.position);
-  for (const [channel, { head, canvas, marked }] of lanes) {
-    const span = stretch.span?.channel === channel ? stretch.span : null;
+  for (const [channel, { lane, head, canvas, marked }] of lanes) {
+    markers.draw(lane, (second) => placeOf(origin + 1000 * second));
+    const span = stretch?.span?.channel === channel ? stretch.span : null;
     marked.hidden = !span;
     if (span) {
       marked.style.left = `${100 * placeOf(span.from)}%`;
       marked.style.width = `${100 * (placeOf(span.to) - placeOf(span.from))}%`;
     }
-    head.hidden = !(place >= 0 && place <= 1);
+    head.hidden = !mayListen || !(place >= 0 && place <= 1);
     head.style.transform = `translateX(${Math.round(place * (canvas.clientWidth - 2))}px)`;
   }
 }
@@ -201,9 +223,21 @@ addEventListener("keydown", (event) => {
   // A field has its own keys, and a button its own for being pressed.
   if (["INPUT", "SELECT"].includes(tagName) || (["BUTTON", "A"].includes(tagName) && [" ", "Enter"].includes(event.key))) return;
   const channel = utterances.span?.channel ?? player.offered.channels[0];
-  if (origin !== null && stretch.key(event.key, channel, player.position)) event.preventDefault();
-  else if (utterances.key(event.key) || (origin !== null && controls.key(event.key))) event.preventDefault();
+  const heard = mayListen && origin !== null;
+  if (heard && stretch.key(event.key, channel, player.position)) event.preventDefault();
+  else if (heard && event.key === "m") {
+    markers.ask();
+    event.preventDefault();
+  } else if (utterances.key(event.key) || (heard && controls.key(event.key))) event.preventDefault();
 });
 
-setInterval(loadWaveforms, 500);
+// Whether the spectrogram is shown stands in the address, too.
+$("spectrum").checked = new URLSearchParams(location.search).has("spectrum");
+$("spectrum").addEventListener("change", () => {
+  const parameters = new URLSearchParams(location.search);
+  if ($("spectrum").checked) parameters.set("spectrum", "1");
+  else parameters.delete("spectrum");
+  history.replaceState(null, "", parameters.size ? `?${parameters}` : location.pathname);
+});
+if (mayListen) setInterval(loadSounds, 500);
 requestAnimationFrame(frame);

@@ -1,42 +1,20 @@
-// A channel's waveform: its peaks as they come from the console, piece by piece.
+// A channel's waveform: its peaks.
 
-import { whyNot } from "./player.js";
+import { POINT_MS, Pieces } from "./pieces.js";
 
-// As the console gives them.
-const POINT_MS = 50;
-const PIECE_MS = 60_000;
-// A piece is asked for when so much of it is there.
-const LEAST_MS = 2_000;
-const AGAIN_MS = 10_000;
-
-export class Waveform {
+export class Waveform extends Pieces {
   constructor(call, channel) {
-    this.address = `/api/calls/${encodeURIComponent(call)}/peaks/${encodeURIComponent(channel)}`;
-    this.from = null;
+    super("peaks", call, channel);
     this.peaks = [];
-    this.pause = 0;
-    this.trouble = "";
-    this.over = false;
   }
 
-  /** Ask for the next piece, where there is one to ask for; whether it did. */
-  async load(from, to) {
-    this.from ??= from;
-    const first = this.from + POINT_MS * this.peaks.length;
-    const end = Math.min(first + PIECE_MS, to - ((to - first) % POINT_MS));
-    if (this.over || performance.now() < this.pause || end - first < LEAST_MS) return false;
-    try {
-      const answer = await fetch(`${this.address}?from=${first}&to=${end}`);
-      this.over = [401, 403, 410].includes(answer.status);
-      if (!answer.ok) throw new Error(whyNot(answer.status));
-      const { peaks } = await answer.json();
-      for (const peak of peaks) this.peaks.push(peak);
-      this.trouble = "";
-    } catch (error) {
-      this.trouble = error.message;
-      this.pause = performance.now() + AGAIN_MS;
-    }
-    return true;
+  get count() {
+    return this.peaks.length;
+  }
+
+  async take(answer) {
+    const { peaks } = await answer.json();
+    for (const peak of peaks) this.peaks.push(peak);
   }
 
   /** Draw what lies between two moments. What is not in Kafka stays empty. */
