@@ -16,7 +16,8 @@ def console(
         str | None,
         typer.Option(
             "--host",
-            help="Address to listen on. Others than this machine's own need a token. [default: 127.0.0.1]",
+            help="Address to listen on. Others than this machine's own need a token, or --user-header."
+            " [default: 127.0.0.1]",
             show_default=False,
         ),
     ] = None,
@@ -40,6 +41,15 @@ def console(
             "--rules",
             help="A file of rules: alerts are shown, and sent by webhook.",
             dir_okay=False,
+            show_default=False,
+        ),
+    ] = None,
+    user_header: Annotated[
+        str | None,
+        typer.Option(
+            "--user-header",
+            help="Header in which a proxy that has logged people in says who they are: X-Forwarded-Email. Only what"
+            " comes from UNDERTONE_CONSOLE_PROXY_NETWORKS is believed.",
             show_default=False,
         ),
     ] = None,
@@ -76,7 +86,9 @@ def console(
     from undertone.observability.logs import set_up_log
 
     set_up_log()
-    settings = ConsoleSettings.load(host=host, port=port, token=token, rules=rules, metrics_port=metrics_port)
+    settings = ConsoleSettings.load(
+        host=host, port=port, token=token, rules=rules, user_header=user_header, metrics_port=metrics_port
+    )
     kafka = KafkaSettings.load(bootstrap_servers=bootstrap_servers)
     run(settings, kafka, typer.echo)
     typer.echo("stopped")

@@ -15,6 +15,7 @@ from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from undertone.console.web.metrics import ConsoleMetrics
+from undertone.console.web.proxy import Proxy
 from undertone.console.web.roles import Person, Role
 from undertone.console.web.settings import ConsoleSettings
 
@@ -40,14 +41,23 @@ _OPEN = ("/login", "/static/style.css", "/static/icon.svg")
 
 
 class Sessions:
-    """Who asks, by token or cookie. A cookie says until when, which role and who, and is signed with the role's token:
-    nothing has to be kept, and another token ends the sessions that were begun with the one before.
+    """Who asks, by token, by what a proxy says, or by cookie.
+
+    A cookie says until when, which role and who, and is signed with the role's token: nothing has to be kept, and
+    another token ends the sessions that were begun with the one before.
     """
 
     def __init__(self, settings: ConsoleSettings) -> None:
         self._tokens = settings.tokens
+        self._open_to_all = settings.open_to_all
+        self._proxy = Proxy(settings)
         self._anybody = Person(Role.OPERATE, settings.labelled_by)
         self._nameless = settings.labelled_by
+
+    @property
+    def by_token(self) -> bool:
+        """Whether somebody can log in here."""
+        return bool(self._tokens)
 
     def role_of(self, token: str) -> Role | None:
         """The role that a token gives; the time that it takes tells nothing."""
@@ -64,12 +74,12 @@ class Sessions:
 
     def who(self, request: HTTPConnection) -> Person | None:
         """Who asks; None for somebody who has to log in first."""
-        if not self._tokens:
+        if self._open_to_all:
             return self._anybody
         scheme, _, token = request.headers.get("authorization", "").partition(" ")
         if scheme.lower() == "bearer" and (role := self.role_of(token.strip())):
             return Person(role, self._nameless)
-        return self._session(request.cookies.get(_cookie(request), ""))
+        return self._proxy.who(request) or self._session(request.cookies.get(_cookie(request), ""))
 
     def _session(self, cookie: str) -> Person | None:
         said, _, signature = cookie.rpartition(".")
@@ -143,6 +153,9 @@ class Access:
         self._refused.labels("login").inc()
         if path.startswith(("/api/", "/static/")):
             return PlainTextResponse("log in first\n", 401)
+        if not self._sessions.by_token:
+            # Here it would be of no use to be asked for a token.
+            return PlainTextResponse("nobody may look who does not come by way of the proxy\n", 401)
         query = request.scope["query_string"].decode("latin-1")
         return RedirectResponse(f"/login?{urlencode({'next': f'{path}?{query}'.rstrip('?')})}", 303)
 

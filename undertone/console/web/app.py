@@ -31,6 +31,7 @@ from undertone.console.web.listening import Listening
 from undertone.console.web.metrics import ConsoleMetrics
 from undertone.console.web.microphones import Microphones
 from undertone.console.web.models import Models
+from undertone.console.web.proxy import printable
 from undertone.console.web.roles import Role
 from undertone.console.web.settings import ConsoleSettings
 from undertone.console.web.sound import Sounds
@@ -43,8 +44,6 @@ _PAGE = Path(__file__).with_name("page")
 _TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 # A page that takes nothing for so long is closed; when it comes back it gets what it missed.
 _SEND_S = 20.0
-# The longest `labelled_by` of a label.
-_NAME = 128
 # Address -> file.
 _PAGES = {
     "/": "now.html",
@@ -200,7 +199,5 @@ class _Console:
                 await asyncio.sleep(_WRONG_S)
             return RedirectResponse(f"/login?{urlencode({'wrong': 1, 'next': wanted})}", 303)
         response = RedirectResponse(wanted, 303)
-        # What a line of the log, or a label, can hold.
-        name = "".join(filter(str.isprintable, form.get("name", [""])[0])).strip()[:_NAME]
-        self._sessions.begin(request, response, role, name)
+        self._sessions.begin(request, response, role, printable(form.get("name", [""])[0]))
         return response

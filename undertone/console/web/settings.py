@@ -4,13 +4,16 @@ import ipaddress
 import os
 import socket
 from pathlib import Path
-from typing import Self
+from typing import Literal, Self
 
-from pydantic import Field, SecretStr, model_validator
+from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import SettingsConfigDict
 
 from undertone.console.web.roles import Role
 from undertone.messaging.settings import PREFIX, Settings
+
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+_HEADER = r"^([A-Za-z][A-Za-z0-9-]{0,63})?$"
 
 
 class ConsoleSettings(Settings):
@@ -26,6 +29,16 @@ class ConsoleSettings(Settings):
     """For those who may listen and label."""
     watch_token: SecretStr | None = None
     """For those who may watch."""
+    user_header: str = Field("", pattern=_HEADER)
+    """Where a proxy that has logged people in says who they are; nothing is believed of a header that is not named."""
+    groups_header: str = Field("", pattern=_HEADER)
+    """Where it says their groups, after commas."""
+    role_groups: str = ""
+    """Which group has which role, after commas: callcenter=label."""
+    user_role: Literal["watch", "label", "operate", "none"] = "watch"
+    """What those may whom the proxy names and whose groups give them no role."""
+    proxy_networks: str = "127.0.0.0/8,::1/128"
+    """Where the proxy is: a header from elsewhere is nothing."""
     labelled_by: str = Field("console", min_length=1, max_length=128)
     """Whose labels they are where nobody has logged in with a name."""
     allowed_hosts: str = ""
@@ -54,12 +67,41 @@ class ConsoleSettings(Settings):
         given = list(self.tokens.values())
         if len(set(given)) < len(given):
             raise ValueError("two roles have the same token: nobody could tell them apart")
-        if not self.loopback and not given:
+        if not (self.loopback or given or self.user_header):
             raise ValueError(
                 f"--host {self.host}: others reach this address; say who may look with --token or"
-                " UNDERTONE_CONSOLE_TOKEN, or listen on 127.0.0.1"
+                " UNDERTONE_CONSOLE_TOKEN, name a proxy's header with --user-header, or listen on 127.0.0.1"
             )
+        if not self.user_header and (self.groups_header or self.role_groups):
+            raise ValueError("groups are of those whom --user-header, or UNDERTONE_CONSOLE_USER_HEADER, names")
         return self
+
+    @field_validator("role_groups")
+    @classmethod
+    def _are_roles(cls, text: str) -> str:
+        _groups(text)
+        return text
+
+    @field_validator("proxy_networks")
+    @classmethod
+    def _are_networks(cls, text: str) -> str:
+        _networks(text)
+        return text
+
+    @property
+    def groups(self) -> dict[str, Role]:
+        """`role_groups`, read."""
+        return _groups(self.role_groups)
+
+    @property
+    def proxy_addresses(self) -> list[Network]:
+        """`proxy_networks`, read."""
+        return _networks(self.proxy_networks)
+
+    @property
+    def open_to_all(self) -> bool:
+        """Whether nobody has to log in."""
+        return not self.tokens and not self.user_header
 
     @property
     def tokens(self) -> dict[Role, str]:
@@ -81,10 +123,28 @@ class ConsoleSettings(Settings):
     @property
     def host_names(self) -> frozenset[str]:
         """The names that a request may call this host by, in small letters."""
-        names = {name.strip().lower() for name in self.allowed_hosts.split(",")} - {""}
+        names = {name.lower() for name in _split(self.allowed_hosts)}
         return frozenset(names | {"localhost", self.host.lower(), socket.gethostname().lower()})
 
 
 def _state_home() -> Path:
     """Where programs keep what they may lose, but not with every start."""
     return Path(os.environ.get("XDG_STATE_HOME") or "~/.local/state").expanduser()
+
+
+def _groups(text: str) -> dict[str, Role]:
+    found = {}
+    for one in _split(text):
+        group, _, role = one.rpartition("=")
+        if not group.strip() or role.strip().upper() not in Role.__members__:
+            raise ValueError(f"{one[:80]!r}: want GROUP=ROLE, with {', '.join(role.name.lower() for role in Role)}")
+        found[group.strip()] = Role[role.strip().upper()]
+    return found
+
+
+def _networks(text: str) -> list[Network]:
+    return [ipaddress.ip_network(one) for one in _split(text)]
+
+
+def _split(text: str) -> list[str]:
+    return [one.strip() for one in text.split(",") if one.strip()]
