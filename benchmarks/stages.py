@@ -33,6 +33,7 @@ from undertone.inference.events import EventWriter
 from undertone.inference.model import Model
 from undertone.inference.runs import Buffers
 from undertone.inference.runtime import Runtime
+from worker.scratch import keep_scratch_memory
 
 # What a stage is, for people.
 TOLD = {
@@ -138,6 +139,7 @@ def measure(
     model: Model, calls: int, chunk_ms: int, seconds: float, repeats: int
 ) -> tuple[dict[str, dict[str, float]], float]:
     """By stage: microseconds a chunk, and the floor. And the calibration's loop, measured in turn with them."""
+    keep_scratch_memory()  # as a worker does
     runs, loops = [], []
     for _ in range(repeats):
         runs.append(microseconds(model, calls, 8 * chunk_ms, seconds))

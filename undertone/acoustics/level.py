@@ -5,14 +5,21 @@ from numpy.typing import ArrayLike, NDArray
 
 FULL_SCALE = 32768.0
 SILENCE_DBFS = -120.0
+# So many samples at once as float64 (1 MB) stay in the processor's cache, however many streams there are.
+_GROUP_SAMPLES = 128 * 1024
 
 
 def sum_squares(samples: NDArray[np.int16]) -> NDArray[np.int64]:
     """Sum of squares over the last axis of int16 `samples`: exact, and exact again when partial sums are added."""
     # Every partial sum of fewer than 2^23 squares of int16 is a whole number below 2^53, so float64 rounds nothing
     # and takes 1.2 us for 20 hops of 200 samples where int64 takes 1.9 us.
-    values = samples.astype(np.float64)
-    return np.einsum("...i,...i->...", values, values).astype(np.int64)
+    rows = samples.reshape(-1, samples.shape[-1])
+    found = np.empty(len(rows), np.int64)
+    step = max(1, _GROUP_SAMPLES // rows.shape[1])
+    for start in range(0, len(rows), step):
+        values = rows[start : start + step].astype(np.float64)
+        found[start : start + step] = np.einsum("ij,ij->i", values, values)
+    return found.reshape(samples.shape[:-1])
 
 
 def dbfs(energy: ArrayLike, count: ArrayLike) -> NDArray[np.float64]:

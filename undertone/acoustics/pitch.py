@@ -58,6 +58,15 @@ def track_pitch(windows: NDArray[np.int16], rate: int) -> NDArray[np.float64]:
     Returns:
         float64 [B, 5], Hz, 0 where the frame of 64 ms has no clear pitch.
     """
+    pitch = np.zeros((len(windows), TRACK_FRAMES))
+    for start in range(0, len(windows), _GROUP):
+        f0, depth = yin(_track_frames(windows[start : start + _GROUP], rate), TRACK_RATE)
+        np.copyto(pitch[start : start + _GROUP], f0, where=depth < VOICED_BELOW)
+    return pitch
+
+
+def _track_frames(windows: NDArray[np.int16], rate: int) -> NDArray[np.float32]:
+    """The frames at 8 kHz of the block that ends each window: [B, 5, 512]."""
     length, hop = int(FRAME_SECONDS * rate), block_samples(rate) // TRACK_FRAMES
     samples = windows[:, -(length + hop * (TRACK_FRAMES - 1)) :].astype(np.float32)
     step = rate // TRACK_RATE
@@ -65,12 +74,7 @@ def track_pitch(windows: NDArray[np.int16], rate: int) -> NDArray[np.float64]:
         # 16 kHz becomes 8 kHz by sums of pairs: voices lie below 400 Hz, the scale does not matter to YIN, and half
         # the work is saved.
         samples = samples[:, ::2] + samples[:, 1::2]
-    frames = frame_view(samples, length // step, hop // step)
-    pitch = np.zeros(frames.shape[:2])
-    for start in range(0, len(frames), _GROUP):
-        f0, depth = yin(frames[start : start + _GROUP], TRACK_RATE)
-        np.copyto(pitch[start : start + _GROUP], f0, where=depth < VOICED_BELOW)
-    return pitch
+    return frame_view(samples, length // step, hop // step)
 
 
 def pitch_sums(f0: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.int64]]:

@@ -66,10 +66,12 @@ def worker(
     from undertone.messaging.settings import KafkaSettings
     from undertone.observability.logs import set_up_log
     from undertone.observability.telemetry import Telemetry
+    from worker.scratch import keep_scratch_memory
     from worker.service import Worker
     from worker.settings import WorkerSettings
 
     set_up_log()
+    keep_scratch_memory()
     kafka = KafkaSettings.load(bootstrap_servers=bootstrap_servers)
     settings = WorkerSettings.load(
         instance_id=instance_id,
