@@ -8,6 +8,8 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
+from schemas.reference import Reference
+
 BLOCK_MS = 250
 STEPS_PER_BLOCK = 5
 FRAMES_PER_STEP = 4
@@ -210,6 +212,11 @@ class ModelCard(_Part):
         default=None,
         exclude_if=lambda lineage: lineage is None,  # a card of before is written as it was, and older workers read it
         description="Null: not stated.",
+    )
+    reference: Reference | None = Field(
+        default=None,
+        exclude_if=lambda reference: reference is None,  # likewise
+        description="What its own data are like, to tell whether calls still are. Null: nobody can tell.",
     )
     metrics: dict[str, float] = {}
     licence: str = ""

@@ -10,7 +10,9 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import reduce
 from importlib.metadata import version
+from operator import add
 
 import keras
 import numpy as np
@@ -27,6 +29,7 @@ from trainer.data.splits import BY_NAME, Split
 from trainer.evaluation.cost import us_per_second
 from trainer.evaluation.held_out import HeldOutResult, evaluate_conditions, evaluate_files, join_results
 from trainer.evaluation.in_calls import evaluate_in_calls
+from trainer.evaluation.reference import Heard, listen, reference_of
 from trainer.options import TrainingOptions, choose_recipe, choose_splits, choose_start
 from trainer.packaging.bundle import for_calls, make_bundle, training_prior, with_metrics
 from trainer.training.calibration import calibrate
@@ -49,13 +52,17 @@ PATIENCE = 0.6
 
 @dataclass(frozen=True, slots=True)
 class Trained:
-    """One trained network: what it was trained on, how that went, its results on its test speakers by condition."""
+    """One trained network: what it was trained on, how that went, its results on its test speakers by condition.
+
+    heard: what those speakers are like to a worker that has this network.
+    """
 
     split: Split
     model: keras.Model
     bundle: Bundle
     history: list[Epoch]
     results: dict[str, HeldOutResult] = field(default_factory=dict)
+    heard: Heard | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,8 +107,12 @@ def run(options: TrainingOptions, progress: Progress) -> Outcome:
     results = {name: join_results([n.results[name] for n in networks if name in n.results]) for name in names}
     final = networks[0] if len(networks) == 1 else training.train_on_all(networks, recipe)
     bundle = with_metrics(final.bundle, _card_metrics(results) | {"us_per_s": us_per_second(final.bundle)})
-    bundle = replace(bundle, card=bundle.card.model_copy(update={"lineage": _lineage(options, start)}))
-    final = Trained(final.split, final.model, bundle, final.history, final.results)
+    heard = reduce(add, [network.heard for network in networks if network.heard])
+    about = {
+        "lineage": _lineage(options, start),
+        "reference": reference_of(heard, len(training.dataset.labels), held_out=True),
+    }
+    final = replace(final, bundle=replace(bundle, card=bundle.card.model_copy(update=about)))
     return Outcome(labelled, training.dataset, final, networks, results, recipe, started_from, time.monotonic() - began)
 
 
@@ -152,7 +163,9 @@ class _Training:
         say("in calls")
         speakers = [one.speaker for one in test]
         results |= evaluate_in_calls(paths, truth, clips.allowed, speakers, tested, self.options.seed)
-        return Trained(split, model, bundle, history, results)
+        say("as workers hear them")
+        heard = listen(tested, paths, truth, speakers)
+        return Trained(split, model, bundle, history, results, heard)
 
     def train_on_all(self, networks: Sequence[Trained], recipe: Recipe) -> Trained:
         """Train on all speakers for as long as the folds took on the mean, with their mean temperature."""

@@ -195,6 +195,7 @@ class Loop:
                     idle = self._engine.close_idle(partition.partition, now_ms)
                     result.written += idle.written
                     result.clicks += idle.clicks
+                    result.measured += idle.measured
         except Exception as error:
             raise EngineFailure(batch.chunks) from error
         for chunk, rejected in result.rejected:
@@ -205,6 +206,7 @@ class Loop:
         batch.rejected += self._models.poll()
         self._assignment.look_for_new_partitions()
         self._metrics.model_in_use(self._models.current.card)
+        self._metrics.drift.tell()
         self._metrics.open_streams.set(self._engine.open_streams)
         self._metrics.tell_watermarks(self._event_time.delays())
         self._assignment.tell_restores()

@@ -21,6 +21,7 @@ from schemas.card import ModelCard
 from schemas.dead_letters import Reason
 from undertone.inference.intake import FeedResult
 from worker.batch import Batch
+from worker.drift_metrics import DriftMetrics
 from worker.emotion_metrics import EmotionMetrics
 
 # A transaction of a quiet worker takes 5 ms, a full batch up to a second, a broker's restart some ten.
@@ -38,7 +39,7 @@ _MOVED_ON = (IllegalGenerationError, RebalanceInProgressError, UnknownMemberIdEr
 class WorkerMetrics:
     """One attribute per metric, all in one registry, so that two workers in a process do not mix."""
 
-    def __init__(self) -> None:
+    def __init__(self, drift_utterances: int = 500) -> None:
         self.registry = registry = CollectorRegistry()
         ProcessCollector(registry=registry)
         self.chunks = Counter("undertone_chunks", "Audio chunks read.", registry=registry)
@@ -134,6 +135,7 @@ class WorkerMetrics:
             "undertone_errors", "Errors, by place and kind.", ["stage", "error_type"], registry=registry
         )
         self.emotions = EmotionMetrics(registry)
+        self.drift = DriftMetrics(registry, drift_utterances)
         self._begin_at_zero()
 
     def _begin_at_zero(self) -> None:
@@ -206,6 +208,7 @@ class WorkerMetrics:
             if record:  # else the event needed nothing of this batch: its stream was closed for being idle
                 self.event_delay.observe(max(0.0, time.time() - record.timestamp / 1000))
         self.emotions.count(batch.chunks, refused, result)
+        self.drift.count(result.measured)
 
     def abort(self, cause: BaseException) -> None:
         """Count a transaction that was given up."""
@@ -219,6 +222,7 @@ class WorkerMetrics:
         self.model.info({"name": card.name, "version": card.version})
         self.model_created.set(card.created.timestamp())
         self.emotions.begin_at_zero(card.labels)
+        self.drift.follow(card)
 
     def error(self, stage: str, error: BaseException) -> None:
         """Count an error. Its text goes to the log, never into a label."""

@@ -70,6 +70,7 @@ class Session:
             analyze_agent=settings.analyze_agent,
             max_streams=settings.max_streams,
             idle_seconds=settings.idle_seconds,
+            measure=True,
         )
         self._restorer = Restorer(
             kafka, topics, metrics, progress.restoring, models.find, lambda: engine.model_versions

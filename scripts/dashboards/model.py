@@ -83,6 +83,20 @@ def _panels() -> Iterator[Panel]:
         Query("sum by (instance) (undertone_rebuild_new_labels)", "{{instance}}"),
     )
     yield series(
+        "Drift, by figure",
+        "How far calls lie from the model's own data (PSI), the mean over workers. Beyond 0.25 and chance: CallsDrift.",
+        "short",
+        Query("avg by (figure) (undertone_drift_psi)", "{{figure}}"),
+        levels=((None, GOOD), (0.1, WATCH), (0.25, BAD)),
+    )
+    yield series(
+        "Drift, of what chance allows",
+        "The same as a multiple of what 1 in 100 draws of the model's own speakers exceeds. At 1 it is no chance.",
+        "short",
+        Query("avg by (figure) (undertone_drift_psi / undertone_drift_bound)", "{{figure}}"),
+        levels=((None, GOOD), (1, WATCH)),
+    )
+    yield series(
         "Uncertain speech",
         "Share of speech that the model could not tell. Compare it before and after a change of model.",
         "percentunit",

@@ -71,6 +71,7 @@ SHOWN = 'undertone_console_delay_seconds_bucket{{instance="a",le="{}"}}'
 LETTERS = 'undertone_dead_letters_total{reason="empty"}'
 MODELS = 'undertone_models_total{outcome="crashed"}'
 CHAMPION = 'undertone_champion_refused{instance="a"}'
+DRIFT = 'undertone_drift_{}{{figure="level",instance="{}"}}'
 LATE_ALL, SHOWN_ALL = {LATE.format("+Inf"): "0+9x40"}, {SHOWN.format("+Inf"): "0+9x40"}
 REBUILDS = 'undertone_rebuild_runs_total{decision="crashed",instance="a"}'
 Fired = tuple[dict[str, str], ...]
@@ -86,6 +87,16 @@ def late(percent: float, samples: int = 40) -> dict[str, str]:
 def labelled(collected: str, made: int = 0) -> dict[str, str]:
     """An hour between samples: when the model was made, and the labels collected."""
     return {CREATED: f"{made}x400", COLLECTED: collected}
+
+
+def drifting(psi: float, bound: float = 0.2) -> dict[str, str]:
+    """Half of the calls are heard by each of two workers."""
+    return {
+        DRIFT.format("psi", "a"): f"{psi}x200",
+        DRIFT.format("psi", "b"): f"{psi + 0.2}x200",
+        DRIFT.format("bound", "a"): f"{bound}x200",
+        DRIFT.format("bound", "b"): f"{bound}x200",
+    }
 
 
 # promtool's notation: "5+10x20" is 5, 15, 25 ...; "_x20" is 20 times nothing.
@@ -163,6 +174,10 @@ CASES = [
     Case("BadModel", "none", {MODELS: "0x40"}, "8m"),
     Case("ChampionIsRefused", "for minutes", {CHAMPION: "0x10 1x30"}, "9m", ({"instance": "a"},)),
     Case("ChampionIsRefused", "while it comes", {CHAMPION: "0x10 1x2 0x30"}, "9m"),
+    Case("CallsDrift", "far, and no chance", drifting(0.25), "90m", ({"figure": "level"},), "0.35"),
+    Case("CallsDrift", "no further than chance", drifting(0.25, bound=0.5), "90m"),
+    Case("CallsDrift", "not far", drifting(0.1), "90m"),
+    Case("CallsDrift", "for half an hour", {name: s.replace("200", "60") for name, s in drifting(0.4).items()}, "55m"),
     Case("WorkerIsGone", "it does not answer", {UP: "1x10 0x30"}, "8m", ({"job": "worker", "instance": "a"},)),
     Case("WorkerIsGone", "its container is gone", {UP: "1x10 stale _x30"}, "8m", ({"job": "worker"},)),
     Case("WorkerIsGone", "there has never been one", {LAG: "0x40"}, "8m", ({"job": "worker"},)),

@@ -60,7 +60,7 @@ def run(kafka: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
     began = time.time()
     try:
         with Prometheus(directory / "prometheus", ports, waits="2s") as prometheus:
-            worker = installation.worker(metrics_port=ports["worker"])
+            worker = installation.worker(metrics_port=ports["worker"], drift_utterances=1)
             start_others(installation, ports, directory)
             worker.ready()
             up = 'count(up{job!="producer"} == 1)'

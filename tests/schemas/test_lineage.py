@@ -1,5 +1,7 @@
 """How a model came about, in words."""
 
+import json
+
 from schemas.card import Lineage, ModelCard
 from undertone.inference.bundle import DEFAULT_BUNDLE, read_bundle
 
@@ -17,3 +19,8 @@ def test_a_card_without_it_is_read_and_written_as_it_was() -> None:
     assert "lineage" not in shipped.model_dump_json()
     known = shipped.model_copy(update={"lineage": Lineage(code="0.2.0", seed=7)})
     assert ModelCard.model_validate_json(known.model_dump_json()) == known
+
+
+def test_a_card_without_lineage_and_reference_is_written_as_before() -> None:
+    bare = read_bundle(DEFAULT_BUNDLE).card.model_copy(update={"reference": None})
+    assert not {"lineage", "reference"} & json.loads(bare.model_dump_json()).keys()

@@ -85,6 +85,9 @@ def test_the_bundle_runs_and_its_card_says_what_it_is(trained: Path) -> None:
     assert part.speakers < 6  # the test speakers are not among them
     assert card.lineage
     assert (card.lineage.started_from, card.lineage.snapshot, card.lineage.seed) == (None, None, 0)
+    assert card.reference
+    assert card.reference.held_out and card.reference.speakers == 6 - part.speakers
+    assert {"labels", "level", "band 1", "probability satisfied"} <= card.reference.figures.keys()
 
 
 def test_the_figures_are_those_of_unheard_speakers(trained: Path) -> None:

@@ -28,6 +28,7 @@ from numpy.typing import NDArray
 from schemas.card import CalibrationSpec, CallerSpec
 from trainer.data.clips import Clips
 from trainer.distillation.curriculum import ALSO_SHARE, Curriculum
+from trainer.distillation.reference import with_reference
 from trainer.evaluation.babble import write_with_sounds
 from trainer.evaluation.cost import us_per_second
 from trainer.packaging.bundle import for_calls, make_bundle, training_prior, with_metrics
@@ -202,6 +203,7 @@ def write(
     caller = caller_spec(curriculum.dataset.labels)
     expected = prior or calls_prior(curriculum.dataset.labels)
     bundle = with_metrics(for_calls(bundle, expected, shares, caller), found | {"us_per_s": us_per_second(bundle)})
+    bundle = with_reference(bundle, curriculum.target.utterances, held_out=False)
     out.write_bytes(bundle_bytes(bundle))
     save_weights(out, network_weights(model), model.undertone_shape, bundle.card.version)
 

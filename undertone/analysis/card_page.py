@@ -62,6 +62,14 @@ def _caller(card: ModelCard) -> str:
     )
 
 
+def _reference(card: ModelCard) -> str:
+    found = card.reference
+    if found is None:
+        return "none: workers cannot tell drift"
+    who = "held out" if found.held_out else "of the training data"
+    return f"{found.utterances:,} utterances of {found.speakers} speakers {who}, by telephone"
+
+
 def _groups(card: ModelCard) -> str:
     groups = groups_of(card.labels) if card.groups is None else card.groups
     return "; ".join(f"{name}: {', '.join(members)}" for name, members in groups.items()) or "none"
@@ -110,6 +118,7 @@ def _body(card: ModelCard) -> Iterator[str]:
         ("cleaning", ", ".join(cleaning) or "none"),
         ("gate (VAD)", f"{gate.floor_margin_db:g} dB above the noise floor and over {gate.min_dbfs:g} dBFS"),
         ("segments", f"end after {cut.gap_frames * front.hop_ms:g} ms without speech, or {cut.max_seconds} s"),
+        ("reference", _reference(card)),
         ("lineage", card.lineage.told() if card.lineage else "not stated"),
         ("sha256", f"`{network.sha256}`"),
     ):

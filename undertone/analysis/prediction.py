@@ -112,7 +112,7 @@ def hear(
     chunks: dict[int, Iterator[AudioChunk]] = {}
     while True:
         while len(heard) < AT_ONCE and (call := next(waiting, None)):
-            heard[call.number], chunks[call.number] = call, _chunks(call, band)
+            heard[call.number], chunks[call.number] = call, chunks_of_call(call, band)
         if not heard:
             return
         for envelope in engine.feed([next(source) for source in chunks.values()]).events:
@@ -122,7 +122,7 @@ def hear(
                 del heard[int(event.call_id)], chunks[int(event.call_id)]
 
 
-def _chunks(call: Call, band: Band) -> Iterator[AudioChunk]:
+def chunks_of_call(call: Call, band: Band) -> Iterator[AudioChunk]:
     """A call as one stream of 10 s chunks."""
     telephone = band is Band.TELEPHONE
     rate: Literal[8000, 16000] = 8000 if telephone else _rate_of(call.files)

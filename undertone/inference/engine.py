@@ -20,7 +20,7 @@ from undertone.acoustics.frames import BLOCK_FRAMES, RATES, block_samples, hop_s
 from undertone.acoustics.gate import Gate, GateDecision, GateState
 from undertone.acoustics.level import sum_squares
 from undertone.acoustics.pitch import pitch_sums, track_pitch
-from undertone.inference import caller_memory, segments
+from undertone.inference import caller_memory, drift, segments
 from undertone.inference.ended import EndedStreams
 from undertone.inference.events import EventWriter, Utterances
 from undertone.inference.intake import FeedResult, Intake
@@ -53,7 +53,10 @@ class Engine:
         analyze_agent: bool = False,
         max_streams: int = 20_000,
         idle_seconds: float = 300,
+        measure: bool = False,
     ) -> None:
+        """With `measure` results have the figures of what was heard, too."""
+        self._measure = measure
         self._models = ModelSlots(model)
         self._table = StreamTable(model.card.network.state_size, len(model.card.labels))
         self._unsaved = Unsaved()
@@ -231,7 +234,7 @@ class Engine:
         rows = table.rows[index]
         segments.begin(rows, found, rate, first_offsets)
         segments.add_speech(rows, gate.raw, energies, rate)
-        self._predict(index, rows, windows, segments.speech_steps(rows, found, gate.active), rate)
+        self._predict(index, rows, windows, segments.speech_steps(rows, found, gate.active), rate, result)
         rows["clock"] += block_samples(rate)
         rows["last_offset"] = last_offsets
         table.rows[index] = rows
@@ -263,7 +266,13 @@ class Engine:
         table.model[index] = slot
 
     def _predict(
-        self, index: Rows, rows: NDArray[np.void], windows: Samples, steps: NDArray[np.bool_], rate: int
+        self,
+        index: Rows,
+        rows: NDArray[np.void],
+        windows: Samples,
+        steps: NDArray[np.bool_],
+        rate: int,
+        result: FeedResult,
     ) -> None:
         """Run the network for the streams that speak, and follow their pitch; `rows` is updated in place."""
         table = self._table
@@ -273,6 +282,9 @@ class Engine:
             pick = np.flatnonzero(speaking & (table.model[index] == slot))
             at, window = index[pick], model.front_end.window_samples(rate)
             features = model.front_end.compute(windows[pick, -window:], rate)
+            if self._measure:
+                bands = drift.of_blocks(features, steps[pick], model.card.front_end.context_frames)
+                result.measured.append(drift.Measured(model.card.version, bands))
             state = table.state[at, : model.card.network.state_size]
             logits, after = model.runtime.run(features, steps[pick].astype(np.float32), state)
             table.logits[at, : logits.shape[1]], table.state[at, : after.shape[1]] = logits, after
@@ -290,6 +302,9 @@ class Engine:
             if not clicks.all():
                 said = self._events.utterances(some[~clicks], model)
                 result.written += self._events.segments(said, ended_by)
+                if self._measure:
+                    figures = drift.of_utterances(model.card.labels, said.alone, said.rows, said.measured)
+                    result.measured.append(drift.Measured(model.card.version, figures))
                 self._remember(said)
 
     def _remember(self, said: Utterances) -> None:

@@ -21,6 +21,7 @@ from schemas.dead_letters import Reason, Rejected
 from schemas.events import EventEnvelope, WrittenEvent
 from undertone.acoustics.codecs import decode
 from undertone.acoustics.frames import block_samples, hop_samples
+from undertone.inference.drift import Measured
 from undertone.inference.ended import EndedStreams
 from undertone.inference.model_slots import ModelSlots
 from undertone.inference.records import NO_END, NO_OFFSET, OpenRecord, StreamKey, lookback
@@ -38,6 +39,7 @@ class FeedResult:
     repeats: int = 0
     clicks: int = 0
     skipped: int = 0
+    measured: list[Measured] = field(default_factory=list)  # where the engine is to measure
 
     @property
     def events(self) -> list[EventEnvelope]:
