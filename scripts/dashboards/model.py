@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from grafana_foundation_sdk.models.dashboard import Dashboard
 
-from scripts.dashboards.panels import BAD, FULL, GOOD, THIRD, WATCH, Panel, Query, board, built, number, rows, series
+from scripts.dashboards.panels import BAD, GOOD, THIRD, WATCH, Panel, Query, board, built, number, rows, series
 
 AGE = "(time() - undertone_model_created_timestamp_seconds)"
 
@@ -97,6 +97,13 @@ def _panels() -> Iterator[Panel]:
         levels=((None, GOOD), (1, WATCH)),
     )
     yield series(
+        "The champion on new labels",
+        "UAR and ECE on the newest labels since it was made. People label what looks wrong: mind the course.",
+        "short",
+        Query("max by (version) (undertone_champion_uar)", "UAR of {{version}}"),
+        Query("max by (version) (undertone_champion_ece)", "ECE of {{version}}"),
+    )
+    yield series(
         "Uncertain speech",
         "Share of speech that the model could not tell. Compare it before and after a change of model.",
         "percentunit",
@@ -105,5 +112,4 @@ def _panels() -> Iterator[Panel]:
             " / sum(rate(undertone_speech_seconds_total[5m]))",
             "uncertain",
         ),
-        width=FULL,
     )

@@ -20,6 +20,8 @@ class TrainerSettings(Settings):
     """How long a trainer that rebuilds may be silent before another one may take over."""
     trainer_nice: int = Field(10, ge=0, le=19)
     """How far the training process stands back behind others of its machine."""
+    trainer_prometheus_url: str | None = None
+    """Prometheus, which is asked whether calls drift: a reason to rebuild where labels have come."""
     trainer_gate_corpora: float = Field(0.02, ge=0, le=1)
     """How far below the champion's UAR on corpora a candidate's may lie."""
     trainer_gate_group: float = Field(0.05, ge=0, le=1)

@@ -8,6 +8,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge
 
 from trainer.rebuild.checks import Check
 from trainer.rebuild.runs import Decision, Runs, What
+from trainer.rebuild.standing import Figures
 
 _GROUP = "group_"
 
@@ -42,6 +43,13 @@ class RebuildMetrics:
         self._good: datetime | None = None
         since = Gauge("undertone_rebuild_age_seconds", "Since the last good run began.", registry=registry)
         since.set_function(lambda: time.time() - self._good.timestamp() if self._good else float("nan"))
+        self.uar = Gauge("undertone_champion_uar", "UAR of the champion on new labels.", ["version"], registry=registry)
+        self.ece = Gauge("undertone_champion_ece", "ECE of the champion on new labels.", ["version"], registry=registry)
+        self.judged = Gauge(
+            "undertone_champion_labels", "New labels that the two rest on.", ["version"], registry=registry
+        )
+        self.drifted = Gauge("undertone_rebuild_drifted", "Figures of the calls that have drifted.", registry=registry)
+        self.drifted.set(float("nan"))
         for what in What:
             self.runs.labels(what)
 
@@ -63,6 +71,12 @@ class RebuildMetrics:
         self.figure.clear()
         for check in last.checks:
             self._tell_check(check)
+
+    def stand(self, figures: Figures) -> None:
+        """How the champion does on what people have said since it was made."""
+        for gauge, value in ((self.uar, figures.uar), (self.ece, figures.ece), (self.judged, figures.labels)):
+            gauge.clear()
+            gauge.labels(figures.version).set(value)
 
     def _tell_check(self, check: Check) -> None:
         name = check.about if check.name.startswith(_GROUP) else check.name

@@ -10,6 +10,8 @@ from trainer.rebuild.runs import Decision, What
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 # A crash may be want of memory, which passes; one of the program does not, and is not to heat the machine.
 _AGAIN = timedelta(minutes=5)
+# Drift does not end with a model: the labels of a working day are worth another.
+_DRIFTED = timedelta(hours=6)
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,18 +21,21 @@ class Schedule:
     every: timedelta
     after_labels: int
 
-    def due(self, now: datetime, began: datetime, last: Decision | None, new_labels: int) -> str:
+    def due(self, now: datetime, began: datetime, last: Decision | None, new_labels: int, drifted: str = "") -> str:
         """Why a rebuild is due, in words; empty where none is.
 
         Args:
             began: when a trainer first came to this folder, which counts as a run where there was none.
             new_labels: collected since the last run.
+            drifted: what of the calls is no longer as in the model's data, in words.
         """
         if last and last.what in (What.CRASHED, What.OUTDATED):
             return f"the last run was {last.what}" if now - last.started >= _AGAIN else ""
         if new_labels >= self.after_labels:
             return f"{new_labels} labels have come"
         since = last.started if last else began
+        if drifted and new_labels > 0 and (not last or now - since >= _DRIFTED):
+            return f"calls have drifted ({drifted}), and {new_labels} labels have come"
         if new_labels > 0 and now - since >= self.every:
             return f"{new_labels} labels have come, and the last run is {_told(now - since)} ago"
         return ""

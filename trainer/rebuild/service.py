@@ -18,12 +18,15 @@ from trainer.collection.metrics import CollectorMetrics
 from trainer.collection.service import CollectorService
 from trainer.collection.settings import TrainerSettings
 from trainer.rebuild import tracking
+from trainer.rebuild.drift import DriftWatch
 from trainer.rebuild.metrics import RebuildMetrics
 from trainer.rebuild.rebuild import Rebuild, Request
 from trainer.rebuild.runs import Decision, Runs
 from trainer.rebuild.schedule import Schedule
+from trainer.rebuild.standing import Standing
 from undertone.messaging.settings import KafkaSettings
 from undertone.observability.telemetry import Health
+from undertone.registry.contents import read_contents
 from undertone.storage.store import StoreAway
 
 log = logging.getLogger(__name__)
@@ -46,6 +49,8 @@ class TrainerService:
         self._runs = Runs(request.out)
         self.registry = self._collector.metrics.registry
         self.metrics = RebuildMetrics(self.registry, self._new_labels)
+        self._standing = Standing(dataset, lambda: read_contents(kafka).in_use().value, self.metrics.stand)
+        self._drift = DriftWatch(settings.trainer_prometheus_url, self.metrics.drifted.set)
         self.health = Health(limit_s=_HEALTH_LIMIT_S, waits_for="Kafka")
         self._stop, self._asked = threading.Event(), threading.Event()
         self._fault: BaseException | None = None
@@ -82,6 +87,8 @@ class TrainerService:
             while not self._stopping():
                 if self._fault:
                     raise self._fault
+                if self.health.ready:
+                    self._look()
                 if why := self._due(began):
                     self._rebuild(why)
                 self._stop.wait(_LOOK_S)
@@ -103,13 +110,21 @@ class TrainerService:
         self.health.ready, self.health.waits_for = collector.ready, collector.waits_for
         return self._stop.is_set()
 
+    def _look(self) -> None:
+        """How the champion does on the labels that have come."""
+        try:
+            self._standing.look(self._collected())
+        except (UserError, KafkaError, StoreAway, OSError) as error:
+            log.warning("the champion cannot be judged by new labels now: %s", error)
+            self._collector.metrics.error("standing", error)
+
     def _due(self, began: datetime) -> str:
         if time.monotonic() < self._not_before or not self.health.ready:
             return ""
         if self._asked.is_set():
             self._asked.clear()
             return _ASKED
-        return self._schedule.due(datetime.now(UTC), began, self._last, self._new_labels())
+        return self._schedule.due(datetime.now(UTC), began, self._last, self._new_labels(), self._drift.figures())
 
     def _rebuild(self, why: str) -> None:
         log.info("rebuild begins: %s", why)
@@ -148,7 +163,10 @@ class TrainerService:
             log.warning("MLflow is not told of it until the next run: %s", fault)
 
     def _new_labels(self) -> int:
+        return max(0, self._collected() - self._known)
+
+    def _collected(self) -> int:
         collected = self._collector.metrics.registry.get_sample_value(
             "undertone_collector_labels_total", {"state": State.COLLECTED}
         )
-        return max(0, self._collected_before + int(collected or 0) - self._known)
+        return self._collected_before + int(collected or 0)

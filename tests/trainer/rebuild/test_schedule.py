@@ -36,6 +36,21 @@ def test_a_rebuild_is_due(last: Decision | None, hours: float, labels: int, due:
     assert bool(DAILY.due(BEGAN + timedelta(hours=hours), BEGAN, last, labels)) is due
 
 
+@pytest.mark.parametrize(
+    ("last", "hours", "labels", "due"),
+    [
+        (None, 0.1, 1, True),
+        (None, 0.1, 0, False),  # of what should it be made?
+        (run(), 105.9, 1, False),
+        (run(), 106, 1, True),
+        (run(What.CRASHED), 100.01, 1, False),
+    ],
+)
+def test_drift_is_a_reason_where_labels_have_come(last: Decision | None, hours: float, labels: int, due: bool) -> None:
+    why = DAILY.due(BEGAN + timedelta(hours=hours), BEGAN, last, labels, "level")
+    assert ("level" in why) is due
+
+
 def test_every_is_a_number_and_a_unit() -> None:
     assert [parse_every(text) for text in ("24h", "90m", "7d", "60s")] == [
         timedelta(hours=24),
