@@ -39,6 +39,13 @@ class AliasChange(BaseModel):
     by: str = Field(min_length=1, max_length=128)
     at: AwareDatetime
     how: str = Field(default="", max_length=64, description="What was done: promote, rollback, publish.")
+    share: float = Field(
+        default=0,
+        ge=0,
+        le=1,
+        exclude_if=lambda share: not share,  # a record without it is written as before
+        description="Of a challenger: the share of calls that go to it for real, by a hash of their ids.",
+    )
 
 
 class AliasRecord(AliasChange):
@@ -71,7 +78,7 @@ class AliasRecord(AliasChange):
 
     def followed_by(self, change: AliasChange) -> "AliasRecord":
         """The record that comes after this one."""
-        past = AliasChange(version=self.version, by=self.by, at=self.at, how=self.how)
+        past = AliasChange(version=self.version, by=self.by, at=self.at, how=self.how, share=self.share)
         history = (past, *self.history)[:MAX_HISTORY]
         return AliasRecord(**change.model_dump(), alias=self.alias, history=history)
 

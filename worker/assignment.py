@@ -206,8 +206,8 @@ class Assignment(ConsumerRebalanceListener):
         return True
 
     def _request(self, partition: TopicPartition, assigned: _Assigned) -> None:
-        model = assigned.replay_from.model if assigned.replay_from else None
-        assigned.restore = self._restorer.request(partition.partition, model)
+        models = assigned.replay_from.models if assigned.replay_from else set[str]()
+        assigned.restore = self._restorer.request(partition.partition, models)
 
     def _look_after_held_back(self) -> None:
         """End what dead workers have left open; what nobody ends is told of."""
@@ -240,9 +240,7 @@ class Assignment(ConsumerRebalanceListener):
             lost = min(first, assigned.committed or first) - begin.offset
             tell_lost(partition, lost, "they were heard again", first, self._metrics)
         if begin and first < start:
-            # Where the model is gone from `models`, utterances of then are heard as new ones are.
-            model = self._engine.model_named(begin.model) or self._engine.model
-            assigned.replay = Replay(self._engine, begin, start, model, streams)
+            assigned.replay = Replay(self._engine, begin, start, begin.route(self._engine), streams)
         self._consumer.seek(partition, min(first, start))
         self._consumer.resume(partition)
 

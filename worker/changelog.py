@@ -2,6 +2,7 @@
 
 import logging
 import time
+from collections.abc import Set
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -43,8 +44,8 @@ class Restore:
     """The changelog's next offset: 0 where no worker has ever written to it."""
     audio: range = range(0)
     """The offsets that `call-audio` holds."""
-    replay_model: str | None = None
-    """The version with which audio is to be heard again, if any is."""
+    replay_models: Set[str] = frozenset()
+    """The versions with which audio is to be heard again, if any is."""
     models: dict[str, Model | None] = field(default_factory=dict)
     """Those that its streams go on with and the engine had not, by version; None where one is gone."""
     cancelled: bool = False
@@ -67,7 +68,7 @@ class Restore:
 
         Every record is read for it, 20 us each, so it is done once, in the restorer's thread.
         """
-        versions = {self.replay_model} if self.replay_model else set()
+        versions = set(self.replay_models)
         for record in self.states.values():
             with suppress(ValueError):  # whoever gives it to the engine says so
                 state = read_record(record.value)

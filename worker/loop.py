@@ -21,6 +21,7 @@ from worker.poison_pill import EngineFailure, PoisonPills
 from worker.progress import Progress
 from worker.replay import ReplayFrom
 from worker.saving import Saving
+from worker.shadow import Shadow
 from worker.timer import Timer
 
 _POLL_MS = 500
@@ -53,6 +54,7 @@ class Loop:
         progress: Progress,
         metrics: WorkerMetrics,
         batch_records: int,
+        shadow: Shadow,
         idle_seconds: float,
         state_seconds: float,
     ) -> None:
@@ -66,6 +68,7 @@ class Loop:
         self._metrics = metrics
         self._dead_letters: DeadLetters = []  # of records that cannot be read, for the next transaction
         self._batch_records = batch_records
+        self._shadow = shadow
         self._event_time = EventTime(consumer, engine, idle_seconds)
         self._saving = Saving(state_seconds)
         self._chores = Timer(_CHORES_S)
@@ -120,6 +123,15 @@ class Loop:
             self._metrics.count(batch, result)
         assigned = [partition.partition for partition in self._consumer.assignment()]
         self._progress.reached(assigned, {partition.partition: offset for partition, offset in positions.items()})
+        self._shadow.follow(self._models.challenger, self._models.route.share)
+        if batch.chunks or closing:
+            with self._metrics.stage("shadow"):
+                self._shadow.hear(batch, result, self._times(positions) if closing else {}, assigned)
+
+    def _times(self, positions: Collection[TopicPartition]) -> dict[int, int]:
+        """The event times of partitions, as far as they have one."""
+        times = ((partition.partition, self._event_time.now(partition)) for partition in positions)
+        return {number: now_ms for number, now_ms in times if now_ms is not None}
 
     def _poll(self, wait_ms: int, records: int) -> Polled:
         try:
@@ -156,13 +168,13 @@ class Loop:
         for.
         """
         heard = {partition.partition: position for partition, position in positions.items()}
-        switching = self._models.current is not self._engine.model
+        switching = self._models.route != self._engine.route
         for record, rejected in batch.rejected:
             if rejected.reason in (Reason.PROCESSING_FAILED, Reason.TOO_MANY_STREAMS):
                 self._saving.save_all(record.partition)
         changed = self._engine.take_changes(heard if switching else self._saving.before(heard))
         if switching:
-            self._engine.switch_model(self._models.current)
+            self._engine.switch_model(*self._models.route)
         return changed
 
     def _offsets(self, positions: Positions) -> dict[TopicPartition, OffsetAndMetadata]:
@@ -170,7 +182,7 @@ class Loop:
         offsets = {}
         for partition, position in positions.items():
             again = ReplayFrom.of(self._engine, partition.partition)
-            offsets[partition] = OffsetAndMetadata(position, again.model_dump_json() if again else "", -1)
+            offsets[partition] = OffsetAndMetadata(position, again.written() if again else "", -1)
         return offsets
 
     def save_all(self) -> None:
@@ -189,13 +201,11 @@ class Loop:
         """Feed the engine, and close the idle streams of the partitions `closing`."""
         try:
             result = self._engine.feed(batch.chunks) if batch.chunks else FeedResult()
-            for partition in closing:
-                now_ms = self._event_time.now(partition)
-                if now_ms is not None:
-                    idle = self._engine.close_idle(partition.partition, now_ms)
-                    result.written += idle.written
-                    result.clicks += idle.clicks
-                    result.measured += idle.measured
+            for number, now_ms in self._times(closing).items():
+                idle = self._engine.close_idle(number, now_ms)
+                result.written += idle.written
+                result.clicks += idle.clicks
+                result.measured += idle.measured
         except Exception as error:
             raise EngineFailure(batch.chunks) from error
         for chunk, rejected in result.rejected:
@@ -205,7 +215,7 @@ class Loop:
     def _do_chores(self, batch: Batch) -> None:
         batch.rejected += self._models.poll()
         self._assignment.look_for_new_partitions()
-        self._metrics.model_in_use(self._models.current.card)
+        self._metrics.routed(self._models.route)
         self._metrics.drift.tell()
         self._metrics.open_streams.set(self._engine.open_streams)
         self._metrics.tell_watermarks(self._event_time.delays())

@@ -20,9 +20,11 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info
 from schemas.card import ModelCard
 from schemas.dead_letters import Reason
 from undertone.inference.intake import FeedResult
+from undertone.inference.routing import Route
 from worker.batch import Batch
 from worker.drift_metrics import DriftMetrics
 from worker.emotion_metrics import EmotionMetrics
+from worker.shadow_metrics import ShadowMetrics
 
 # A transaction of a quiet worker takes 5 ms, a full batch up to a second, a broker's restart some ten.
 _STAGE_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10, 60)
@@ -90,6 +92,14 @@ class WorkerMetrics:
             "Whether the alias champion names a model that this worker does not use.",
             registry=registry,
         )
+        self.canary_share = Gauge(
+            "undertone_canary_share", "Share of the calls that the canary has.", ["version"], registry=registry
+        )
+        self.challenger_refused = Gauge(
+            "undertone_challenger_refused",
+            "Whether the alias challenger names a model that this worker is to use and does not.",
+            registry=registry,
+        )
         self.transactions = Counter("undertone_transactions", "Transactions ended.", ["outcome"], registry=registry)
         self.aborted = Counter("undertone_aborted_transactions", "Transactions given up.", ["cause"], registry=registry)
         self.sessions = Counter("undertone_sessions", "Times this worker joined the group.", registry=registry)
@@ -136,6 +146,7 @@ class WorkerMetrics:
         )
         self.emotions = EmotionMetrics(registry)
         self.drift = DriftMetrics(registry, drift_utterances)
+        self.shadow = ShadowMetrics(registry)
         self._begin_at_zero()
 
     def _begin_at_zero(self) -> None:
@@ -223,6 +234,13 @@ class WorkerMetrics:
         self.model_created.set(card.created.timestamp())
         self.emotions.begin_at_zero(card.labels)
         self.drift.follow(card)
+
+    def routed(self, route: Route) -> None:
+        """Tell which models new utterances take."""
+        self.model_in_use(route.model.card)
+        self.canary_share.clear()
+        if route.canary:
+            self.canary_share.labels(route.canary.card.version).set(route.share)
 
     def error(self, stage: str, error: BaseException) -> None:
         """Count an error. Its text goes to the log, never into a label."""

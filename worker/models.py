@@ -20,6 +20,7 @@ from schemas.errors import UserError, one_line
 from undertone.inference.bundle import DEFAULT_BUNDLE, Unsigned, read_bundle
 from undertone.inference.class_prior import CARD, parse_prior
 from undertone.inference.model import Model
+from undertone.inference.routing import Route
 from undertone.inference.trial import Trial
 from undertone.messaging.clients import reader
 from undertone.messaging.settings import KafkaSettings
@@ -49,14 +50,19 @@ class ModelFeed:
         kafka: KafkaSettings | None = None,
         prior: str = CARD,
         signing: SigningSettings | None = None,
+        *,
+        shadow: bool = False,
     ) -> None:
         """`prior` is the class prior that every model gets, as `parse_prior` takes it.
 
-        `signing` says who must have signed the bundles of the topic; None: as the environment says.
+        `signing` says who must have signed the bundles of the topic; None: as the environment says. With `shadow` the
+        challenger is wanted though no call goes to it.
         """
         self._signing = signing or SigningSettings.load()
         self._prior = parse_prior(prior)
         self.current = current.with_prior(self._prior)
+        self.challenger: Model | None = None
+        self._shadow = shadow
         self._kafka = kafka
         self._topic = ModelTopic(kafka) if kafka else None
         self._metrics = metrics
@@ -65,20 +71,26 @@ class ModelFeed:
         # Networks that have been run: it is the flatbuffer that can crash a process, the card cannot.
         self._tried = {shipped.network.sha256}
         self._on_trial: tuple[ConsumerRecord, Trial] | None = None
-        self._offset = -1  # of the current model's bundle
+        self._offset = self._challenger_offset = -1  # of the two models' bundles
         self._refused: set[int] = set()  # offsets of bundles that cannot be used
         self._missed = ""  # the champion that is not on the topic, once that was told
 
     @classmethod
     def following(
-        cls, kafka: KafkaSettings, metrics: WorkerMetrics, prior: str = CARD, signing: SigningSettings | None = None
+        cls,
+        kafka: KafkaSettings,
+        metrics: WorkerMetrics,
+        prior: str = CARD,
+        signing: SigningSettings | None = None,
+        *,
+        shadow: bool = False,
     ) -> "ModelFeed":
         """Start from the champion, else from the newest bundle that can be used, else from the one that ships.
 
         Raises:
             UserError: no Kafka, or no such topic; `prior` names a label that the model does not know.
         """
-        feed = cls(Model.load(), metrics, kafka, signing=signing)
+        feed = cls(Model.load(), metrics, kafka, signing=signing, shadow=shadow)
         feed._prior = parse_prior(prior)
         try:
             feed._start()
@@ -88,6 +100,14 @@ class ModelFeed:
             feed.close()
             raise
         return feed
+
+    @property
+    def route(self) -> Route:
+        """Which calls new utterances of which take which model."""
+        record = self._topic.state.aliases.get(Alias.CHALLENGER) if self._topic else None
+        if record and record.share and self.challenger and self.challenger.card.version == record.version:
+            return Route(self.current, self.challenger, record.share)
+        return Route(self.current)
 
     def find(self, version: str) -> Model | None:
         """The model that a stream's state belongs to, if it ships or is still on the topic.
@@ -142,12 +162,11 @@ class ModelFeed:
         if not topic.fetching:
             while record := topic.next():
                 letters += self._note(topic, record)
-                if is_bundle(record) and self._is_wanted(topic, record):
+                if not is_bundle(record):
+                    self._follow_aliases(topic)  # before the champion's bundle, which is sent again behind an alias
+                elif self._is_wanted(topic, record):
                     return letters + self._try(record)
-            if topic.state.named(Alias.CHAMPION) == self._shipped != self.current.card.version:
-                self.current, self._offset = self._with_prior(Model.load()), -1
-                log.info("model %s, the one that ships: it is the champion", self._shipped)
-            elif place := self._wanted(topic):
+            if place := self._wanted(topic):
                 topic.ask(place)
         fetched = topic.fetched()
         return letters + self._try(fetched) if fetched else letters
@@ -168,7 +187,33 @@ class ModelFeed:
             found = at_hand.get(place.offset) or topic.fetch(place)
             if found and not self._take(found):
                 break
+        self._follow_aliases(topic)
+        place = self._wanted(topic)
+        if place and place.version == self._challenger(topic) and (found := topic.fetch(place)):
+            self._take(found)
         self._tell_champion(topic)
+
+    def _challenger(self, topic: ModelTopic) -> str | None:
+        """The version of the challenger, where it has something to do here."""
+        record = topic.state.aliases.get(Alias.CHALLENGER)
+        champion = topic.state.named(Alias.CHAMPION)
+        if record is None or champion in (None, record.version) or not (self._shadow or record.share):
+            return None
+        return record.version
+
+    def _follow_aliases(self, topic: ModelTopic) -> None:
+        """Take what is at hand already: a challenger that is the champion now, or the bundle that ships."""
+        champion, challenger = topic.state.named(Alias.CHAMPION), self._challenger(topic)
+        if self.challenger and self.challenger.card.version == champion != self.current.card.version:
+            self.current, self._offset = self.challenger, self._challenger_offset
+            log.info("model %s: the challenger is the champion", champion)
+        elif champion == self._shipped != self.current.card.version:
+            self.current, self._offset = self._with_prior(Model.load()), -1
+            log.info("model %s, the one that ships: it is the champion", self._shipped)
+        if self.challenger and self.challenger.card.version != challenger:
+            self.challenger, self._challenger_offset = None, -1
+        if challenger == self._shipped and not self.challenger:
+            self.challenger, self._challenger_offset = self._with_prior(Model.load()), -1
 
     def _candidates(self, topic: ModelTopic) -> list[Place | None]:
         """What to start from, best first; None stands for the bundle that ships."""
@@ -189,20 +234,28 @@ class ModelFeed:
 
     def _is_wanted(self, topic: ModelTopic, record: ConsumerRecord) -> bool:
         """Whether a bundle that has just come is to be used."""
-        champion = topic.state.named(Alias.CHAMPION)
-        if champion is None:
+        if topic.state.named(Alias.CHAMPION) is None:
             return True
-        return record.key == champion.encode() and champion not in (self.current.card.version, self._shipped)
+        return (record.key or b"").decode(errors="replace") in self._missing(topic)
 
     def _wanted(self, topic: ModelTopic) -> Place | None:
         """The bundle to fetch, now that all records have been read: one that is to be current and is not."""
         state = topic.state
-        champion = state.named(Alias.CHAMPION)
-        if champion is not None:
-            place = state.place(champion) if champion != self.current.card.version else None
+        if state.named(Alias.CHAMPION) is not None:
+            places = [place for version in self._missing(topic) if (place := state.place(version))]
         else:
-            place = state.places[-1] if state.places else None
-        return place if place and place.offset != self._offset and place.offset not in self._refused else None
+            places = state.places[-1:]
+        known = self._refused | {self._offset, self._challenger_offset}
+        return next((place for place in places if place.offset not in known), None)
+
+    def _missing(self, topic: ModelTopic) -> list[str]:
+        """Versions that are to be had from the topic: the champion first, then the challenger."""
+        wanted = ((topic.state.named(Alias.CHAMPION), self.current), (self._challenger(topic), self.challenger))
+        return [
+            version
+            for version, model in wanted
+            if version not in (None, self._shipped) and (model is None or version != model.card.version)
+        ]
 
     def _tell_champion(self, topic: ModelTopic) -> None:
         """Whether the champion is another one than the model in use, and nothing is under way to change that."""
@@ -213,6 +266,8 @@ class ModelFeed:
         if missed and missed != self._missed:
             log.error("the champion %s is not on models; %s stays", one_line(missed), self.current.card.version)
         self._missed = missed or ""
+        challenger = self._challenger(topic)
+        self._metrics.challenger_refused.set(challenger is not None and self.challenger is None and not self.busy)
 
     def _try(self, record: ConsumerRecord) -> Letters:
         """Begin a bundle's trial, or take it where it needs none."""
@@ -226,7 +281,10 @@ class ModelFeed:
         if isinstance(loaded, Rejected):
             self._refused.add(record.offset)
             return [(record, loaded)]
-        self.current, self._offset = loaded, record.offset
+        if self._topic and loaded.card.version == self._challenger(self._topic):
+            self.challenger, self._challenger_offset = loaded, record.offset
+        else:
+            self.current, self._offset = loaded, record.offset
         return []
 
     def _with_prior(self, model: Model) -> Model:
@@ -267,9 +325,11 @@ class ModelFeed:
 
     def _check_name(self, record: ConsumerRecord, model: Model) -> None:
         """An alias chooses by the key: a card that says otherwise would never be what it names."""
-        champion = self._topic.state.named(Alias.CHAMPION) if self._topic else None
-        if champion and record.key == champion.encode() and model.card.version != champion:
-            raise UserError(f"its key is {champion}, its card's version {model.card.version}")
+        if not self._topic or self._topic.state.named(Alias.CHAMPION) is None:
+            return
+        key = (record.key or b"").decode(errors="replace")
+        if key in self._missing(self._topic) and model.card.version != key:
+            raise UserError(f"its key is {key}, its card's version {model.card.version}")
 
     def _reject(self, record: ConsumerRecord, error: Exception, outcome: str = "invalid") -> Rejected:
         self._metrics.models.labels(outcome).inc()

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from schemas.dead_letters import Reason
 from undertone.inference.engine import Engine
-from undertone.inference.model import Model
+from undertone.inference.routing import Route
 from worker.batch import DeadLetters, decode
 from worker.event_time import EventTime
 from worker.poison_pill import EngineFailure, PoisonPills
@@ -31,17 +31,39 @@ class ReplayFrom(BaseModel):
     """The partition's event time at this record."""
     model: str
     """The version that utterances took which began since then."""
+    canary: str = ""
+    """The version that they took in a share of the calls."""
+    share: float = 0
+    """That share."""
 
     @classmethod
     def of(cls, engine: Engine, partition: int) -> Self | None:
         """What is to be heard again of a partition whose changes have been taken; None where its states are up to it.
 
-        The model is the same since the oldest: when it is switched all states are saved.
+        The models are the same since the oldest: when they are switched all states are saved.
         """
         since = engine.unsaved_since(partition)
         if since is None:
             return None
-        return cls(offset=since.offset, time_ms=since.timestamp_ms, model=engine.model.card.version)
+        model, canary, share = engine.route
+        found = cls(offset=since.offset, time_ms=since.timestamp_ms, model=model.card.version)
+        return found.model_copy(update={"canary": canary.card.version, "share": share}) if canary else found
+
+    def written(self) -> str:
+        """As metadata."""
+        return self.model_dump_json(exclude_defaults=True)
+
+    @property
+    def models(self) -> set[str]:
+        """The versions that are needed to hear it again."""
+        return {self.model, self.canary} - {""}
+
+    def route(self, engine: Engine) -> Route:
+        """The models of then; where one is gone from `models`, utterances of then are heard as new ones are."""
+        model, canary = (engine.model_named(version) for version in (self.model, self.canary))
+        if model is None or (self.canary and canary is None):
+            return engine.route
+        return Route(model, canary, self.share)
 
     @classmethod
     def read(cls, committed: OffsetAndMetadata) -> Self | None:
@@ -55,11 +77,11 @@ class ReplayFrom(BaseModel):
 class Replay:
     """One partition's replay: only streams with a saved state take part, any other had been forgotten by then."""
 
-    def __init__(self, engine: Engine, begin: ReplayFrom, until: int, model: Model, streams: Set[str]) -> None:
+    def __init__(self, engine: Engine, begin: ReplayFrom, until: int, route: Route, streams: Set[str]) -> None:
         self.until = until
         self._engine = engine
         self._begin = begin
-        self._model = model
+        self._route = route
         self._streams = streams
 
     def hear(
@@ -81,7 +103,7 @@ class Replay:
         batch = decode({partition: again}, poison_pills, event_time)
         chunks = [chunk for chunk in batch.chunks if chunk.stream in self._streams]
         try:
-            self._engine.replay(chunks, self._model)
+            self._engine.replay(chunks, *self._route)
         except Exception as error:
             raise EngineFailure(chunks) from error
         return len(chunks), [letter for letter in batch.rejected if letter[1].reason is Reason.PROCESSING_FAILED]

@@ -53,13 +53,13 @@ class Restorer:
         self._thread = threading.Thread(target=self._run, name="restore", daemon=True)
         self._thread.start()
 
-    def request(self, partition: int, replay_model: str | None = None) -> Restore:
+    def request(self, partition: int, replay_models: Set[str] = frozenset()) -> Restore:
         """Begin to restore a partition whose committed offset is known: all state that counts is written by then.
 
-        `replay_model` is looked up like the models of its streams.
+        `replay_models` are looked up like the models of its streams.
         What is returned also comes out of `finished`, unless its `cancelled` is set.
         """
-        restore = Restore(partition, replay_model=replay_model)
+        restore = Restore(partition, replay_models=replay_models)
         self._requests.put(restore)
         return restore
 

@@ -69,7 +69,7 @@ class Worker:
         models = self._open_models()
         if models is None:
             return
-        self.metrics.model_in_use(models.current.card)
+        self.metrics.routed(models.route)
         watch = self._watch()
         disk = KafkaDisk(self._kafka, Topics(self._kafka.topic_prefix).call_audio.name, self.metrics)
         try:
@@ -106,7 +106,8 @@ class Worker:
                 self._check_topics()
                 if pinned:
                     return ModelFeed(pinned, self.metrics, prior=prior)
-                return ModelFeed.following(self._kafka, self.metrics, prior, signing)
+                shadow = self._settings.shadow_share > 0
+                return ModelFeed.following(self._kafka, self.metrics, prior, signing, shadow=shadow)
             except (KafkaAway, KafkaError) as error:
                 if isinstance(error, AuthorizationError) or time.monotonic() >= end:
                     raise UserError(str(error)) from error

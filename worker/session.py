@@ -31,6 +31,7 @@ from worker.poison_pill import PoisonPills
 from worker.progress import Progress
 from worker.restorer import Restorer
 from worker.settings import WorkerSettings
+from worker.shadow import Shadow
 
 log = logging.getLogger(__name__)
 
@@ -72,6 +73,7 @@ class Session:
             idle_seconds=settings.idle_seconds,
             measure=True,
         )
+        engine.switch_model(*models.route)
         self._restorer = Restorer(
             kafka, topics, metrics, progress.restoring, models.find, lambda: engine.model_versions
         )
@@ -103,6 +105,14 @@ class Session:
             progress,
             metrics,
             settings.batch_records,
+            Shadow(
+                settings.shadow_share,
+                metrics.shadow,
+                settings.batch_records,
+                analyze_agent=settings.analyze_agent,
+                max_streams=settings.max_streams,
+                idle_seconds=settings.idle_seconds,
+            ),
             settings.idle_seconds,
             settings.state_seconds,
         )

@@ -32,6 +32,8 @@ class WorkerSettings(Settings):
     batch_records: int = Field(2_000, ge=1, le=100_000)
     state_seconds: float = Field(5, ge=0, le=60)
     """How often an open stream's state is saved. A worker that takes over hears again what came since; 0: none."""
+    shadow_share: float = Field(0, ge=0, le=1)
+    """Share of the calls that the challenger hears unseen."""
     drift_utterances: int = Field(500, ge=1, le=1_000_000)
     """How many utterances must have been heard before the worker says how far they lie from the model's own data."""
     session_timeout_s: float = Field(30, ge=1, le=1_800)

@@ -83,6 +83,23 @@ def _panels() -> Iterator[Panel]:
         Query("sum by (instance) (undertone_rebuild_new_labels)", "{{instance}}"),
     )
     yield series(
+        "Shadow: does the challenger agree?",
+        "Of utterances that both cut alike, the share to which the challenger gives the champion's label.",
+        "percentunit",
+        Query(
+            'sum(rate(undertone_shadow_utterances_total{outcome="agrees"}[5m]))'
+            ' / sum(rate(undertone_shadow_utterances_total{outcome=~"agrees|differs"}[5m]))',
+            "agrees",
+        ),
+    )
+    yield series(
+        "Shadow: what it costs",
+        "Cores that the challenger takes, and times a minute that workers have dropped it: behind, cost, failed.",
+        "short",
+        Query("sum(rate(undertone_shadow_seconds_total[5m]))", "cores"),
+        Query("sum by (cause) (rate(undertone_shadow_dropped_total[5m])) * 60", "dropped: {{cause}}"),
+    )
+    yield series(
         "Drift, by figure",
         "How far calls lie from the model's own data (PSI), the mean over workers. Beyond 0.25 and chance: CallsDrift.",
         "short",

@@ -54,6 +54,12 @@ def test_what_a_person_sees_from_list_to_rollback() -> None:
     assert "emotions" in shown and "by ann (promote)" in shown
     assert run("show", "a") == shown
 
+    assert run("canary", "b", "--share", "5%", "--by", "eve") == "challenger: b, with 0.05 of the calls\n"
+    assert "previous, challenger 5%" in rows(run("list"))["b"] or "challenger 5%, previous" in rows(run("list"))["b"]
+    assert "challenger 5%" in run("show", "challenger")
+    assert run("canary", "--stop") == "stopped: b has no calls any more\n"
+    assert "challenger" in rows(run("list"))["b"] and "%" not in rows(run("list"))["b"]
+
     compared = run("compare", "previous", "champion")
     assert "heldout uar" in compared and "+0" in compared
 
@@ -70,6 +76,12 @@ def test_a_mistake_is_one_line() -> None:
         (("show", "nowhere.zip"), "nowhere.zip: cannot read the model bundle"),
         (("compare", "a", "challenger"), "no model is the challenger"),
         (("promote", "broken"), "broken cannot be used, and the champion stays: model bundle: not a model bundle"),
+        (("canary", "a", "--share", "much"), "--share much: want a share of the calls"),
+        (("canary", "a", "--share", "101%"), "--share 101%: want a share of the calls"),
+        (("canary", "a"), "which version, and what share"),
+        (("canary", "b", "--share", "5%"), "b is the champion"),
+        (("canary", "broken", "--share", "5%"), "broken cannot be used, and the champion stays"),
+        (("canary", "--stop"), "no canary has calls"),
         (("rollback",), "no previous model to roll back to"),
         (("retire", "b"), "b is what workers run"),
     ):

@@ -28,6 +28,7 @@ from undertone.messaging.topics import ensure_topics
 EMPTY_WHERE_ALL_IS_WELL = {
     "Errors, by place": "a series of undertone_errors_total begins with its first error",
     "The champion on new labels": "nobody has labelled anything: it is NaN",
+    "Shadow: does the challenger agree?": "nobody is the challenger: it is NaN",
 }
 GARBAGE = 20
 

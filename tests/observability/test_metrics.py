@@ -60,4 +60,5 @@ def in_code(registry: CollectorRegistry) -> set[Row]:
 def test_the_specification_and_the_code_agree(section: str, registry: CollectorRegistry) -> None:
     # What an Info tells are no labels of its own: prometheus shows them as such.
     told = {"undertone_model_info": ("name", "version"), "undertone_trainer_model_info": ("version",)}
+    told["undertone_shadow_info"] = ("version",)
     assert {(name, kind, told.get(name, labels)) for name, kind, labels in in_code(registry)} == documented(section)

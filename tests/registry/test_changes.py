@@ -13,7 +13,7 @@ from tests.support.service import bundle_of, publish_model
 from undertone.inference.bundle import DEFAULT_BUNDLE, read_bundle
 from undertone.messaging.clients import reader
 from undertone.messaging.reading import partitions_of, read_to_end
-from undertone.registry.changes import Moved, promote, publish, retire, rollback
+from undertone.registry.changes import Moved, canary, parse_share, promote, publish, retire, rollback, stop_canary
 from undertone.registry.contents import read_contents
 
 SHIPPED = read_bundle(DEFAULT_BUNDLE).card.version
@@ -52,6 +52,8 @@ def test_the_newest_record_is_always_the_champions_bundle(installation: Installa
         (lambda: promote(settings, "a", "ann"), "a"),
         (lambda: promote(settings, SHIPPED, "ann"), SHIPPED),
         (lambda: rollback(settings, "ann"), "a"),
+        (lambda: canary(settings, "b", 0.05, "ann"), "a"),
+        (lambda: stop_canary(settings, "ann"), "a"),
     ):
         change()
         newest = records(installation)[-1]
@@ -118,3 +120,28 @@ def test_retire_withdraws_a_version_and_its_aliases_but_not_what_workers_run(ins
         rollback(settings, "ann")
     with pytest.raises(UserError, match="a is the champion already"):
         promote(settings, "a", "ann")
+
+
+def test_a_canary_is_the_challenger_with_a_share_and_the_champion_is_named(installation: Installation) -> None:
+    settings = installation.settings
+    for version in ("a", "b"):
+        publish_model(installation, version, bundle_of(version))
+    assert canary(settings, "a", 0.05, "ann") == "a"
+    assert named(installation) == {Alias.CHAMPION: "b", Alias.CHALLENGER: "a"}, "else the newest would be taken"
+    assert canary(settings, "a", 0.2, "bob") == stop_canary(settings, "eve") == "a"
+    challenger = read_contents(settings).state.aliases[Alias.CHALLENGER]
+    shares = [(change.share, change.by) for change in (challenger, *challenger.history)]
+    assert shares == [(0, "eve"), (0.2, "bob"), (0.05, "ann")]
+    with pytest.raises(UserError, match="no canary has calls"):
+        stop_canary(settings, "eve")
+    with pytest.raises(UserError, match="b is the champion"):
+        canary(settings, "b", 0.05, "ann")
+    promote(settings, "challenger", "ann")
+    assert named(installation) == {Alias.CHAMPION: "a", Alias.PREVIOUS: "b"}
+
+
+def test_a_share_is_a_number_or_one_of_a_hundred() -> None:
+    assert [parse_share(text) for text in ("5%", "0.05", "0", "100 %", "1")] == [0.05, 0.05, 0, 1, 1]
+    for text in ("", "%", "5", "-1%", "nan", "5%%", "five"):
+        with pytest.raises(UserError, match="--share"):
+            parse_share(text)

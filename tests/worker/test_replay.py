@@ -16,6 +16,7 @@ from schemas.audio import AudioChunk
 from tests.support.streams import START, customer, cut, lines
 from undertone.inference.engine import Engine
 from undertone.inference.model import Model
+from undertone.inference.routing import Route
 from worker.batch import decode
 from worker.event_time import EventTime
 from worker.poison_pill import PoisonPills
@@ -76,9 +77,10 @@ class Kafka:
 class Member:
     """A worker without Kafka's clients: it restores, hears again, and goes on from there."""
 
-    def __init__(self, kafka: Kafka, records: Sequence[Any], model: Model, models: Sequence[Model]) -> None:
+    def __init__(self, kafka: Kafka, records: Sequence[Any], route: Route, models: Sequence[Model]) -> None:
         self.kafka, self.records = kafka, records
-        self.engine = Engine(model, idle_seconds=IDLE_S)
+        self.engine = Engine(route.model, idle_seconds=IDLE_S)
+        self.engine.switch_model(*route)
         self.event_time = EventTime(None, self.engine, IDLE_S)  # records alone pass it
         for known in models:
             if known.card.version not in self.engine.model_versions:
@@ -89,15 +91,14 @@ class Member:
         self.whole = False
         begin = ReplayFrom.read(OffsetAndMetadata(kafka.offset, kafka.metadata, -1))
         if begin:
-            then = self.engine.model_named(begin.model)
-            assert then
-            replay = Replay(self.engine, begin, kafka.offset, then, kafka.states.keys())
+            assert begin.models <= self.engine.model_versions
+            replay = Replay(self.engine, begin, kafka.offset, begin.route(self.engine), kafka.states.keys())
             for first in range(begin.offset, kafka.offset, 7):
                 replay.hear(PLACE, records[first : first + 7], PoisonPills(), self.event_time)
             self.whole = True
         self.event_time.follow([PLACE])
 
-    def turn(self, size: int, before: int, switch_to: Model | None = None, *, closing: bool, committed: bool) -> None:
+    def turn(self, size: int, before: int, switch_to: Route | None = None, *, closing: bool, committed: bool) -> None:
         """Hear `size` records, and commit it all, or die before."""
         polled = self.records[self.position : self.position + size]
         batch = decode({PLACE: polled}, PoisonPills(), self.event_time)
@@ -109,7 +110,7 @@ class Member:
             said += self.engine.close_idle(0, now_ms).events
         saved = self.engine.take_changes({0: self.position if switch_to or self.whole else before})
         if switch_to:
-            self.engine.switch_model(switch_to)
+            self.engine.switch_model(*switch_to)
         if not committed:
             return
         for record in saved:
@@ -121,7 +122,7 @@ class Member:
         for event in said:
             self.kafka.events[event.subject] += lines([event])
         again = ReplayFrom.of(self.engine, 0)
-        self.kafka.offset, self.kafka.metadata = self.position, again.model_dump_json() if again else ""
+        self.kafka.offset, self.kafka.metadata = self.position, again.written() if again else ""
 
 
 def schedule(count: int, chance: random.Random) -> Iterator[tuple[int, str, bool]]:
@@ -133,34 +134,47 @@ def schedule(count: int, chance: random.Random) -> Iterator[tuple[int, str, bool
         yield size, chance.choices(kinds, [8, 2, 1, 2, 1, 1, 1])[0], chance.random() < 0.8
 
 
+def next_route(route: Route, new: Model, chance: random.Random) -> Route:
+    """A canary begins, is the champion, gets another share, is another model, or is taken back."""
+    share = chance.choice([0.3, 0.6])
+    if route.canary is None:
+        return Route(route.model, new, share)
+    following = Route(route.canary), Route(route.model), Route(route.model, route.canary, share), Route(new)
+    return chance.choice([*following, Route(route.model, new, share)])
+
+
+@pytest.mark.parametrize("canaries", [False, True], ids=["a champion alone", "canaries"])
 @pytest.mark.parametrize("seed", range(4))
-def test_whoever_takes_over_comes_to_the_very_state(seed: int) -> None:
+def test_whoever_takes_over_comes_to_the_very_state(seed: int, canaries: bool) -> None:
     """Killed within turns and between them, once and twice, with a new model or none: as if nothing had been."""
     base, chance = Model.load(), random.Random(seed)
     records = as_records(many_streams())
-    models = [base]
+    models, route = [base], Route(base)
     disturbed, alone = Kafka(), Kafka()
-    member, reference = (Member(kafka, records, base, models) for kafka in (disturbed, alone))
-    behind = 0
+    member, reference = (Member(kafka, records, route, models) for kafka in (disturbed, alone))
+    behind = with_canary = 0
     for size, what, closing in schedule(len(records), chance):
         new = None
         if what in ("newer", "switch"):
             new = base.with_card(base.card.model_copy(update={"version": f"version-{len(models)}"}))
             models.append(new)
+            route = next_route(route, new, chance) if canaries else Route(new)
         before = chance.randint(max(0, disturbed.offset - 150), disturbed.offset)
         for _ in range(what.count("lost") + what.count("twice")):
             member.turn(size, before, closing=closing, committed=False)
-            member = Member(disturbed, records, models[-1], models)
-        member.turn(size, before, new if what == "switch" else None, closing=closing, committed=True)
-        reference.turn(size, reference.position + size, new, closing=closing, committed=True)
+            member = Member(disturbed, records, route, models)
+        member.turn(size, before, route if what == "switch" else None, closing=closing, committed=True)
+        reference.turn(size, reference.position + size, route if new else None, closing=closing, committed=True)
         behind += bool(disturbed.metadata)
+        with_canary += route.canary is not None
         for _ in range(what.count("killed") + what.count("newer") + (what == "killed twice")):
-            member = Member(disturbed, records, models[-1], models)
+            member = Member(disturbed, records, route, models)
     member.turn(0, len(records), closing=False, committed=True)
     assert disturbed.events == alone.events
     assert disturbed.states == alone.states
     assert not disturbed.metadata
     assert behind > 10  # states were behind what was committed, mostly
+    assert bool(with_canary) is canaries
     assert any('"ended_by":"idle"' in line for line in alone.events["call-5/customer"])
 
 

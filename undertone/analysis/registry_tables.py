@@ -32,7 +32,7 @@ def list_tables(contents: Contents) -> RenderableType:
             faults.append(Text(f"{entry.version} cannot be used: {fault}", style="red"))
         style = "bold" if Alias.CHAMPION in aliases else "red" if fault else None
         cells: Sequence[RenderableType] = _list_cells(entry.card) if entry.card else ()
-        table.add_row(Text(entry.version), ", ".join(aliases), published, *cells, style=style)
+        table.add_row(Text(entry.version), _named(contents, entry.version), published, *cells, style=style)
     return Group(table, *faults, *_changes(contents))
 
 
@@ -40,8 +40,7 @@ def entry_tables(contents: Contents, entry: Entry) -> RenderableType:
     """What the registry knows of a version beside its card."""
     facts = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
     facts.add_column(style="dim", no_wrap=True)
-    aliases = ", ".join(contents.state.aliases_of(entry.version)) or "none"
-    facts.add_row("alias", aliases)
+    facts.add_row("alias", _named(contents, entry.version) or "none")
     facts.add_row("published", _moment(entry.published) if entry.published else "it ships")
     if unsigned := contents.unsigned(entry):
         facts.add_row("signature", Text(unsigned, style="red"))
@@ -74,6 +73,12 @@ def compare_tables(a: ModelCard, b: ModelCard) -> RenderableType:
         difference = "" if of_a is None or of_b is None else f"{of_b - of_a:+.3g}"
         figures.add_row(name.replace("_", " "), _figure(of_a), _figure(of_b), difference)
     return Group(facts, figures) if figures.row_count else facts
+
+
+def _named(contents: Contents, version: str) -> str:
+    """The aliases of a version, a canary's with its share of the calls."""
+    shares = {alias: contents.state.aliases[alias].share for alias in contents.state.aliases_of(version)}
+    return ", ".join(f"{alias} {100 * share:g}%" if share else alias for alias, share in shares.items())
 
 
 def _changes(contents: Contents) -> Iterator[RenderableType]:

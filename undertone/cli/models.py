@@ -124,6 +124,46 @@ def promote(version: Model, by: By = None, bootstrap_servers: BootstrapServers =
 
 
 @models.command()
+def canary(
+    version: Annotated[
+        str | None, typer.Argument(metavar="[VERSION]", help="A version, or an alias.", show_default=False)
+    ] = None,
+    share: Annotated[
+        str | None,
+        typer.Option(
+            "--share",
+            help="Of the calls, as 5% or 0.05; 0 for none: workers with UNDERTONE_SHADOW_SHARE try it unseen.",
+            show_default=False,
+        ),
+    ] = None,
+    stop: Annotated[bool, typer.Option("--stop", help="Take its calls away; it stays the challenger.")] = False,
+    by: By = None,
+    bootstrap_servers: BootstrapServers = None,
+) -> None:
+    """Give a share of the calls to a version, which becomes the challenger; the champion has the others.
+
+    Which calls those are follows from their ids, and each keeps its model whatever crashes. models list shows the
+    share, promote challenger gives it all calls.
+    """
+    from schemas.errors import UserError
+    from undertone.messaging.settings import KafkaSettings
+    from undertone.registry.changes import canary as run
+    from undertone.registry.changes import parse_share, stop_canary, whoever
+
+    settings = KafkaSettings.load(bootstrap_servers=bootstrap_servers)
+    if stop:
+        if version or share:
+            raise UserError("--stop takes neither a version nor a share")
+        typer.echo(f"stopped: {stop_canary(settings, by or whoever())} has no calls any more")
+    elif version and share:
+        part = parse_share(share)
+        typer.echo(f"challenger: {run(settings, version, part, by or whoever())}, with {part:.3g} of the calls")
+    else:
+        raise UserError("which version, and what share of the calls? As in: undertone models canary VERSION --share 5%")
+    _tell_mlflow(settings)
+
+
+@models.command()
 def rollback(by: By = None, bootstrap_servers: BootstrapServers = None) -> None:
     """Make the previous version the champion again. A second rollback undoes the first."""
     from undertone.messaging.settings import KafkaSettings

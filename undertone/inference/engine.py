@@ -27,6 +27,7 @@ from undertone.inference.intake import FeedResult, Intake
 from undertone.inference.model import Model
 from undertone.inference.model_slots import ModelSlots
 from undertone.inference.records import Ended, StreamKey, lookback, read_record
+from undertone.inference.routing import Route
 from undertone.inference.runs import Buffers, Run, Samples
 from undertone.inference.streams import StreamTable
 from undertone.inference.unsaved import Unsaved
@@ -76,6 +77,11 @@ class Engine:
         """Versions that a restored stream can go on with."""
         return self._models.versions
 
+    @property
+    def route(self) -> Route:
+        """The models that new segments take, by call."""
+        return self._models.route
+
     def model_named(self, version: str) -> Model | None:
         """The model of this version, if it is loaded."""
         slot = self._models.slot_of(version)
@@ -121,25 +127,31 @@ class Engine:
         known = (self._table.newest_ms(partition), self._ended.newest_ms(partition))
         return max((time for time in known if time is not None), default=None)
 
-    def switch_model(self, model: Model) -> None:
-        """Take a new model: each stream's next segment is predicted with it, an open one ends with the old."""
+    def switch_model(self, model: Model, canary: Model | None = None, share: float = 0.0) -> None:
+        """Take new models: each stream's next segment is predicted with its own, an open one ends with the old.
+
+        A share of the calls, by lot, has the canary.
+        """
         in_use = {self._models[slot].card.version for slot in self._table.models()}
-        self._models.switch(model, in_use | self._ended.versions())
-        self._make_room(model)
+        self._models.switch(Route(model, canary, share), in_use | self._ended.versions())
+        for new in (model, canary):
+            if new:
+                self._make_room(new)
 
     def add_model(self, model: Model) -> None:
         """Keep a model for streams that `restore` brings back in the middle of a segment; no new one takes it."""
         self._models.add(model)
         self._make_room(model)
 
-    def replay(self, chunks: Sequence[AudioChunk], model: Model) -> None:
-        """Hear chunks again that an engine had heard while its model was this one; all events of them have been told.
+    def replay(self, chunks: Sequence[AudioChunk], model: Model, canary: Model | None = None, share: float = 0) -> None:
+        """Hear chunks again that an engine had heard while it had these models; all events of them have been told.
 
         They are of streams that have a record: a stream without one had been forgotten by then.
         """
-        if model.card.version not in self._models.versions:
-            self.add_model(model)
-        with self._models.using(model.card.version):
+        for one in (model, canary):
+            if one and one.card.version not in self._models.versions:
+                self.add_model(one)
+        with self._models.using(Route(model, canary, share)):
             self.feed(chunks)
 
     def take_changes(self, before: Mapping[int, int] | None = None) -> list[StateRecord]:
@@ -149,6 +161,10 @@ class Engine:
         since a chunk before that offset.
         """
         return [StateRecord(key[1], key[0], self._record(key)) for key in self._unsaved.take(before)]
+
+    def forget_changes(self) -> None:
+        """Count all as saved, for an engine whose streams nobody goes on with."""
+        self._unsaved.take(None)
 
     def unsaved_since(self, partition: int) -> RecordPlace | None:
         """The oldest chunk of a partition that is not in the records taken so far; None where all are."""
@@ -215,7 +231,7 @@ class Engine:
         """Every whole block, by the model whose gate and segment settings it goes by: mostly there is one."""
         for block in range(int(buffers.blocks.max())):
             due = np.flatnonzero(buffers.blocks > block)
-            slots = self._table.settings_slots(buffers.rows[due], self._models.current_slot)
+            slots = self._table.settings_slots(buffers.rows[due], self._models)
             for slot in np.unique(slots):
                 self._block(buffers, due[slots == slot], block, rate, self._models[slot], result)
 
@@ -252,18 +268,19 @@ class Engine:
         return decision
 
     def _begin(self, index: Rows) -> None:
-        """Start segments: from the state of silence, and the current model from here on."""
-        table, slot = self._table, self._models.current_slot
+        """Start segments: from the state of silence, and the model that is their calls' from here on."""
+        table, slots = self._table, self._models.slots_by(self._table.lot[index])
         table.state[index] = 0
         table.logits[index] = 0
-        for row in index[table.model[index] != slot]:
-            if self._model_of(row).card.labels != self.model.card.labels:
+        changed = table.model[index] != slots
+        for row, slot in zip(index[changed], slots[changed], strict=True):
+            if self._model_of(row).card.labels != self._models[slot].card.labels:
                 # Sums over other labels cannot be continued: the summary speaks of the new ones.
                 table.totals[row] = 0
                 table.rows[row]["total_steps"] = 0
             caller_memory.forget_model(table.rows[row])
             table.heard[row] = 0
-        table.model[index] = slot
+        table.model[index] = slots
 
     def _predict(
         self,

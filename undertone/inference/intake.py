@@ -25,6 +25,7 @@ from undertone.inference.drift import Measured
 from undertone.inference.ended import EndedStreams
 from undertone.inference.model_slots import ModelSlots
 from undertone.inference.records import NO_END, NO_OFFSET, OpenRecord, StreamKey, lookback
+from undertone.inference.routing import lot_of
 from undertone.inference.runs import Run
 from undertone.inference.streams import EPOCH, StreamTable
 
@@ -79,7 +80,7 @@ class Intake:
                 waiting.popleft()
                 continue
             missing = chunk.first_sample - self._position(run)
-            gap_frames = self._models.current.card.segments.gap_frames
+            gap_frames = self._models[self._models.slot_by(self._table.lot[row])].card.segments.gap_frames
             longest = gap_frames * hop_samples(chunk.sample_rate) + block_samples(chunk.sample_rate)
             if missing > longest:
                 if run.pieces or fields["open"]:
@@ -133,7 +134,7 @@ class Intake:
     def put_back(self, stream: str, partition: int, topic: str | None, record: OpenRecord) -> int:
         """Put a record back into a row, with the model that it names or else with the current one."""
         known = self._models.slot_of(record.version)
-        slot = self._models.current_slot if known is None else known
+        slot = self._models.slot_by(lot_of(stream)) if known is None else known
         return self._table.unpack(stream, partition, topic, record, slot, same_model=known is not None)
 
     def _reopen(self, key: StreamKey, chunk: AudioChunk, record: OpenRecord) -> int:
@@ -150,7 +151,8 @@ class Intake:
     def _open(self, key: StreamKey, chunk: AudioChunk, start_us: int) -> int:
         self._ended.forget(key)
         partition, stream = key
-        gate, slot = self._models.current.gate.initial_state(1), self._models.current_slot
+        slot = self._models.slot_by(lot_of(stream))
+        gate = self._models[slot].gate.initial_state(1)
         row = self._table.add(stream, partition, _topic_of(chunk), chunk.sample_rate, slot, gate)
         fields = self._table.rows[row]
         fields["start_us"], fields["agent"] = start_us, chunk.role == "agent"

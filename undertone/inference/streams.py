@@ -7,7 +7,9 @@ from numpy.typing import NDArray
 
 from undertone.acoustics.gate import GateState
 from undertone.inference import caller_memory
+from undertone.inference.model_slots import ModelSlots
 from undertone.inference.records import NO_END, NO_OFFSET, ROW, OpenRecord, StreamKey, lookback
+from undertone.inference.routing import lot_of
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 # The fewest rows, and how many are made for one that is used when the table shrinks.
@@ -34,6 +36,7 @@ class StreamTable:
         self.heard = np.zeros((capacity, labels), np.float64)  # evidence times steps, of the caller's memory
         self.model = np.zeros(capacity, np.int32)  # slot of the model that the row's numbers belong to
         self.partition = np.full(capacity, _NOBODY, np.int32)  # of free rows it is -1
+        self.lot = np.zeros(capacity, np.float64)  # that the row's call has drawn
         self.names: list[str] = [""] * capacity
         self.topics: list[str | None] = [None] * capacity  # where the audio comes from, None without Kafka
         self._row_of: dict[StreamKey, int] = {}
@@ -70,9 +73,9 @@ class StreamTable:
         """The slots of the models that rows refer to."""
         return set(np.unique(self.model[self.partition != _NOBODY]).tolist())
 
-    def settings_slots(self, rows: NDArray[np.intp], current: int) -> NDArray[np.int32]:
+    def settings_slots(self, rows: NDArray[np.intp], models: ModelSlots) -> NDArray[np.int32]:
         """The slots of the models that cut the rows' sound: an utterance ends by the settings that it began with."""
-        return np.where(self.rows["open"][rows], self.model[rows], np.int32(current))
+        return np.where(self.rows["open"][rows], self.model[rows], models.slots_by(self.lot[rows]))
 
     def add(self, stream: str, partition: int, topic: str | None, rate: int, slot: int, gate: GateState) -> int:
         """A fresh row for a stream that is not in the table."""
@@ -90,6 +93,7 @@ class StreamTable:
             self.rows[row][name] = NO_OFFSET
         self.names[row], self.topics[row], self._row_of[partition, stream] = stream, topic, row
         self.partition[row], self.model[row] = partition, slot
+        self.lot[row] = lot_of(stream)
         return row
 
     def remove(self, row: int) -> None:
@@ -170,7 +174,7 @@ class StreamTable:
 
     def _rebuild(self, kept: NDArray[np.intp], capacity: int) -> None:
         """Lay the rows `kept`, in this order, at the front of arrays of `capacity` rows."""
-        for name in ("rows", "samples", "state", "logits", "totals", "heard", "model", "partition"):
+        for name in ("rows", "samples", "state", "logits", "totals", "heard", "model", "partition", "lot"):
             old = getattr(self, name)
             shape = (capacity, *old.shape[1:])
             new = np.full(shape, _NOBODY, old.dtype) if name == "partition" else np.zeros(shape, old.dtype)

@@ -77,6 +77,36 @@ def nomination(contents: Contents, bundle: Bundle, by: str, how: str) -> list[Re
     return [*records, (champion.version.encode(), champion.value)]
 
 
+def canary(settings: KafkaSettings, name: str, share: float, by: str) -> str:
+    """Make a version the challenger, and give it a share of the calls: 0 for none, though a shadow may go on.
+
+    Returns the version. What workers run is named the champion where nothing is.
+
+    Raises:
+        UserError: there is no such version, it cannot be used, it is the champion.
+    """
+    contents = read_contents(settings)
+    entry = contents.find(name)
+    running = contents.running
+    if entry.version == running:
+        raise UserError(f"{entry.version} is the champion: it has all calls that no canary has")
+    _check(contents, entry)
+    return _challenge(settings, contents, entry.version, share, by, "canary" if share else "shadow")
+
+
+def stop_canary(settings: KafkaSettings, by: str) -> str:
+    """Take a canary's calls away from it; it stays the challenger. Returns its version.
+
+    Raises:
+        UserError: no canary has calls.
+    """
+    contents = read_contents(settings)
+    record = contents.state.aliases.get(Alias.CHALLENGER)
+    if record is None or not record.share:
+        raise UserError("no canary has calls: `undertone models canary VERSION --share 5%` gives it some")
+    return _challenge(settings, contents, record.version, 0, by, "canary stopped")
+
+
 def promote(settings: KafkaSettings, name: str, by: str) -> Moved:
     """Make a version the champion, and what workers ran until now the previous one.
 
@@ -117,6 +147,22 @@ def retire(settings: KafkaSettings, name: str) -> tuple[str, list[Alias]]:
     return entry.version, gone
 
 
+def parse_share(text: str) -> float:
+    """`5%`, `0.05`.
+
+    Raises:
+        UserError: it is none.
+    """
+    number = text.removesuffix("%").strip()
+    try:
+        share = float(number) / (100 if text.endswith("%") else 1)
+    except ValueError:
+        share = -1.0
+    if not 0 <= share <= 1:  # NaN fails too
+        raise UserError(f"--share {text[:40]}: want a share of the calls, as 5% or 0.05")
+    return share
+
+
 def whoever() -> str:
     """Who changes the registry, where nobody says so: the user and the machine."""
     try:
@@ -129,15 +175,33 @@ def _promote(settings: KafkaSettings, contents: Contents, entry: Entry, by: str,
     champion = contents.state.named(Alias.CHAMPION)
     if entry.version == champion:
         raise UserError(f"{entry.version} is the champion already")
+    _check(contents, entry)
+    before = contents.running
+    records = _moving(contents, entry.version, before, by, how)
+    _write(settings, [*records, (entry.version.encode(), entry.value)])
+    return Moved(entry.version, before)
+
+
+def _check(contents: Contents, entry: Entry) -> None:
+    """Try a version as a worker would.
+
+    Raises:
+        UserError: it cannot be used.
+    """
     fault = contents.fault_of(entry)
     if entry.card and entry.card.version != entry.version:
         fault = f"its card's version is {entry.card.version}"
     if fault:
         raise UserError(f"{entry.version} cannot be used, and the champion stays: {fault}")
-    before = contents.running
-    records = _moving(contents, entry.version, before, by, how)
-    _write(settings, [*records, (entry.version.encode(), entry.value)])
-    return Moved(entry.version, before)
+
+
+def _challenge(settings: KafkaSettings, contents: Contents, version: str, share: float, by: str, how: str) -> str:
+    records = [_alias(contents, Alias.CHALLENGER, version, by, how, share)]
+    if contents.state.named(Alias.CHAMPION) is None:
+        records.insert(0, _alias(contents, Alias.CHAMPION, contents.running, by, how))
+    champion = contents.find(contents.running)
+    _write(settings, [*records, (champion.version.encode(), champion.value)])
+    return version
 
 
 def _signed(contents: Contents, bundle: Bundle) -> tuple[str, bytes]:
@@ -158,8 +222,9 @@ def _moving(contents: Contents, version: str, before: str, by: str, how: str) ->
     return records
 
 
-def _alias(contents: Contents, alias: Alias, version: str, by: str, how: str) -> Record:
-    change = AliasChange(version=version, by=by[:128], at=datetime.now(UTC).replace(microsecond=0), how=how)
+def _alias(contents: Contents, alias: Alias, version: str, by: str, how: str, share: float = 0) -> Record:
+    now = datetime.now(UTC).replace(microsecond=0)
+    change = AliasChange(version=version, by=by[:128], at=now, how=how, share=share)
     old = contents.state.aliases.get(alias)
     new = old.followed_by(change) if old else AliasRecord(**change.model_dump(), alias=alias)
     return alias.key, new.model_dump_json().encode()
