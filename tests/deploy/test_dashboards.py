@@ -11,7 +11,7 @@ from grafana_foundation_sdk.cog.encoder import JSONEncoder
 from grafana_foundation_sdk.cog.plugins import register_default_plugins
 from grafana_foundation_sdk.models.dashboard import Dashboard
 
-from scripts.dashboards.written import FOLDER, written
+from scripts.dashboards.written import FIGURES, FOLDER, figures, written
 from tests.deploy.test_alerts import RULES
 from tests.support.paths import ROOT
 
@@ -28,6 +28,7 @@ def panels(file: Path) -> list[dict[str, Any]]:
 
 def test_the_files_are_what_the_script_writes() -> None:
     assert {file.name: file.read_text() for file in FILES} == written(), "run python -m scripts.dashboards"
+    assert FIGURES.read_text() == figures(), "run python -m scripts.dashboards"
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)

@@ -22,6 +22,7 @@ from undertone.console.web.access import PERMISSIONS, Access, Sessions
 from undertone.console.web.audit import Audit
 from undertone.console.web.bodies import body_of
 from undertone.console.web.entries import positions_of
+from undertone.console.web.figures import Figures
 from undertone.console.web.hub import Hub
 from undertone.console.web.kept import Kept
 from undertone.console.web.known import Known
@@ -51,6 +52,7 @@ _PAGES = {
     "/rules": "rules.html",
     "/history": "history.html",
     "/model": "model.html",
+    "/figures": "figures.html",
 }
 # Where somebody may be sent who has logged in: to nobody else's page.
 _NAMES = "|".join(page[1:] for page in (*_PAGES, "/try"))
@@ -103,6 +105,7 @@ def application(
             *Labelling(labels, everybody, StretchLabels(known, sounds, labels), audit, metrics).routes,
             *kept.routes,
             *models.routes(audit),
+            *Figures(settings.prometheus).routes,
             *Worth(hub, everybody, metrics).routes,
             *(_trying(console, Trying(*trying, audit, metrics)) if settings.microphones else ()),
         ],

@@ -49,6 +49,8 @@ class ConsoleSettings(Settings):
     """What alerts are signed with."""
     folder: Path = Field(default_factory=lambda: _state_home() / "undertone" / "console")
     """What the console keeps; each console has its own."""
+    prometheus: SecretStr | None = None
+    """Where the page of figures asks: Prometheus' address, which may hold a login."""
     history_mb: int = Field(1024, ge=16, le=1024**2)
     """How large the history may get; the oldest calls go."""
     back_s: float = Field(900, ge=0, le=86_400)

@@ -5,6 +5,7 @@ const PAGES = [
   ["/", "Now", "watch"],
   ["/history", "History", "watch"],
   ["/model", "Model", "watch"],
+  ["/figures", "Figures", "watch"],
   ["/rules", "Rules", "watch"],
   ["/worth", "Worth labelling", "label"],
   ["/try", "Try it", "label"],

@@ -1,0 +1,137 @@
+// The page of figures: panels of a dashboard, asked for when they come into sight, and again from time to time.
+
+import { drawHeat, drawLines, lineStyle, newestOf, valueWords } from "./chart.js";
+import { fillNav } from "./nav.js";
+import { whoLooks } from "./said.js";
+import { fillTable } from "./table.js";
+
+const AGAIN_MS = 30_000;
+const $ = (id) => document.getElementById(id);
+const shown = new Map();
+let boards = [];
+
+const given = new URLSearchParams(location.search);
+if ([...$("minutes").options].some((option) => option.value === given.get("minutes"))) $("minutes").value = given.get("minutes");
+
+const sight = new IntersectionObserver((entries) => {
+  for (const { target, isIntersecting } of entries) {
+    const one = shown.get(target);
+    if (!one) continue;
+    one.seen = isIntersecting;
+    if (isIntersecting && !one.data) ask(one);
+  }
+});
+
+function make(board, panel) {
+  const box = document.createElement("article");
+  box.className = panel.kind;
+  box.innerHTML = '<h3></h3><p class="value"></p><canvas role="img"></canvas><ul class="lines"></ul><div class="scroll" tabindex="0" role="region"><table role="table"><tbody role="rowgroup"></tbody></table></div><p class="quiet"></p>';
+  const [title, value, canvas, lines, region, text] = box.children;
+  title.textContent = panel.title;
+  text.textContent = panel.text;
+  region.ariaLabel = panel.title;
+  canvas.setAttribute("aria-label", `${panel.title}, over time; the newest values stand below`);
+  value.hidden = panel.kind !== "stat";
+  canvas.hidden = lines.hidden = panel.kind === "table";
+  if (panel.kind !== "timeseries") lines.hidden = true;
+  region.hidden = panel.kind !== "table";
+  const one = { board, panel, value, canvas, lines, body: region.querySelector("tbody"), seen: false, data: null, asking: false };
+  shown.set(box, one);
+  sight.observe(box);
+  return box;
+}
+
+function draw(one) {
+  const { panel, data, canvas } = one;
+  if (panel.kind === "table") {
+    const names = [...new Set(data.rows.flatMap((row) => Object.keys(row)))];
+    fillTable(one.body, data.rows.map((row) => names.map((name) => `${name}: ${row[name] ?? ""}`)));
+    if (!data.rows.length) fillTable(one.body, [["none"]]);
+    return;
+  }
+  if (panel.kind === "stat") one.value.textContent = data.series.length ? valueWords(newestOf(data.series[0]), panel.unit) : "-";
+  (panel.kind === "heatmap" ? drawHeat : drawLines)(canvas, data, panel);
+  if (one.lines.hidden) return;
+  one.lines.replaceChildren(
+    ...data.series.map((series, number) => {
+      const [colour, dashes] = lineStyle(number);
+      const item = document.createElement("li");
+      const mark = document.createElement("span");
+      mark.className = `mark${dashes.length ? " dashed" : ""}`;
+      mark.style.borderTopColor = colour;
+      item.append(mark, `${series.legend || panel.title}: ${valueWords(newestOf(series), panel.unit)}`);
+      return item;
+    }),
+  );
+  if (!data.series.length) one.lines.textContent = "nothing was measured";
+}
+
+async function ask(one) {
+  if (one.asking) return;
+  one.asking = true;
+  let state = "the console does not answer";
+  try {
+    const answer = await fetch(`/api/figures/${one.board}/${one.panel.id}?minutes=${$("minutes").value}`);
+    if (answer.status === 401) location.assign("/login?next=/figures");
+    state = answer.ok ? "live" : (await answer.text()).trim();
+    if (answer.ok) {
+      one.data = await answer.json();
+      draw(one);
+    }
+  } catch {
+    // As it stands.
+  }
+  one.asking = false;
+  $("state").textContent = state;
+  $("state").className = state === "live" ? "live" : "away";
+}
+
+function show() {
+  const board = boards.find((one) => one.name === $("board").value) ?? boards[0];
+  sight.disconnect();
+  shown.clear();
+  $("panels").replaceChildren();
+  let row = null;
+  let grid = null;
+  for (const panel of board.panels) {
+    if (row !== panel.row || !grid) {
+      row = panel.row;
+      if (row) {
+        const heading = document.createElement("h2");
+        heading.textContent = row;
+        $("panels").append(heading);
+      }
+      grid = document.createElement("div");
+      grid.className = "grid";
+      $("panels").append(grid);
+    }
+    grid.append(make(board.name, panel));
+  }
+}
+
+function changed() {
+  history.replaceState(null, "", `?board=${$("board").value}&minutes=${$("minutes").value}`);
+  show();
+}
+
+fillNav(await whoLooks());
+try {
+  const answer = await fetch("/api/figures");
+  if (answer.status === 401) location.assign("/login?next=/figures");
+  const known = await answer.json();
+  boards = known.boards;
+  $("board").append(...boards.map(({ name, title }) => new Option(title, name)));
+  if (boards.some(({ name }) => name === given.get("board"))) $("board").value = given.get("board");
+  $("none").hidden = known.there;
+  $("state").textContent = known.there ? "asking" : "no Prometheus";
+  if (known.there) show();
+} catch {
+  $("state").textContent = "the console does not answer";
+}
+for (const name of ["board", "minutes"]) $(name).addEventListener("change", changed);
+setInterval(() => {
+  if (!document.hidden) for (const one of shown.values()) if (one.seen) ask(one);
+}, AGAIN_MS);
+addEventListener("resize", () => {
+  for (const one of shown.values()) if (one.data) draw(one);
+});
