@@ -88,10 +88,12 @@ FROM service AS console
 COPY --from=console-packages /venv /venv
 USER root
 RUN --mount=from=build,source=/tools,target=/tools --mount=from=wheel,source=/wheel,target=/wheel \
-    /tools/bin/pip --python /venv/bin/python install --no-deps --no-index /wheel/*.whl
+    /tools/bin/pip --python /venv/bin/python install --no-deps --no-index /wheel/*.whl \
+    # A volume that is new begins as this: with a folder that the user may write.
+    && mkdir /data && chown undertone /data
 USER undertone
 # Reachable from outside the container: without a token it does not start.
-ENV UNDERTONE_CONSOLE_HOST=0.0.0.0 UNDERTONE_CONSOLE_METRICS_HOST=0.0.0.0
+ENV UNDERTONE_CONSOLE_HOST=0.0.0.0 UNDERTONE_CONSOLE_METRICS_HOST=0.0.0.0 UNDERTONE_CONSOLE_FOLDER=/data
 EXPOSE 8080 9468
 HEALTHCHECK --interval=10s --timeout=5s --start-period=60s --retries=3 \
     CMD ["python", "-c", "from urllib.request import urlopen; urlopen('http://127.0.0.1:9468/readyz', timeout=4)"]

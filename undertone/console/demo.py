@@ -33,6 +33,7 @@ _WORKERS = ("demo-1", "demo-2")
 # A worker needs 1.5 s on an idle machine, but two start at once, and the machine may be small and busy.
 _READY_S = 60.0
 _METRICS = re.compile(r"^ready: .*metrics (http://\S+)$", re.MULTILINE)
+_OF_THE_PAGE = ("starlette", "sse_starlette", "uvicorn", "websockets", "httpx", "yaml")
 _PAGE = re.compile(r"^ready (http://\S+)$", re.MULTILINE)
 
 
@@ -115,11 +116,14 @@ def _topics(settings: KafkaSettings, *, replication_factor: int, delete: bool) -
 
 def _start_page(stack: ExitStack, settings: KafkaSettings, logs: Path, console: Console) -> Child | None:
     """The page for browsers, which gets ready beside the workers; None where what it needs is not installed."""
-    if any(find_spec(module) is None for module in ("starlette", "sse_starlette", "uvicorn", "websockets")):
+    if any(find_spec(module) is None for module in _OF_THE_PAGE):
         _say(console, "no page for browsers: `undertone console` needs more than is installed")
         return None
     command = ["console", "--host", "127.0.0.1", "--port", "0", "--metrics-port", "0"]
-    return stack.enter_context(undertone("console", command, settings, logs / "console.log"))
+    # The demo's calls are no part of anybody's history.
+    folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="undertone-demo-console-"))
+    log = logs / "console.log"
+    return stack.enter_context(undertone("console", command, settings, log, UNDERTONE_CONSOLE_FOLDER=folder))
 
 
 def _start_workers(stack: ExitStack, settings: KafkaSettings, logs: Path, console: Console) -> dict[Child, str]:

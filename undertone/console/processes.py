@@ -38,8 +38,10 @@ class Child:
 
 
 @contextmanager
-def undertone(name: str, arguments: Sequence[str], settings: KafkaSettings, log_file: Path) -> Iterator[Child]:
-    """Run `undertone ARGUMENTS` on the Kafka of `settings` until the block ends.
+def undertone(
+    name: str, arguments: Sequence[str], settings: KafkaSettings, log_file: Path, **variables: str
+) -> Iterator[Child]:
+    """Run `undertone ARGUMENTS` on the Kafka of `settings` until the block ends, with more of the environment.
 
     Start it from a thread that outlives the block: the system kills it when that thread ends.
     """
@@ -49,6 +51,7 @@ def undertone(name: str, arguments: Sequence[str], settings: KafkaSettings, log_
         "UNDERTONE_BOOTSTRAP_SERVERS": settings.bootstrap_servers,
         "UNDERTONE_TOPIC_PREFIX": settings.topic_prefix,
         "PYTHONUNBUFFERED": "1",
+        **variables,
     }
     with log_file.open("wb") as log:
         process = subprocess.Popen(

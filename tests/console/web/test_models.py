@@ -50,6 +50,34 @@ def test_only_who_operates_changes_the_champion_and_the_log_says_who(
     assert "'console' (operate, 127.0.0.1) rolls back to b, before: a" in console.output
 
 
+def test_a_report_is_at_hand_for_who_may_label_and_runs_no_script(
+    start_console: StartConsole, installation: Installation, tmp_path: Path
+) -> None:
+    publish_model(installation, "a", bundle_of("a"))
+    for name, decision in (
+        ("1", '{"candidate": "a"}'),
+        ("2", '{"candidate": "a"}'),
+        ("3", "{"),
+        ("4", '{"candidate": "b"}'),
+    ):
+        run = tmp_path / "out" / "runs" / name
+        run.mkdir(parents=True)
+        (run / "decision.json").write_text(decision)
+        if name != "4":
+            (run / "report.html").write_text(f"<p>report {name}</p>")
+    variables = {"label_token": "l", "watch_token": "w", "reports": tmp_path / "out"}
+    url = start_console("--port", "0", **variables).url
+    with httpx.Client(base_url=url, headers={"Authorization": "Bearer l"}, timeout=60) as labels:
+        assert {one["version"]: one["report"] for one in labels.get("/api/models").json()["models"]}["a"]
+        answer = labels.get("/api/models/report/a")
+        assert answer.text == "<p>report 2</p>"
+        assert answer.headers["content-security-policy"].startswith("sandbox; default-src 'none'")
+        assert labels.get("/api/models/report/b").status_code == 404
+        assert labels.get("/api/models/report/..%2f..%2fdecision.json").status_code == 404
+    watches = {"Authorization": "Bearer w"}
+    assert httpx.get(f"{url}/api/models/report/a", headers=watches, timeout=60).status_code == 403
+
+
 @pytest.mark.skipif(CHROMIUM is None, reason="no chromium here: apt-get install chromium")
 def test_a_champion_is_chosen_by_keyboard_and_only_after_yes(
     start_console: StartConsole, installation: Installation, tmp_path: Path
@@ -78,7 +106,7 @@ def test_a_champion_is_chosen_by_keyboard_and_only_after_yes(
         page.key("Tab")
         page.key("Enter")
         page.wait("document.getElementById('running').innerText === 'Workers run a, the champion.'")
-        page.wait("document.getElementById('trouble').innerText === 'champion: a'")
+        page.wait("document.getElementById('which').innerText === 'a'")
         assert read_contents(installation.settings).running == "a"
         for width, dark in ((1280, False), (1280, True), (390, False)):
             page.size(width, 900, dark=dark)

@@ -11,7 +11,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
 from schemas.aliases import Alias
@@ -20,6 +20,7 @@ from undertone.console.web.access import needs
 from undertone.console.web.audit import Audit
 from undertone.console.web.bodies import json_of
 from undertone.console.web.metrics import ConsoleMetrics
+from undertone.console.web.reports import HEADERS, Reports
 from undertone.console.web.roles import Role
 from undertone.messaging.clients import KafkaAway
 from undertone.messaging.settings import KafkaSettings
@@ -44,8 +45,9 @@ class _Version(BaseModel):
 class Models:
     """The addresses `/api/models`; changes are for the role operate."""
 
-    def __init__(self, kafka: KafkaSettings, metrics: ConsoleMetrics) -> None:
+    def __init__(self, kafka: KafkaSettings, reports: Reports, metrics: ConsoleMetrics) -> None:
         self._kafka = kafka
+        self._reports = reports
         self._metrics = metrics
         self._turn = asyncio.Lock()
         self._read: tuple[float, dict[str, Any]] | None = None
@@ -55,6 +57,8 @@ class Models:
         changes = [("promote", self._promote), ("rollback", self._rollback)]
         return [
             Route("/api/models", self._list),
+            # Reports name calls: they are for those who may label.
+            Route("/api/models/report/{version}", needs(Role.LABEL, self._report, self._metrics)),
             *(
                 Route(
                     f"/api/models/{name}",
@@ -73,9 +77,20 @@ class Models:
             _log.warning("models cannot be read: %s", error)
             return PlainTextResponse(f"{error}\n", 503)
 
+    async def _report(self, request: Request) -> Response:
+        reports = await asyncio.to_thread(self._reports.by_version)
+        # A version chooses among what was found: it never becomes a path.
+        path = reports.get(request.path_params["version"])
+        if path is None:
+            raise HTTPException(404, "no report of this version is at hand")
+        return HTMLResponse(await asyncio.to_thread(path.read_bytes), headers=HEADERS)
+
     async def _known(self) -> dict[str, Any]:
         if self._read is None or time.monotonic() - self._read[0] > _FRESH_S:
             found = _told(await asyncio.to_thread(read_contents, self._kafka))
+            reports = await asyncio.to_thread(self._reports.by_version)
+            for one in found["models"]:
+                one["report"] = one["version"] in reports
             self._read = time.monotonic(), found
         return self._read[1]
 

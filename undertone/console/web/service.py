@@ -23,6 +23,7 @@ from undertone.console.web.metrics import ConsoleMetrics
 from undertone.console.web.microphones import Microphones
 from undertone.console.web.models import Models
 from undertone.console.web.protocol import Protocol
+from undertone.console.web.reports import Reports
 from undertone.console.web.settings import ConsoleSettings
 from undertone.console.web.sound import Sounds
 from undertone.console.web.trying import Forgetting
@@ -108,7 +109,7 @@ class _Service:
         topic, registry = self._topics.call_audio.name, self._metrics.registry
         microphones = Microphones(self._kafka, topic, registry, self._settings.microphones)
         trying = microphones, Forgetting(self._kafka, self._hub, sounds, labels)
-        rest = self._kept, Models(self._kafka, self._metrics)
+        rest = self._kept, Models(self._kafka, Reports(self._settings.reports), self._metrics)
         app = application(self._settings, self._hub, sounds, labels, trying, self._metrics, rest)
         self._server = _Server(_http(app))
         loop = asyncio.get_running_loop()

@@ -51,6 +51,8 @@ class ConsoleSettings(Settings):
     """What the console keeps; each console has its own."""
     prometheus: SecretStr | None = None
     """Where the page of figures asks: Prometheus' address, which may hold a login."""
+    reports: Path | None = None
+    """The trainer's folder, its `--out`: reports of models are shown from there."""
     history_mb: int = Field(1024, ge=16, le=1024**2)
     """How large the history may get; the oldest calls go."""
     back_s: float = Field(900, ge=0, le=86_400)

@@ -54,7 +54,7 @@ async function ask() {
       );
       const more = calls.length === most ? `the newest ${most}` : `${calls.length}`;
       $("counts").textContent = `${more} of ${known} calls${whole ? "" : "; older ones are still being read"}`;
-      state = calls.length ? `${calls.length} calls` : "no such call";
+      state = calls.length ? `${calls.length} ${calls.length === 1 ? "call" : "calls"}` : "no such call";
     } else state = answer.status === 400 ? (await answer.text()).trim() : whyNot(answer.status);
   } catch {
     // As it stands.

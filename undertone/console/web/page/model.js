@@ -10,7 +10,7 @@ const figure = (value) => (value === undefined ? "" : Number(value.toPrecision(4
 const me = await whoLooks();
 const mayChange = me.may.includes("operate");
 let known = null;
-// The version whose card is shown; the champion's until somebody asks for another.
+// The version whose card somebody asked for; until then it is the champion's.
 let shown = "";
 
 function button(text, act, label) {
@@ -40,7 +40,7 @@ async function change(how, version, question) {
       headers: { "Content-Type": "application/json" },
       body: JSON.stringify({ champion: known.running, ...(version ? { version } : {}) }),
     });
-    text = answer.ok ? `champion: ${(await answer.json()).champion}` : (await answer.text()).trim();
+    text = answer.ok ? "" : (await answer.text()).trim();
   } catch {
     // As it stands.
   }
@@ -48,8 +48,16 @@ async function change(how, version, question) {
   $("trouble").textContent = text;
 }
 
-function cardRows({ card, fault, version }) {
+function reportLink(version) {
+  const link = document.createElement("a");
+  link.href = `/api/models/report/${encodeURIComponent(version)}`;
+  link.textContent = "how it was trained, and how it was compared";
+  return link;
+}
+
+function cardRows({ card, fault, version, report }) {
   const rows = fault ? [["cannot be used", fault]] : [];
+  if (report && me.may.includes("label")) rows.push(["report", reportLink(version)]);
   if (!card) return rows;
   rows.push(
     ["created", momentWords(card.created)],
@@ -72,7 +80,7 @@ function cardRows({ card, fault, version }) {
 
 function show() {
   const { running, previous, named, models, changes } = known;
-  if (!models.some((one) => one.version === shown)) shown = running;
+  if (!models.some((one) => one.version === shown)) shown = "";
   $("running").textContent = `Workers run ${running}${named ? ", the champion" : ""}.`;
   $("acts").replaceChildren(
     ...(mayChange && previous ? [button(`Roll back to ${previous}`, () => change("rollback", null, `Roll back from ${running} to ${previous}?`))] : []),
@@ -101,8 +109,9 @@ function show() {
 }
 
 function showCard() {
-  $("which").textContent = shown;
-  fillTable($("card"), cardRows(known.models.find((one) => one.version === shown)));
+  const version = shown || known.running;
+  $("which").textContent = version;
+  fillTable($("card"), cardRows(known.models.find((one) => one.version === version)));
 }
 
 async function ask() {
