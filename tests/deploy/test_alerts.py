@@ -68,6 +68,7 @@ NOT_DELIVERED = 'undertone_sink_dead_letters_total{instance="a",reason="not_deli
 COLLECTOR_ERRORS = 'undertone_collector_errors_total{instance="a",stage="store",error_type="E"}'
 TRAINING = 'undertone_trainer_progress{instance="a",stage="fit"}'
 SHOWN = 'undertone_console_delay_seconds_bucket{{instance="a",le="{}"}}'
+WAITING = 'undertone_console_alerts_waiting{instance="a"}'
 LETTERS = 'undertone_dead_letters_total{reason="empty"}'
 MODELS = 'undertone_models_total{outcome="crashed"}'
 CHAMPION = 'undertone_champion_refused{instance="a"}'
@@ -254,6 +255,8 @@ CASES = [
         "14.9s",
     ),
     Case("ConsoleIsBehind", "none", {SHOWN.format("0.1"): "0+9x40", **SHOWN_ALL}, "12m"),
+    Case("AlertsAreNotTaken", "nobody takes them", {WAITING: "0x4 2x120"}, "28m", A, "2"),
+    Case("AlertsAreNotTaken", "one at a time is taken", {WAITING: "0 1 0 1 0 1 0x8 1x20 0x20"}, "20m"),
 ]
 
 
