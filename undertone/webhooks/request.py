@@ -2,6 +2,7 @@
 
 import asyncio
 import ipaddress
+import logging
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -15,6 +16,9 @@ LONGEST_RETRY_AFTER_S = 300.0
 # Nobody needs the answer; so much of it is read that the connection can be used again.
 _ANSWER_BYTES = 16 * 1024
 _CONNECT_S = 5.0
+
+# It tells each request with its address, which may hold what nobody else is to know.
+logging.getLogger("httpx").setLevel(logging.WARNING)
 
 
 class Refused(Exception):

@@ -43,6 +43,9 @@ def test_figures_are_those_of_prometheus(start_console: StartConsole, tmp_path: 
     # What is scraped as the workers is the console, too: it answers, and no more is asked of it.
     with Prometheus(tmp_path / "prometheus", {"console": metrics, "worker": metrics}, "1m") as prometheus:
         console = start_console("--port", "0", metrics_port=metrics, prometheus=f"http://127.0.0.1:{prometheus.port}/")
+        # Its log does not fill with what Prometheus is asked, nor with where that is.
+        assert asked(console, "/service/2").status_code == 200
+        assert "api/v1" not in console.output
         boards = {board["name"]: board for board in asked(console, "").json()["boards"]}
         ids = {panel["title"]: panel["id"] for panel in boards["service"]["panels"]}
         pages = f"/service/{ids['Console: pages that are open']}"

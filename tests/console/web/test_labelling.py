@@ -77,6 +77,32 @@ def test_a_label_is_on_the_topic_when_it_is_shown_as_sent(
     assert "'Ann' (label, 127.0.0.1) takes back angry of call-1/customer at sample 16000\n" in console.output
 
 
+def test_what_others_have_said_is_known_to_every_console_and_after_a_restart(
+    start_console: StartConsole, kafka_settings: KafkaSettings, topics: Topics
+) -> None:
+    audio = {"topic": topics.call_audio.name, "partition": 0, "first_offset": 3, "last_offset": 9}
+    publish(kafka_settings, topics.emotion_events.name, [Speaker("call-1").event("segment", 2, 5, audio=audio)])
+    place = next(_places(kafka_settings, topics, "segment"))
+
+    def console_of(name: str) -> httpx.Client:
+        url = start_console("--port", "0", token="o").url  # noqa: S106  a test's own
+        browser = httpx.Client(base_url=url, timeout=PATIENCE_S)
+        browser.post("/login", data={"token": "o", "name": name})
+        return browser
+
+    with console_of("Ann") as ann, console_of("Ben") as ben:
+        assert ann.post("/api/labels", json={"place": place, "emotion": "angry"}).status_code == 200
+        told = {place: {"emotion": "angry", "by": "Ann"}}
+        wait_for(lambda: ben.get("/api/labels?call=call-1").json() == told, "Ann's label at Ben's console")
+        assert ben.post("/api/labels", json={"place": place, "emotion": "sad"}).status_code == 200
+        both = {place: {"emotion": "sad", "by": "Ben", "others": [{"emotion": "angry", "by": "Ann"}]}}
+        assert ben.get("/api/labels?call=call-1").json() == both
+        assert ben.get("/api/worth").json() == []
+    with console_of("Cid") as cid:
+        wait_for(lambda: len(cid.get("/api/worth").json()) == 1, "what they disagree on, at a new console")
+        assert cid.get("/api/worth").json()[0]["why"][0] == "disagreeing: Ann angry, Ben sad"
+
+
 def test_a_label_that_kafka_does_not_take_is_not_shown_as_sent() -> None:
     away = KafkaSettings(bootstrap_servers=f"127.0.0.1:{free_port(0)}", connect_timeout_s=1)
     labels = Labels(away, Topics(), Consumers(away, 1))

@@ -26,6 +26,8 @@ _TIMEOUT_S = 10.0
 _AT_ONCE = 8
 _LABEL = re.compile(r"\{\{ *(\w+) *\}\}")
 _log = logging.getLogger(__name__)
+# It tells each request with its address, which may hold a login.
+logging.getLogger("httpx").setLevel(logging.WARNING)
 
 
 class Away(Exception):

@@ -63,7 +63,7 @@ function draw(one) {
       return item;
     }),
   );
-  if (!data.series.length) one.lines.textContent = "nothing was measured";
+  if (!data.series.length) one.lines.append(Object.assign(document.createElement("li"), { textContent: "nothing was measured" }));
 }
 
 async function ask(one) {
