@@ -14,7 +14,7 @@ from kafka import KafkaConsumer, TopicPartition
 from kafka.consumer.fetcher import ConsumerRecord
 from kafka.errors import KafkaError, OffsetOutOfRangeError
 
-from schemas.errors import UserError
+from schemas.errors import UserError, one_line
 from undertone.messaging.clients import admin, reader
 from undertone.messaging.reading import end_offsets, partitions_of
 from undertone.messaging.settings import KafkaSettings
@@ -71,6 +71,8 @@ class Follower:
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self.started = threading.Event()
         """It knows from where on it reads: what is written from now on is seen."""
+        self.away = ""
+        """Why it cannot read, or keep what it has read; empty where it can."""
         self.caught_up = threading.Event()
         """All is read that was there when the reading began."""
 
@@ -96,6 +98,7 @@ class Follower:
             except OffsetOutOfRangeError as error:
                 _log.warning("%s: what was to be read next is not there any more: %s", self._thread.name, error)
             except (KafkaError, UserError, OSError, sqlite3.Error) as error:
+                self.away = one_line(error) or type(error).__name__
                 _log.warning("%s: %s; trying again", self._thread.name, error)
                 self._stop.wait(self._pause_s)
                 self._pause_s = min(2 * self._pause_s, _LONGEST_PAUSE_S)
@@ -129,6 +132,7 @@ class Follower:
                 self.caught_up.set()
             records = heapq.merge(*polled.values(), key=lambda record: record.timestamp)
             self._follows.take(list(records), positions, live=not behind and not away)
+            self.away = "Kafka does not answer" if away else ""
             if any(
                 len(consumer.partitions_for_topic(topic) or ()) > self._count(partitions, topic)
                 for topic in self._topics

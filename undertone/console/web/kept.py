@@ -44,6 +44,11 @@ class Kept:
         return self.history.alive and (self._rules is None or self._rules.alive)
 
     @property
+    def away(self) -> str:
+        """Why rules do not look at events now, which is what somebody may rely on; empty where they do."""
+        return self._rules.away if self._rules else ""
+
+    @property
     def started(self) -> bool:
         """Whether all that comes from now on is looked at."""
         return self._rules is None or self._rules.started
@@ -68,7 +73,9 @@ class Kept:
             self._rules.forget(call, at_ms)
 
     async def _list_rules(self, _request: Request) -> Response:
-        return JSONResponse(self._rules.listed() if self._rules else {"rules": [], "alerts": []})
+        if self._rules is None:
+            return JSONResponse({"rules": [], "alerts": [], "away": ""})
+        return JSONResponse(await asyncio.to_thread(self._rules.listed))
 
 
 @contextlib.contextmanager

@@ -157,8 +157,9 @@ class _Service:
     def _look(self) -> None:
         """Say how it goes."""
         self._health.beat()
-        self._health.ready = self._feed.started.is_set() and not self._feed.away
-        self._health.waits_for = self._feed.away or ("" if self._feed.started.is_set() else "Kafka")
+        away = self._feed.away or self._kept.away
+        self._health.ready = self._feed.started.is_set() and not away
+        self._health.waits_for = away or ("" if self._feed.started.is_set() else "Kafka")
 
 
 def _http(app: ASGIApp) -> uvicorn.Config:

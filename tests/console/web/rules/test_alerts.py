@@ -1,8 +1,12 @@
 """Rules in a console: alerts on the page, and at their webhook for certain."""
 
 import json
+import re
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
+import httpx
 import pytest
 
 from schemas.topics import Topics
@@ -11,6 +15,7 @@ from tests.sinks.receiver import SECRET, answer, receiving
 from tests.support.browser import CHROMIUM, browsing
 from tests.support.console import Speaker, publish, status
 from tests.support.installation import wait_for
+from undertone.console.web.rules.store import FILE
 from undertone.messaging.settings import KafkaSettings
 
 pytestmark = pytest.mark.slow
@@ -54,6 +59,25 @@ def test_an_alert_outlives_a_kill_and_comes_under_one_id(
         tried = {json.loads(body)["data"]["call_id"]: headers["webhook-id"] for _, headers, body in receiver.requests}
         assert tried == {call: alert["id"] for call, alert in by_call.items()}
         assert by_call["call-1"]["data"]["reason"] == "angry for 7 s"
+
+
+def test_a_disk_that_takes_nothing_is_told_and_loses_no_alert(
+    start_console: StartConsole, kafka_settings: KafkaSettings, topics: Topics, tmp_path: Path
+) -> None:
+    path = rules_file(tmp_path, "none")
+    console = start_console("--port", "0", "--rules", str(path), folder=tmp_path / "kept")
+    url = f"{console.url}/api/rules"
+    metrics = re.findall(r"metrics on (http://\S+)/metrics", console.output)[0]
+    with closing(sqlite3.connect(tmp_path / "kept" / FILE, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        publish(kafka_settings, topics.emotion_events.name, [Speaker("call-1").event("update", 1, 9, "angry", 0.9)])
+        wait_for(lambda: "locked" in httpx.get(url).json()["away"], "what is wrong", said=lambda: console.output)
+        wait_for(lambda: httpx.get(f"{metrics}/readyz").status_code == 503, "that it is not ready")
+        assert httpx.get(url).json()["alerts"] == []
+        other.execute("ROLLBACK")
+    wait_for(lambda: len(httpx.get(url).json()["alerts"]) == 1, "the alert", said=lambda: console.output)
+    wait_for(lambda: httpx.get(f"{metrics}/readyz").status_code == 200, "that it is ready")
+    assert httpx.get(url).json()["away"] == ""
 
 
 def test_rules_that_cannot_be_are_one_line(start_console: StartConsole, tmp_path: Path) -> None:

@@ -74,7 +74,10 @@ class History:
         calls = await asyncio.to_thread(self._store.search, query)
         emotions, count = await asyncio.to_thread(lambda: (self._store.emotions(), self._store.count()))
         whole = bool(self._follower and self._follower.caught_up.is_set())
-        return JSONResponse({"calls": calls, "emotions": emotions, "known": count, "whole": whole, "most": _LIMIT})
+        away = self._follower.away if self._follower else ""
+        return JSONResponse(
+            {"away": away, "calls": calls, "emotions": emotions, "known": count, "whole": whole, "most": _LIMIT}
+        )
 
 
 def _checked(text: str, pattern: re.Pattern[str], name: str) -> str:

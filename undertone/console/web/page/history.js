@@ -40,8 +40,9 @@ async function ask() {
     const answer = await fetch(`/api/history?${asked()}`);
     if (answer.status === 401) location.assign("/login?next=/history");
     if (answer.ok) {
-      const { calls, emotions, known, whole, most } = await answer.json();
+      const { away, calls, emotions, known, whole, most } = await answer.json();
       offer(emotions);
+      $("trouble").textContent = away ? `Nothing new is read now: ${away}` : "";
       fillTable(
         $("calls"),
         calls.map((one) => [

@@ -35,10 +35,11 @@ async function ask() {
   try {
     const answer = await fetch("/api/rules");
     if (answer.status === 401) location.assign("/login?next=/rules");
-    $("trouble").textContent = answer.ok ? "" : whyNot(answer.status);
+    if (!answer.ok) $("trouble").textContent = whyNot(answer.status);
     if (answer.ok) {
       const before = known?.alerts[0]?.id;
       known = await answer.json();
+      $("trouble").textContent = known.away ? `Nothing is looked at now: ${known.away}` : "";
       const [newest] = known.alerts;
       if (before && newest && newest.id !== before) $("spoken").textContent = `${newest.rule}: ${newest.call_id}, ${newest.reason}`;
       show();

@@ -55,6 +55,11 @@ class RuleService:
         """Whether events that are written from now on are looked at."""
         return self._follower.started.is_set()
 
+    @property
+    def away(self) -> str:
+        """Why events are not looked at now; empty where they are."""
+        return f"rules: {self._follower.away}" if self._follower.away else ""
+
     def start(self) -> None:
         """Begin, in the console's event loop."""
         self._follower.start()
@@ -80,7 +85,7 @@ class RuleService:
             {"name": rule.name, "words": rule.words, "webhook": rule.name in self._rules.urls}
             for rule in self._rules.rules
         ]
-        return {"rules": rules, "alerts": alerts}
+        return {"rules": rules, "alerts": alerts, "away": self.away}
 
     def forget(self, call: str, at_ms: int) -> None:
         """Erase what is known of a call up to a moment."""
