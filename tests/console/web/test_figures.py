@@ -69,6 +69,8 @@ def test_figures_are_those_of_prometheus(start_console: StartConsole, tmp_path: 
             for width, dark in ((1280, False), (1280, True), (390, False)):
                 page.size(width, 900, dark=dark)
                 page.wait("document.getElementById('state').className === 'live'")
+                # Colours of a chart are those of the page: it is drawn anew where they change.
+                page.run("new Promise((done) => setTimeout(done, 500))")
                 page.picture(tmp_path / f"figures-{width}-{dark}.png")
                 assert page.barriers() == []
             page.size(1280, 900)
@@ -78,5 +80,6 @@ def test_figures_are_those_of_prometheus(start_console: StartConsole, tmp_path: 
             page.run("document.getElementById('board').value = 'emotion'")
             page.run("document.getElementById('board').dispatchEvent(new Event('change'))")
             page.wait("location.search === '?board=emotion&minutes=60'")
-            page.wait("document.querySelector('.lines')?.innerText === 'nothing was measured'")
+            page.run("document.querySelector('article.timeseries').scrollIntoView()")
+            page.wait("document.querySelector('article.timeseries .lines').innerText === 'nothing was measured'")
             assert page.problems == []

@@ -132,6 +132,9 @@ for (const name of ["board", "minutes"]) $(name).addEventListener("change", chan
 setInterval(() => {
   if (!document.hidden) for (const one of shown.values()) if (one.seen) ask(one);
 }, AGAIN_MS);
-addEventListener("resize", () => {
+function again() {
   for (const one of shown.values()) if (one.data) draw(one);
-});
+}
+
+addEventListener("resize", again);
+matchMedia("(prefers-color-scheme: dark)").addEventListener("change", again);
