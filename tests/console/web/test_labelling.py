@@ -90,7 +90,7 @@ def test_what_others_have_said_is_known_to_every_console_and_after_a_restart(
         browser.post("/login", data={"token": "o", "name": name})
         return browser
 
-    with console_of("Ann") as ann, console_of("Ben") as ben:
+    with closing(console_of("Ann")) as ann, closing(console_of("Ben")) as ben:
         assert ann.post("/api/labels", json={"place": place, "emotion": "angry"}).status_code == 200
         told = {place: {"emotion": "angry", "by": "Ann"}}
         wait_for(lambda: ben.get("/api/labels?call=call-1").json() == told, "Ann's label at Ben's console")
@@ -98,7 +98,7 @@ def test_what_others_have_said_is_known_to_every_console_and_after_a_restart(
         both = {place: {"emotion": "sad", "by": "Ben", "others": [{"emotion": "angry", "by": "Ann"}]}}
         assert ben.get("/api/labels?call=call-1").json() == both
         assert ben.get("/api/worth").json() == []
-    with console_of("Cid") as cid:
+    with closing(console_of("Cid")) as cid:
         wait_for(lambda: len(cid.get("/api/worth").json()) == 1, "what they disagree on, at a new console")
         assert cid.get("/api/worth").json()[0]["why"][0] == "disagreeing: Ann angry, Ben sad"
 
