@@ -21,7 +21,8 @@ def forget(
         str | None,
         typer.Option(
             "--dataset",
-            help="The dataset to delete them from at once. Else UNDERTONE_TRAINER_DATASET, or none: collectors do it.",
+            help="The dataset to delete them from at once. Else UNDERTONE_TRAINER_DATASET, or dataset/ in --out, or "
+            "none: collectors do it.",
             show_default=False,
         ),
     ] = None,
@@ -29,8 +30,8 @@ def forget(
         Path | None,
         typer.Option(
             "--out",
-            help="The trainer's folder, whose reports are rewritten without the call. That beside the dataset is "
-            "looked at anyway.",
+            help="The trainer's folder, whose reports are rewritten without the call; without --dataset its dataset is "
+            "looked at, too. Reports beside the dataset are found without it.",
             file_okay=False,
             show_default=False,
         ),
@@ -47,7 +48,7 @@ def forget(
     from undertone.messaging.settings import KafkaSettings
 
     kafka = KafkaSettings.load(bootstrap_servers=bootstrap_servers)
-    place = TrainerSettings.load(trainer_dataset=dataset).trainer_dataset
+    place = TrainerSettings.load(trainer_dataset=dataset).trainer_dataset or (str(out / "dataset") if out else None)
     erased = forget_labels(kafka, call_id, place, out)
     typer.echo("labels on Kafka: called back; trainings and collectors leave them out from now on")
     if erased is None:

@@ -203,15 +203,21 @@ def test_the_command_deletes_a_call_at_once_and_names_models_and_other_datasets_
 ) -> None:
     of_call = stretch(segment, 6000, 14_000)
     send(topics.emotion_labels.name, [label("cross", **of_call), label("mild", call_id="c2", **of_call)])
-    folder = tmp_path / "labels"
+    folder = tmp_path / "out" / "dataset"
     collect(kafka_settings, folder)
     dataset = Dataset.open(str(folder))
     note_model(snapshots.local_folder(dataset, snapshots.make(dataset).version), "emotions-1")
-    arguments = ("labels", "forget", "--call-id", "c1", "--dataset", str(folder))
+    review = tmp_path / "out" / "runs" / "one" / "review.csv"
+    review.parent.mkdir(parents=True)
+    heard = {entry.call_id: audio_path(entry) for entry in dataset.entries()}
+    review.write_text(f"audio\n{heard['c1']}\n{heard['c2']}\n")
+    arguments = ("labels", "forget", "--call-id", "c1", "--out", str(tmp_path / "out"))
     done = installation.worker("l1", (*PROGRAM[:2], *arguments))
     assert done.process.wait(120) == 0, done.output
     assert "labels deleted from the dataset, with their audio: 1\n" in done.output
     assert "cannot be taken from model emotions-1" in done.output
+    assert "files of reports rewritten without it: 1\n" in done.output
+    assert review.read_text() == f"audio\n{heard['c2']}\n"
     assert [entry.state for entry in dataset.entries()] == ["forgotten", "collected"]
     other = collect(kafka_settings, tmp_path / "other")
     assert sorted(entry.state for entry in other) == ["collected", "forgotten", "tombstone"]
