@@ -89,6 +89,8 @@ def markdown(found: dict[str, Any]) -> str:
         f"of which others took {load['cores_busy_with_others']:.1f}: the more, the longer are the times in ms and s.",
         "",
     ]
+    if note := found["details"].get("note"):
+        lines[-1:] = ["", note, ""]
     return "\n".join(lines)
 
 
