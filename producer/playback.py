@@ -24,6 +24,8 @@ class PlaybackOptions:
     chunk_ms: int = 500
     speed: float = 1.0
     roles: str | None = None
+    traceparent: str | None = None
+    """What all chunks carry, and so their events."""
 
 
 class Playback:
@@ -115,4 +117,5 @@ class Playback:
 
     def _of_copy(self, chunk: AudioChunk, copy: int) -> AudioChunk:
         delay = copy / len(self.call_ids) * self._options.chunk_ms / 1000 / self._options.speed
-        return of_call(chunk, self.call_ids[copy], self._start_time + timedelta(seconds=delay))
+        start_time = self._start_time + timedelta(seconds=delay)
+        return of_call(chunk, self.call_ids[copy], start_time, self._options.traceparent)

@@ -3,6 +3,7 @@
 import contextlib
 import functools
 import math
+import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -19,6 +20,7 @@ from producer.stop import Stop
 from schemas.errors import UserError
 from schemas.streams import call_ids, copies, voices
 from schemas.topics import Topics
+from schemas.tracing import TRACEPARENT, traceparent_in
 from undertone.acoustics.sources import STDIN, Rate, find, open_file, open_stdin
 from undertone.messaging.clients import admin, audio_producer
 from undertone.messaging.settings import KafkaSettings
@@ -47,6 +49,15 @@ def parse_speed(text: str) -> float:
     if not speed > 0 or (math.isinf(speed) and text.strip().lower() != "max"):
         raise UserError(f"--speed {text}: want a number above 0 (1 is real time) or max")
     return speed
+
+
+def trace_of(traceparent: str | None) -> str | None:
+    """The trace of what is sent: the option, else TRACEPARENT of the environment; UserError where it is none."""
+    text = traceparent or os.environ.get("TRACEPARENT")
+    found = traceparent_in({TRACEPARENT: text or ""})
+    if text and found is None:
+        raise UserError(f"--traceparent or TRACEPARENT {text[:80]!r}: want 00-TRACE_ID-PARENT_ID-FLAGS in hex digits")
+    return found
 
 
 def produce(request: ProduceRequest, settings: KafkaSettings, console: Console) -> int:

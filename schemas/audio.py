@@ -21,6 +21,7 @@ from pydantic import (
 )
 
 from schemas.dead_letters import Reason, Rejected
+from schemas.tracing import TRACEPARENT, traceparent_in
 
 CHUNK_TYPE = "undertone.audio.chunk.v1"
 MAX_CHUNK_SECONDS = 10
@@ -108,6 +109,7 @@ class AudioChunk(BaseModel):
     audio: bytes = Field(max_length=MAX_CHUNK_BYTES)
     end_of_stream: bool = False
     place: RecordPlace | None = None
+    traceparent: str | None = None
 
     @model_validator(mode="after")
     def _whole_samples(self) -> Self:
@@ -144,6 +146,8 @@ class AudioChunk(BaseModel):
             "ce_endofstream": "true" if self.end_of_stream else "false",
             "content-type": content_type(self.encoding, self.sample_rate),
         }
+        if self.traceparent:
+            fields[TRACEPARENT] = self.traceparent
         return [(name, value.encode()) for name, value in fields.items()]
 
     @classmethod
@@ -177,6 +181,7 @@ class AudioChunk(BaseModel):
                 audio=value or b"",
                 end_of_stream=_flag(fields, "ce_endofstream"),
                 place=place,
+                traceparent=traceparent_in(fields),
             )
         except ValidationError as error:
             first = error.errors(include_context=False)[0]

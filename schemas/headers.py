@@ -42,6 +42,9 @@ class ChunkHeaders(BaseModel):
             "`audio/PCMA;rate=R`; R is 8000 or 16000; `channels` is 1 where it is given."
         ),
     )
+    traceparent: str | None = Field(
+        default=None, description="W3C Trace Context. Events whose sound ends in this chunk carry it, too."
+    )
 
 
 class StructuredHeaders(BaseModel):
@@ -50,6 +53,9 @@ class StructuredHeaders(BaseModel):
     model_config = ConfigDict(frozen=True, serialize_by_alias=True)
 
     content_type: Literal["application/cloudevents+json; charset=UTF-8"] = Field(alias="content-type")
+    traceparent: str | None = Field(
+        default=None, description="On events: that of the chunk in which the event's sound ends."
+    )
 
 
 class DeadLetterHeaders(BaseModel):

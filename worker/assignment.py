@@ -26,6 +26,7 @@ from worker.replay import Replay, ReplayFrom
 from worker.restorer import Restorer
 from worker.start_offset import start_offset, tell_lost
 from worker.timer import Timer
+from worker.traces import Traces
 
 log = logging.getLogger(__name__)
 
@@ -143,7 +144,9 @@ class Assignment(ConsumerRebalanceListener):
         self._finished = [it for it in self._finished if it not in restores and not it.cancelled]
         self._go_on([partition for partition, assigned in resumed.items() if not assigned.replay])
 
-    def hear_again(self, polled: Polled, poison_pills: PoisonPills, event_time: EventTime) -> list[TopicPartition]:
+    def hear_again(
+        self, polled: Polled, poison_pills: PoisonPills, event_time: EventTime, traces: Traces
+    ) -> list[TopicPartition]:
         """Feed the engine what the restored states do not hold; new records of partitions that do so are not used.
 
         Returns those that have done so to the end, and are read from their committed offsets from now on.
@@ -153,7 +156,7 @@ class Assignment(ConsumerRebalanceListener):
         """
         done = []
         for partition, replay in self.replays.items():
-            chunks, dead_letters = replay.hear(partition, polled.get(partition, ()), poison_pills, event_time)
+            chunks, dead_letters = replay.hear(partition, polled.get(partition, ()), poison_pills, event_time, traces)
             self._assigned[partition].dead_letters += dead_letters
             self._metrics.replayed_chunks.inc(chunks)
             if (self._consumer.position(partition, timeout_ms=0) or 0) >= replay.until:

@@ -15,12 +15,13 @@ from kafka.errors import CommitFailedError, KafkaError
 from kafka.structs import ConsumerGroupMetadata, OffsetAndMetadata, TopicPartition
 
 from schemas.dead_letters import Rejected
-from schemas.events import STRUCTURED_HEADERS, WrittenEvent
+from schemas.events import WrittenEvent
 from schemas.topics import Topics
 from undertone.inference.engine import StateRecord
 from undertone.messaging.dead_letters import DeadLetterPolicy, dead_letter
 from undertone.messaging.workarounds import bounded
 from worker.metrics import WorkerMetrics
+from worker.traces import Traces
 
 log = logging.getLogger(__name__)
 
@@ -36,11 +37,12 @@ class Transaction:
         self._topics = topics
         self._dead_letter_policy = dead_letter_policy
 
-    def publish(self, events: Iterable[WrittenEvent]) -> None:
+    def publish(self, events: Iterable[WrittenEvent], traces: Traces) -> None:
         """Events, each under its stream's key, so that a stream's events keep their order."""
         topic = self._topics.emotion_events.name
         for event in events:
-            self._producer.send(topic, key=event.subject.encode(), value=event.value, headers=STRUCTURED_HEADERS)
+            headers = traces.headers(event)
+            self._producer.send(topic, key=event.subject.encode(), value=event.value, headers=headers)
 
     def save(self, records: Iterable[StateRecord]) -> None:
         """The changelog: each stream's state, in the partition with the number of its audio's partition."""

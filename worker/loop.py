@@ -23,6 +23,7 @@ from worker.replay import ReplayFrom
 from worker.saving import Saving
 from worker.shadow import Shadow
 from worker.timer import Timer
+from worker.traces import Traces
 
 _POLL_MS = 500
 # While partitions are being restored: the sooner they are looked at, the sooner their calls go on.
@@ -53,6 +54,7 @@ class Loop:
         poison_pills: PoisonPills,
         progress: Progress,
         metrics: WorkerMetrics,
+        traces: Traces,
         batch_records: int,
         shadow: Shadow,
         idle_seconds: float,
@@ -66,6 +68,7 @@ class Loop:
         self._poison_pills = poison_pills
         self._progress = progress
         self._metrics = metrics
+        self._traces = traces
         self._dead_letters: DeadLetters = []  # of records that cannot be read, for the next transaction
         self._batch_records = batch_records
         self._shadow = shadow
@@ -104,6 +107,7 @@ class Loop:
             batch = decode(polled, self._poison_pills, self._event_time)
             batch.rejected += [*self._dead_letters, *self._assignment.take_dead_letters()]
             self._dead_letters.clear()
+            self._traces.note(batch.chunks)
         closing = self._idle_check.due()
         if closing:
             self._event_time.pass_quiet_time(positions)
@@ -115,9 +119,10 @@ class Loop:
             changed = self._take_changes(batch, positions)
         if changed or batch.records or batch.rejected or self._check_in.due():
             with self._checkpoint.transaction(self._offsets(positions)) as transaction:
-                transaction.publish(result.written)
+                transaction.publish(result.written, self._traces)
                 transaction.save(changed)
                 transaction.reject(batch.rejected)
+            self._traces.written(result.written)
             self._check_in.restart()
             self._poison_pills.passed(positions)
             self._metrics.count(batch, result)
@@ -155,7 +160,7 @@ class Loop:
         if polled.keys() & replays.keys():
             self._progress.restoring()
         with self._metrics.stage("replay"):
-            done = self._assignment.hear_again(polled, self._poison_pills, self._event_time)
+            done = self._assignment.hear_again(polled, self._poison_pills, self._event_time, self._traces)
         for partition in done:
             # The next one who takes over is to begin here, not to hear again what has just been heard again.
             self._saving.save_all(partition.partition)

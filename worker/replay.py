@@ -18,6 +18,7 @@ from undertone.inference.routing import Route
 from worker.batch import DeadLetters, decode
 from worker.event_time import EventTime
 from worker.poison_pill import EngineFailure, PoisonPills
+from worker.traces import Traces
 
 
 class ReplayFrom(BaseModel):
@@ -90,6 +91,7 @@ class Replay:
         records: Sequence[ConsumerRecord],
         poison_pills: PoisonPills,
         event_time: EventTime,
+        traces: Traces,
     ) -> tuple[int, DeadLetters]:
         """Feed the engine what lies before `until`. Returns how many chunks it was, and what it failed on, if anything.
 
@@ -102,6 +104,7 @@ class Replay:
         event_time.begin(partition, self._begin.time_ms)
         batch = decode({partition: again}, poison_pills, event_time)
         chunks = [chunk for chunk in batch.chunks if chunk.stream in self._streams]
+        traces.note(chunks)
         try:
             self._engine.replay(chunks, *self._route)
         except Exception as error:

@@ -14,6 +14,7 @@ from undertone.inference.model import Model
 from undertone.messaging.clients import KafkaAway, admin
 from undertone.messaging.settings import KafkaSettings
 from undertone.messaging.topics import check_copartitioned
+from undertone.observability.spans import Spans, spans
 from undertone.observability.telemetry import Health
 from undertone.registry.signing import SigningSettings
 from worker.disk import KafkaDisk
@@ -50,6 +51,7 @@ class Worker:
         self._poison_pills = PoisonPills()
         self._pause_s = _FIRST_PAUSE_S
         self._announced = False
+        self._spans: Spans | None = None
         self._progress = Progress(self.metrics)
         self._gave_up = ""
         self._rejoin = Timer(settings.stall_timeout_s)
@@ -70,6 +72,7 @@ class Worker:
         if models is None:
             return
         self.metrics.routed(models.route)
+        self._spans = spans("worker")
         watch = self._watch()
         disk = KafkaDisk(self._kafka, Topics(self._kafka.topic_prefix).call_audio.name, self.metrics)
         try:
@@ -79,6 +82,8 @@ class Worker:
             disk.close()
             watch.close()
             models.close()
+            if self._spans:
+                self._spans.close()
         if self._gave_up:
             raise UserError(self._gave_up)
 
@@ -124,6 +129,7 @@ class Worker:
                 self._progress,
                 self.metrics,
                 self._stopping,
+                self._spans,
             )
         except KafkaAway as error:
             self._pause(error)

@@ -21,6 +21,7 @@ from undertone.messaging.clients import admin, group_consumer, transactional_pro
 from undertone.messaging.dead_letters import DeadLetterPolicy
 from undertone.messaging.settings import KafkaSettings
 from undertone.messaging.workarounds import close_at_once, has_joined, learn_partitions
+from undertone.observability.spans import Spans
 from worker.assignment import Assignment
 from worker.checkpoint import Checkpoint
 from worker.fencing import Fencing, group_id, transactional_id
@@ -32,6 +33,7 @@ from worker.progress import Progress
 from worker.restorer import Restorer
 from worker.settings import WorkerSettings
 from worker.shadow import Shadow
+from worker.traces import Traces
 
 log = logging.getLogger(__name__)
 
@@ -56,6 +58,7 @@ class Session:
         progress: Progress,
         metrics: WorkerMetrics,
         stopping: Callable[[], bool],
+        spans: Spans | None = None,
     ) -> None:
         topics = Topics(kafka.topic_prefix)
         self._kafka = kafka
@@ -104,6 +107,7 @@ class Session:
             poison_pills,
             progress,
             metrics,
+            Traces(spans),
             settings.batch_records,
             Shadow(
                 settings.shadow_share,

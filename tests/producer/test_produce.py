@@ -20,7 +20,7 @@ import pytest
 from rich.console import Console
 
 from producer.playback import PlaybackOptions
-from producer.service import ProduceRequest, parse_speed, produce
+from producer.service import ProduceRequest, parse_speed, produce, trace_of
 from schemas.audio import AudioChunk, Encoding, RecordPlace
 from schemas.errors import UserError
 from schemas.topics import Topics
@@ -69,7 +69,9 @@ def check_whole(chunks: list[AudioChunk], samples: np.ndarray, encoding: Encodin
 
 def request(*paths: Path | str, **changes: object) -> ProduceRequest:
     options: dict[str, Any] = {"speed": math.inf, "chunk_ms": 500} | {
-        name: changes.pop(name) for name in list(changes) if name in ("encoding", "speed", "chunk_ms", "roles")
+        name: changes.pop(name)
+        for name in list(changes)
+        if name in ("encoding", "speed", "chunk_ms", "roles", "traceparent")
     }
     defaults: dict[str, Any] = {"call_id": None, "calls": 1, "rate": None}
     return ProduceRequest(
@@ -90,6 +92,21 @@ def test_a_call_arrives_whole(kafka_settings: KafkaSettings, topics: Topics, enc
         assert {chunk.role for chunk in chunks} == {role}
         assert {(chunk.encoding, chunk.sample_rate) for chunk in chunks} == {(encoding, rate)}
         check_whole(chunks, samples[:, side].copy(), encoding, chunk_ms)
+
+
+def test_chunks_carry_the_trace_that_they_are_given(
+    kafka_settings: KafkaSettings, topics: Topics, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trace = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+    assert produce(request(CALM, traceparent=trace), kafka_settings, Console()) == 0
+    assert {chunk.traceparent for chunks in sent(kafka_settings, topics).values() for chunk in chunks} == {trace}
+    monkeypatch.delenv("TRACEPARENT", raising=False)
+    assert trace_of(None) is None
+    assert trace_of(trace) == trace
+    monkeypatch.setenv("TRACEPARENT", trace)
+    assert trace_of(None) == trace
+    with pytest.raises(UserError, match="--traceparent"):
+        trace_of("nonsense")
 
 
 def test_concurrent_calls_are_whole_and_distinct(kafka_settings: KafkaSettings, topics: Topics) -> None:

@@ -197,3 +197,26 @@ def test_an_unprintable_header_gives_one_printable_line() -> None:
         read(ce_role=("\x1b[2J\n" + "x" * 10_000).encode())
     assert caught.value.detail.isprintable()
     assert len(caught.value.detail) <= 200
+
+
+@pytest.mark.parametrize(
+    ("text", "taken"),
+    [
+        (b"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01", True),
+        (b"cc-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-00", True),
+        (b"ff-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01", False),
+        (b"00-4BF92F3577B34DA6A3CE929D0E0E4736-00f067aa0ba902b7-01", False),
+        (b"00-00000000000000000000000000000000-00f067aa0ba902b7-01", False),
+        (b"00-4bf92f3577b34da6a3ce929d0e0e4736-0000000000000000-01", False),
+        (b"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01-more", False),
+        (b"nonsense", False),
+        (b"", False),
+        (None, False),
+    ],
+)
+def test_a_traceparent_is_taken_or_ignored(text: bytes | None, taken: bool) -> None:
+    chunk = read(traceparent=text)
+    assert chunk.traceparent == (text.decode() if taken and text else None)
+    # It is written as it was read, and no header is written for none.
+    assert dict(chunk.headers()).get("traceparent") == (text if taken else None)
+    assert AudioChunk.from_record(b"call/customer", chunk.audio, chunk.headers()) == chunk

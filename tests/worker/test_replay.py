@@ -22,6 +22,7 @@ from worker.event_time import EventTime
 from worker.poison_pill import PoisonPills
 from worker.replay import Replay, ReplayFrom
 from worker.saving import Saving
+from worker.traces import Traces
 
 PLACE = TopicPartition("call-audio", 0)
 IDLE_S = 4.0
@@ -94,7 +95,7 @@ class Member:
             assert begin.models <= self.engine.model_versions
             replay = Replay(self.engine, begin, kafka.offset, begin.route(self.engine), kafka.states.keys())
             for first in range(begin.offset, kafka.offset, 7):
-                replay.hear(PLACE, records[first : first + 7], PoisonPills(), self.event_time)
+                replay.hear(PLACE, records[first : first + 7], PoisonPills(), self.event_time, Traces())
             self.whole = True
         self.event_time.follow([PLACE])
 

@@ -68,6 +68,6 @@ def chunks_of(
     )
 
 
-def of_call(chunk: AudioChunk, call_id: str, start_time: datetime) -> AudioChunk:
-    """The same chunk as part of call `call_id`, which began at `start_time`; both are valid already."""
-    return chunk.model_copy(update={"call_id": call_id, "start_time": start_time})
+def of_call(chunk: AudioChunk, call_id: str, start_time: datetime, traceparent: str | None = None) -> AudioChunk:
+    """The same chunk as part of call `call_id`, which began at `start_time`; all are valid already."""
+    return chunk.model_copy(update={"call_id": call_id, "start_time": start_time, "traceparent": traceparent})

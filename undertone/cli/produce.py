@@ -59,6 +59,14 @@ def produce(
             min=0, max=65535, help="Serve /metrics, /healthz and /readyz on 127.0.0.1:PORT.", show_default=False
         ),
     ] = None,
+    traceparent: Annotated[
+        str | None,
+        typer.Option(
+            "--traceparent",
+            help="W3C Trace Context of all chunks, which their events carry on. Else TRACEPARENT.",
+            show_default=False,
+        ),
+    ] = None,
     bootstrap_servers: BootstrapServers = None,
 ) -> None:
     """Send audio to Kafka as live calls: one stream per channel, paced like speech.
@@ -82,7 +90,7 @@ def produce(
     from rich.console import Console
 
     from producer.playback import PlaybackOptions
-    from producer.service import ProduceRequest, parse_speed
+    from producer.service import ProduceRequest, parse_speed, trace_of
     from producer.service import produce as run
     from undertone.messaging.settings import KafkaSettings
 
@@ -91,7 +99,9 @@ def produce(
         call_id=call_id,
         calls=calls,
         rate=None if rate is None else (8000 if rate is WireRate.NARROW else 16000),
-        options=PlaybackOptions(Encoding(encoding.value), chunk_ms, parse_speed(speed), channels),
+        options=PlaybackOptions(
+            Encoding(encoding.value), chunk_ms, parse_speed(speed), channels, trace_of(traceparent)
+        ),
         metrics_port=metrics_port,
     )
     settings = KafkaSettings.load(bootstrap_servers=bootstrap_servers)

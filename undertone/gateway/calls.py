@@ -121,10 +121,12 @@ class Calls:
         encoding: Encoding = Encoding.L16,
         *,
         live: bool = True,
+        traceparent: str | None = None,
     ) -> LiveStream:
         """The stream of one channel of a call: a new one, or the one that broke off a moment ago.
 
-        Names are made valid as a producer makes them. `live` False: it may come faster than it is spoken.
+        Names are made valid as a producer makes them. `live` False: it may come faster than it is spoken. All chunks
+        of a new one carry `traceparent`.
 
         Raises:
             Refused: it may not begin, or is open already.
@@ -138,7 +140,7 @@ class Calls:
             return self._resume(there)
         if there:
             there.stream.end()
-        return self._new(wire, name, rate, encoding, live)
+        return self._new(wire, name, rate, encoding, live, traceparent)
 
     def broke_off(self, stream: LiveStream) -> None:
         """The wire was cut without an end: the call may come back within `resume_s`, then its stream is ended."""
@@ -174,7 +176,9 @@ class Calls:
         there.stream.gap(round(away_s * there.stream.rate), GapCause.BROKE_OFF)
         return there.stream
 
-    def _new(self, wire: str, name: CallName, rate: int, encoding: Encoding, live: bool) -> LiveStream:
+    def _new(
+        self, wire: str, name: CallName, rate: int, encoding: Encoding, live: bool, traceparent: str | None
+    ) -> LiveStream:
         settings = self.settings
         account = Account(partial(self._lost, wire, target_rate(rate)))
         stream = LiveStream(
@@ -187,6 +191,7 @@ class Calls:
             send=partial(self._send, wire, account),
             missing=partial(self.metrics.gap, wire),
             ended=self._ended,
+            traceparent=traceparent,
         )
         self._open[name.call_id, name.channel] = _Open(stream, wire, account)
         self._channels[name.call_id] += 1

@@ -41,6 +41,7 @@ class LiveStream:
         send: Callable[[AudioChunk], None],
         missing: Callable[[GapCause, float], None],
         ended: Callable[["LiveStream"], None],
+        traceparent: str | None = None,
     ) -> None:
         self.name = name
         self.rate = rate
@@ -53,6 +54,7 @@ class LiveStream:
         self._size = self._out_rate * chunk_ms // 1000
         self._pace = pace
         self._begin, self._send, self._missing, self._ended = begin, send, missing, ended
+        self._traceparent = traceparent
         self._start: datetime | None = None
         self._sequence = 0
         self._first = 0  # the place of the first sample that waits for its chunk to be full
@@ -161,6 +163,7 @@ class LiveStream:
             sample_rate=self._out_rate,
             audio=encode(np.ascontiguousarray(samples), self._out_encoding),
             end_of_stream=end,
+            traceparent=self._traceparent,
         )
         self._sequence += 1
         self._first += len(samples)

@@ -110,6 +110,18 @@ def test_one_recording_through_every_wire_gives_the_events_of_analyze(
     assert gateway.stop() == 0
 
 
+def test_a_handshakes_trace_goes_with_all_chunks(installation: Installation, start_gateway: StartGateway) -> None:
+    sound, _ = customer()
+    address = start_gateway("--websocket", "127.0.0.1:0").address("websocket")
+    trace = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+    for name, headers in (("CA1", {"traceparent": trace}), ("CA2", {"traceparent": "nonsense"}), ("CA3", {})):
+        messages = wire_messages.twilio({"inbound": sound[:16_000]}, name)
+        assert call(address, "/twilio", messages, additional_headers=headers) == NORMAL
+    found = chunks_of_calls(installation, ended("CA1/customer", "CA2/customer", "CA3/customer"))
+    traces = {stream: {chunk.traceparent for chunk in chunks} for stream, chunks in found.items()}
+    assert traces == {"CA1/customer": {trace}, "CA2/customer": {None}, "CA3/customer": {None}}
+
+
 def test_lost_messages_and_cut_connections_are_gaps(installation: Installation, start_gateway: StartGateway) -> None:
     sound, _ = load("call.flac", 1)
     sound = sound[: 8 * 8000]

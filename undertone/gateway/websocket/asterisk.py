@@ -93,7 +93,9 @@ class _AsteriskSession(Session):
     async def _begin(self, start: MediaStart) -> None:
         name = await call_name(self.calls.names, start, self._query)
         form = start.format
-        stream = self.calls.open(NAME, name.call_id, name.channel, name.role, form.rate, form.encoding)
+        stream = self.calls.open(
+            NAME, name.call_id, name.channel, name.role, form.rate, form.encoding, traceparent=self.traceparent
+        )
         self.streams.append(stream)
         self._start = start
         # A channel that was dialled with the option `n` waits for it; one that is answered already hears nothing.

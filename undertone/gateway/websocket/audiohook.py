@@ -169,7 +169,11 @@ class _AudioHookSession(Session):
             _running[opening.conversation, str(self._dialogue.id)] = self
             for side in opening.media.channels:
                 channel, role = voice_of(name, _TRACKS[side])
-                self.streams.append(self.calls.open(NAME, name.call_id, channel, role, RATE, Encoding.PCMU))
+                self.streams.append(
+                    self.calls.open(
+                        NAME, name.call_id, channel, role, RATE, Encoding.PCMU, traceparent=self.traceparent
+                    )
+                )
         await self._connection.send(self._dialogue.opened(opening.media))
 
     def _take_over(self, conversation: str, session: str) -> None:

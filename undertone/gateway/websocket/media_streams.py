@@ -108,7 +108,9 @@ class _MediaSession(Session):
     def _open(self, role: Role) -> tuple[Track, LiveStream]:
         start, name = self._messages.start, self._name
         assert start is not None and name is not None  # noqa: S101  the parser lets no media pass before the start
-        stream = self.calls.open(self.wire, name.call_id, *voice_of(name, role), start.rate, start.encoding)
+        stream = self.calls.open(
+            self.wire, name.call_id, *voice_of(name, role), start.rate, start.encoding, traceparent=self.traceparent
+        )
         self.streams.append(stream)
         track = Track(start.rate, self._dialect.reorder, wall_clock=self._dialect.wall_clock)
         self._tracks[role] = track, stream

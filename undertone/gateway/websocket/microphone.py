@@ -131,7 +131,7 @@ class _MicrophoneSession(Session):
         require_token(self._connection.request, self.calls.settings, start.token)
         # The page itself says whose call it is: --calls names what telephony systems send.
         call_id = start.call_id or f"microphone-{uuid.uuid4()}"
-        stream = self.calls.open(NAME, call_id, start.role.value, start.role, start.rate)
+        stream = self.calls.open(NAME, call_id, start.role.value, start.role, start.rate, traceparent=self.traceparent)
         self.streams.append(stream)
         said = {"event": "started", "call_id": stream.name.call_id, "channel": stream.name.channel}
         await self._connection.send(json.dumps(said))

@@ -146,4 +146,6 @@ class _StreamSession(Session):
         for voice in found.voices:
             alone = len(found.voices) == 1 and not found.roles_said
             channel, role = (name.channel, name.role) if alone else (voice.channel, voice.role)
-            self.streams.append(self.calls.open(NAME, name.call_id, channel, role, found.rate))
+            self.streams.append(
+                self.calls.open(NAME, name.call_id, channel, role, found.rate, traceparent=self.traceparent)
+            )

@@ -10,6 +10,7 @@ from websockets.frames import CloseCode
 
 from schemas.audio import Role
 from schemas.errors import one_line
+from schemas.tracing import TRACEPARENT, traceparent_in
 from undertone.gateway.calls import Calls
 from undertone.gateway.names import CallName
 from undertone.gateway.refusals import MalformedMessage, Refusal, Refused
@@ -43,6 +44,8 @@ class Session(ABC):
         self.wire = wire
         self.calls = calls
         self.streams: list[LiveStream] = []
+        self.traceparent: str | None = None
+        """What its handshake carried: its streams' chunks carry it on."""
 
     @abstractmethod
     async def take(self, message: str | bytes) -> bool:
@@ -84,6 +87,8 @@ async def converse(connection: ServerConnection, session: Session) -> None:
         ConnectionClosed: the other side is gone; the streams have broken off.
     """
     code: int | None = None
+    assert connection.request is not None  # noqa: S101  there was a handshake
+    session.traceparent = traceparent_in({TRACEPARENT: "".join(connection.request.headers.get_all(TRACEPARENT))})
     try:
         await _take_all(connection, session)
     except Refused as refused:
