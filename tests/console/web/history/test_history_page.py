@@ -46,6 +46,7 @@ def test_it_is_made_again_and_forgets(
     assert second.stop() == 0
     (kept / FILE).unlink()
     third = start_console("--port", "0", folder=kept)
+    assert third.url  # it has the folder
     # One more beside it has no folder, and reads all for itself.
     fourth = start_console("--port", "0", folder=kept)
     for console in (third, fourth):
