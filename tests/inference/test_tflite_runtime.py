@@ -53,12 +53,11 @@ def test_events_are_those_of_litert(python: Path) -> None:
     ours = [json.loads(event_line(event.data)) for event in hear(Engine(Model.load()), cut(*customer(), 4000))]
     assert len(theirs) == len(ours) > 10
     for their, our in zip(theirs, ours, strict=True):
-        # In eight bits a value at the edge of a step may fall to either side, by each runtime's order of additions:
-        # 2e-4 was seen.
-        assert their.pop("probabilities") == pytest.approx(our.pop("probabilities"), abs=1e-3)
-        # And so may what is made of them.
-        for name in ("groups", "arousal", "valence"):
-            assert their.pop(name) == pytest.approx(our.pop(name), abs=3e-3)
+        # In eight bits a value at the edge of a step may fall to either side, by each runtime's order of additions, and
+        # what is made of it likewise. In 80 events of the samples 8e-3 was seen, a tenth of what the eight bits
+        # themselves cost (`parity` on the card), and 2e-3 in these. No label may differ.
+        for name in ("probabilities", "groups", "arousal", "valence"):
+            assert their.pop(name) == pytest.approx(our.pop(name), abs=1e-2)
         for one in (their, our):
             one["relative"] = one["relative"] and {name: one["relative"][name] for name in ("level", "pitch")}
         assert their == our
