@@ -31,7 +31,7 @@ def swapped(truth: list[str], rows: set[int]) -> list[str]:
 
 
 @pytest.mark.slow
-def test_of_swapped_labels_nine_in_ten_are_found_with_what_they_sound_like(
+def test_of_swapped_labels_five_in_six_are_found_with_what_they_sound_like(
     heard: Dataset, features: NDArray[np.float32]
 ) -> None:
     clips = heard.clips(range(len(heard.utterances)))
@@ -51,8 +51,9 @@ def test_of_swapped_labels_nine_in_ten_are_found_with_what_they_sound_like(
         assert all(doubt.said_probability < doubt.other_probability for doubt in noise.doubts)
         found += len(wrong & doubts.keys())
         accused += len(doubts.keys() - wrong)
-    assert found >= 32  # of 36
-    assert accused <= 9
+    # Of 36. With the network that shipped before 33 were found and 4 accused, with this one 31 and none.
+    assert found >= 30
+    assert accused <= 4
 
 
 def test_right_labels_are_left_alone(heard: Dataset, features: NDArray[np.float32]) -> None:
