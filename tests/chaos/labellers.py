@@ -14,10 +14,10 @@ from kafka.producer.future import FutureRecordMetadata
 from schemas.audio import AudioChunk
 from schemas.events import EmotionEvent, EventEnvelope
 from schemas.topics import Topics
+from tests.support.gateway import heard
 from tests.support.labels import label
 from trainer.collection.dataset import Dataset, audio_path
 from trainer.collection.entry import Entry, State
-from undertone.acoustics.codecs import decode
 from undertone.messaging.clients import idempotent_producer
 from undertone.messaging.settings import KafkaSettings
 
@@ -35,17 +35,17 @@ class Labellers:
 
     def label(self, events: Iterable[EventEnvelope], count: int) -> None:
         """Label up to `count` utterances of these; returns when Kafka has the labels."""
-        heard = {e.id: e.data for e in events if e.data.type == "segment" and e.id not in self.sent and e.data.audio}
-        chosen = self._choose.sample(sorted(heard), min(count, len(heard)))
+        new = {e.id: e.data for e in events if e.data.type == "segment" and e.id not in self.sent and e.data.audio}
+        chosen = self._choose.sample(sorted(new), min(count, len(new)))
         with closing(idempotent_producer(self._settings, delivery_timeout_ms=_DELIVERY_MS)) as producer:
             topic = Topics(self._settings.topic_prefix).emotion_labels.name
             taken: list[FutureRecordMetadata] = []
             for name in chosen:
-                key, value = self._label_of(name, heard[name])
+                key, value = self._label_of(name, new[name])
                 taken.append(producer.send(topic, key=key.encode(), value=value))
             for one in taken:
                 one.get(_DELIVERY_MS / 1000)
-        self.sent |= {name: heard[name] for name in chosen}
+        self.sent |= {name: new[name] for name in chosen}
 
     def _label_of(self, name: str, said: EmotionEvent) -> tuple[str, bytes]:
         """A label as tools send it: half of them name the event alone, and the trainer looks it up."""
@@ -81,8 +81,4 @@ def _holds(folder: Path, entry: Entry, said: EmotionEvent, chunks: Sequence[Audi
     if hashlib.sha256(file.read_bytes()).hexdigest() != entry.audio:
         return False
     samples, rate = soundfile.read(file, dtype="int16")
-    spoken = np.zeros(said.end_sample, np.int16)
-    for chunk in chunks:
-        piece = decode(chunk.audio, chunk.encoding)[: max(0, said.end_sample - chunk.first_sample)]
-        spoken[chunk.first_sample : chunk.first_sample + len(piece)] = piece
-    return rate == said.sample_rate and np.array_equal(samples, spoken[said.start_sample :])
+    return rate == said.sample_rate and np.array_equal(samples, heard(chunks)[said.start_sample : said.end_sample])

@@ -88,6 +88,8 @@ def run(plan: Plan, steps: list[list[Fault]], say: Say = lambda _: None, directo
             say(f"{number}/{len(steps)} {' + '.join(done.kinds)}: all heard {done.caught_up_s:.1f} s after it")
         streams = plan.streams() | stage.called()
         _compare_states(stage, streams, outcome)
+        # All that was sent is heard by now, so there is something to label however far the watcher was before.
+        stage.labellers.label(envelopes(watcher.seen), _LABELS)
         stage.release(plan.chunks, per_second=10_000)
         stage.settle(plan.chunks)
         seen = stage.events()

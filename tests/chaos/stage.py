@@ -143,14 +143,15 @@ class Stage:
         """What a supervisor does: start again whoever has ended by itself, and remember that it did."""
         for name, worker in self.workers.items():
             if name not in self.away and not worker.running:
-                last = (worker.output.strip().splitlines() or ["nothing"])[-1]
-                self.exits.append(f"{name} ended with {worker.status}: {last[:200]}")
-                worker.start()
+                self._start_again(name, worker)
         for name, other in (("producer", self.producer), ("gateway", self.gateway), ("trainer", self.trainer)):
             if other.status not in (None, 0):
-                last = (other.output.strip().splitlines() or ["nothing"])[-1]
-                self.exits.append(f"the {name} ended with {other.status}: {last[:200]}")
-                other.start()
+                self._start_again(f"the {name}", other)
+
+    def _start_again(self, name: str, process: Process) -> None:
+        last = (process.output.strip().splitlines() or ["nothing"])[-1]
+        self.exits.append(f"{name} ended with {process.status}: {last[:200]}")
+        process.start()
 
     def settle(self, chunks: int) -> float:
         """Wait until `chunks` and all calls are sent and heard, with every broker and worker back; how long it took."""
