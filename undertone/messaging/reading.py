@@ -53,6 +53,15 @@ def end_offsets(settings: KafkaSettings, partitions: Sequence[TopicPartition]) -
         return dict(consumer.end_offsets(list(partitions)))
 
 
+def answers(consumer: KafkaConsumer, partitions: Iterable[TopicPartition], timeout_ms: int) -> bool:
+    """Whether Kafka says where these partitions end: a poll without records waits for one that is away, too."""
+    try:
+        consumer.end_offsets(list(partitions), timeout_ms=timeout_ms)
+    except (KafkaError, KeyError):  # as in `ends_that_answer`
+        return False
+    return True
+
+
 def ends_that_answer(
     consumer: KafkaConsumer, partitions: Iterable[TopicPartition], timeout_ms: int, one_timeout_ms: int, all_s: float
 ) -> dict[TopicPartition, int]:

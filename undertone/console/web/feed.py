@@ -14,7 +14,7 @@ from schemas.errors import UserError
 from undertone.console.web.entries import Entry, entry_of
 from undertone.console.web.metrics import ConsoleMetrics
 from undertone.messaging.clients import reader
-from undertone.messaging.reading import end_offsets, partitions_of
+from undertone.messaging.reading import answers, end_offsets, partitions_of
 from undertone.messaging.settings import KafkaSettings
 
 _POLL_MS = 250
@@ -117,7 +117,8 @@ class Feed:
             if polled:
                 self.away, heard = "", time.monotonic()
             elif time.monotonic() - heard > _ASK_S:
-                self._ask(consumer, partitions)
+                there = answers(consumer, partitions, _ANSWER_MS)
+                self.away = "" if there else f"no answer from {self._kafka.bootstrap_servers}"
                 heard = time.monotonic()
             found = [entry_of(record) for records in polled.values() for record in records]
             entries = [entry for entry in found if entry]
@@ -129,15 +130,6 @@ class Feed:
                 self._hand_over(entries, behind_ms=time.time() * 1000 - newest_ms if live else None)
             if len(consumer.partitions_for_topic(self._topic) or ()) > len(partitions):
                 return
-
-    def _ask(self, consumer: KafkaConsumer, partitions: Sequence[TopicPartition]) -> None:
-        """Find out whether nothing comes because nothing is said: the client's poll waits for a Kafka that is away."""
-        try:
-            consumer.end_offsets(list(partitions), timeout_ms=_ANSWER_MS)
-        except (KafkaError, KeyError):  # as in `ends_that_answer`
-            self.away = f"no answer from {self._kafka.bootstrap_servers}"
-        else:
-            self.away = ""
 
     def _begin(self, consumer: KafkaConsumer, partitions: Sequence[TopicPartition]) -> dict[TopicPartition, int]:
         """Where to read: where it stood, else so many seconds ago; a partition that came later, from its start."""

@@ -16,7 +16,7 @@ from kafka.errors import KafkaError, OffsetOutOfRangeError
 
 from schemas.errors import UserError, one_line
 from undertone.messaging.clients import admin, reader
-from undertone.messaging.reading import end_offsets, partitions_of
+from undertone.messaging.reading import answers, end_offsets, partitions_of
 from undertone.messaging.settings import KafkaSettings
 from undertone.messaging.workarounds import UnreadableRecordsError
 
@@ -123,7 +123,7 @@ class Follower:
             if polled:
                 heard, self._pause_s = time.monotonic(), _PAUSE_S
             elif time.monotonic() - heard > _ASK_S:
-                answered = self._answers(consumer, partitions)
+                answered = answers(consumer, partitions, _ANSWER_MS)
                 if answered and away:
                     return  # what has come meanwhile is read before the clock goes on
                 heard, away = time.monotonic(), not answered
@@ -151,13 +151,6 @@ class Follower:
         for partition, records in polled.items():
             positions[partition] = records[-1].offset + 1
         return polled
-
-    def _answers(self, consumer: KafkaConsumer, partitions: Sequence[TopicPartition]) -> bool:
-        try:
-            consumer.end_offsets(list(partitions), timeout_ms=_ANSWER_MS)
-        except (KafkaError, KeyError):  # as in `ends_that_answer`
-            return False
-        return True
 
     def _ids(self) -> dict[str, str]:
         with closing(admin(self._kafka)) as client:
