@@ -1,7 +1,7 @@
 """The worker's metrics. `docs/reference/metrics.md` is their specification; a test keeps the two equal."""
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
 
 from kafka.errors import (
@@ -41,7 +41,7 @@ _MOVED_ON = (IllegalGenerationError, RebalanceInProgressError, UnknownMemberIdEr
 class WorkerMetrics:
     """One attribute per metric, all in one registry, so that two workers in a process do not mix."""
 
-    def __init__(self, drift_utterances: int = 500) -> None:
+    def __init__(self, drift_utterances: int = 500, queues: Collection[str] = ()) -> None:
         self.registry = registry = CollectorRegistry()
         ProcessCollector(registry=registry)
         self.chunks = Counter("undertone_chunks", "Audio chunks read.", registry=registry)
@@ -144,7 +144,7 @@ class WorkerMetrics:
         self.errors = Counter(
             "undertone_errors", "Errors, by place and kind.", ["stage", "error_type"], registry=registry
         )
-        self.emotions = EmotionMetrics(registry)
+        self.emotions = EmotionMetrics(registry, queues)
         self.drift = DriftMetrics(registry, drift_utterances)
         self.shadow = ShadowMetrics(registry)
         self._begin_at_zero()

@@ -45,7 +45,7 @@ class Worker:
     def __init__(self, kafka: KafkaSettings, settings: WorkerSettings, metrics: WorkerMetrics | None = None) -> None:
         self._kafka = kafka
         self._settings = settings
-        self.metrics = metrics or WorkerMetrics(settings.drift_utterances)
+        self.metrics = metrics or WorkerMetrics(settings.drift_utterances, settings.queue_names)
         self.health = Health(max(_ALIVE_S, _TRANSACTIONS * settings.transaction_timeout_s), waits_for="Kafka")
         self._stop = threading.Event()
         self._poison_pills = PoisonPills()

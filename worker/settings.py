@@ -10,6 +10,8 @@ from schemas.errors import UserError
 from undertone.inference.class_prior import parse_prior
 from undertone.messaging.settings import Settings
 
+_MOST_QUEUES = 50
+
 
 class WorkerSettings(Settings):
     """What an operator may choose. Times are in seconds unless the name says otherwise."""
@@ -36,6 +38,8 @@ class WorkerSettings(Settings):
     """Share of the calls that the challenger hears unseen."""
     drift_utterances: int = Field(500, ge=1, le=1_000_000)
     """How many utterances must have been heard before the worker says how far they lie from the model's own data."""
+    queues: str = ""
+    """Beginnings of calls' ids, after commas: metrics tell them apart."""
     session_timeout_s: float = Field(30, ge=1, le=1_800)
     """How long a worker may be silent before the others take its partitions."""
     leave_on_stop: bool = False
@@ -48,6 +52,20 @@ class WorkerSettings(Settings):
     """A partition with work left that stands still for so long: not ready, and new clients."""
     stall_exit_s: float = Field(600, ge=1, le=86_400)
     """Not ready for so long though Kafka answers: the worker ends, for its supervisor to start it anew."""
+
+    @property
+    def queue_names(self) -> list[str]:
+        """The queues that metrics tell apart."""
+        return [name for name in map(str.strip, self.queues.split(",")) if name]
+
+    @field_validator("queues")
+    @classmethod
+    def _few_enough(cls, text: str) -> str:
+        # Each has some 40 series at each worker.
+        names = [name for name in map(str.strip, text.split(",")) if name]
+        if len(names) > _MOST_QUEUES or len(set(names)) < len(names):
+            raise ValueError(f"want at most {_MOST_QUEUES} different names, after commas")
+        return text
 
     @field_validator("class_prior")
     @classmethod

@@ -23,9 +23,11 @@ from scripts.dashboards.panels import (
 
 # An utterance takes seconds: over less time shares jump.
 WINDOW = "5m"
-HEARD = f'rate(undertone_speech_seconds_total{{role=~"$role"}}[{WINDOW}])'
-UNSURE = f'rate(undertone_speech_seconds_total{{role=~"$role", label="uncertain"}}[{WINDOW}])'
-AUDIO = f'rate(undertone_audio_seconds_total{{role=~"$role"}}[{WINDOW}])'
+# A worker that is not told of queues has no such label, and `.*`, which is all of them, fits it.
+OF = 'role=~"$role", queue=~"$queue"'
+HEARD = f"rate(undertone_speech_seconds_total{{{OF}}}[{WINDOW}])"
+UNSURE = f'rate(undertone_speech_seconds_total{{{OF}, label="uncertain"}}[{WINDOW}])'
+AUDIO = f"rate(undertone_audio_seconds_total{{{OF}}}[{WINDOW}])"
 
 
 def dashboard() -> Dashboard:
@@ -44,8 +46,20 @@ def dashboard() -> Dashboard:
         .multi(True)
         .current(VariableOption(text=["customer"], value=["customer"]))
     )
-    it = it.with_variable(role)
-    for panel in (*_numbers(), *_shares(), *_voices()):
+    queue = (
+        QueryVariable("queue")
+        .label("Queue")
+        .description("Beginnings of calls' ids, which UNDERTONE_QUEUES names to the workers.")
+        .datasource(SOURCE)
+        .query("label_values(undertone_audio_seconds_total, queue)")
+        .refresh(VariableRefresh.ON_TIME_RANGE_CHANGED)
+        .multi(True)
+        .include_all(True)
+        .all_value(".*")
+        .current(VariableOption(text=["All"], value=["$__all"]))
+    )
+    it = it.with_variable(role).with_variable(queue)
+    for panel in (*_numbers(), *_shares(), *_queues(), *_voices()):
         it = it.with_panel(panel)
     return built(it)
 
@@ -55,20 +69,20 @@ def _numbers() -> Iterator[Panel]:
         "Calls in lasting displeasure",
         "Streams that are open and have sounded negative for 10 s or more.",
         "short",
-        'sum(undertone_lasting_displeasure_streams{role=~"$role"})',
+        f"sum(undertone_lasting_displeasure_streams{{{OF}}})",
         ((None, GOOD), (1, WATCH)),
     )
     yield number(
         "Of all streams",
         "Their share of the streams that are open.",
         "percentunit",
-        'sum(undertone_lasting_displeasure_streams{role=~"$role"}) / (sum(undertone_open_streams) > 0)',
+        f"sum(undertone_lasting_displeasure_streams{{{OF}}}) / (sum(undertone_open_streams) > 0)",
     )
     yield number(
         "Turns for the worse, last hour",
         "Utterances in displeasure after one that was not, in the same stream.",
         "short",
-        'sum(increase(undertone_turns_for_the_worse_total{role=~"$role"}[1h]))',
+        f"sum(increase(undertone_turns_for_the_worse_total{{{OF}}}[1h]))",
     )
     yield number(
         "Uncertain",
@@ -104,13 +118,13 @@ def _shares() -> Iterator[Panel]:
         "Displeasure that lasts",
         "Open streams that have sounded negative for 10 s or more, by role.",
         "short",
-        Query('sum by (role) (undertone_lasting_displeasure_streams{role=~"$role"})', "{{role}}"),
+        Query(f"sum by (role) (undertone_lasting_displeasure_streams{{{OF}}})", "{{role}}"),
     )
     yield series(
         "Turns for the worse",
         f"Utterances in displeasure after one that was not, a minute, over {WINDOW}.",
         "cpm",
-        Query(f'60 * sum by (role) (rate(undertone_turns_for_the_worse_total{{role=~"$role"}}[{WINDOW}]))', "{{role}}"),
+        Query(f"60 * sum by (role) (rate(undertone_turns_for_the_worse_total{{{OF}}}[{WINDOW}]))", "{{role}}"),
     )
     yield series(
         "Uncertain, by role",
@@ -122,7 +136,25 @@ def _shares() -> Iterator[Panel]:
         "Utterances a minute, by label",
         f"Utterances that have ended, over {WINDOW}.",
         "cpm",
-        Query(f'60 * sum by (label) (rate(undertone_segments_total{{role=~"$role"}}[{WINDOW}]))', "{{label}}"),
+        Query(f"60 * sum by (label) (rate(undertone_segments_total{{{OF}}}[{WINDOW}]))", "{{label}}"),
+    )
+
+
+def _queues() -> Iterator[Panel]:
+    yield series(
+        "What was heard, by queue",
+        f"Share of a queue's speech by label, over {WINDOW}. Without UNDERTONE_QUEUES all calls are in one.",
+        "percentunit",
+        Query(
+            f"sum by (queue, label) ({HEARD}) / on (queue) group_left () sum by (queue) ({HEARD})",
+            "{{queue}} {{label}}",
+        ),
+    )
+    yield series(
+        "Displeasure that lasts, by queue",
+        "Open streams that have sounded negative for 10 s or more. other: in none that UNDERTONE_QUEUES names.",
+        "short",
+        Query(f"sum by (queue) (undertone_lasting_displeasure_streams{{{OF}}})", "{{queue}}"),
     )
 
 

@@ -8,10 +8,12 @@ from typing import Any
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
 
 from scripts.dashboards import emotion, model, service
+from scripts.dashboards.panels import BAD, GOOD, WATCH
 
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = ROOT / "deploy" / "grafana" / "dashboards"
 FIGURES = ROOT / "undertone" / "console" / "web" / "boards.json"
+NAMES = {GOOD: "good", WATCH: "watch", BAD: "bad"}
 
 
 def written() -> dict[str, str]:
@@ -46,6 +48,14 @@ def _panels(board: dict[str, Any]) -> Iterator[dict[str, Any]]:
             "kind": panel["type"],
             "unit": defaults.get("unit") or panel.get("options", {}).get("yAxis", {}).get("unit", "short"),
             "stacked": defaults.get("custom", {}).get("stacking", {}).get("mode") == "normal",
+            "levels": list(_levels(panel["type"], defaults)),
             "queries": [[target["expr"], target["legendFormat"].replace("__auto", "")] for target in panel["targets"]],
             "hidden": [name for one in hidden for name in one],
         }
+
+
+def _levels(kind: str, defaults: dict[str, Any]) -> Iterator[list[Any]]:
+    """From which value on a number is `good`, to `watch`, or `bad`: nothing where it has one level."""
+    steps = defaults.get("thresholds", {}).get("steps", ()) if kind == "stat" else ()
+    for step in steps if len(steps) > 1 else ():
+        yield [step.get("value"), NAMES[step["color"]]]

@@ -64,7 +64,7 @@ def run(kafka: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
     began = time.time()
     try:
         with Prometheus(directory / "prometheus", ports, waits="2s") as prometheus:
-            worker = installation.worker(metrics_port=ports["worker"], drift_utterances=1)
+            worker = installation.worker(metrics_port=ports["worker"], drift_utterances=1, queues="call,sales-")
             start_others(installation, ports, directory)
             worker.ready()
             up = 'count(up{job!="producer"} == 1)'
@@ -105,7 +105,12 @@ def queries() -> dict[str, list[dict[str, Any]]]:
         board = json.loads(text)
         for panel in board["panels"]:
             for target in panel.get("targets", []):
-                expr = target["expr"].replace("$__rate_interval", "15s").replace("$role", "customer")
+                expr = (
+                    target["expr"]
+                    .replace("$__rate_interval", "15s")
+                    .replace("$role", "customer")
+                    .replace("$queue", ".*")
+                )
                 assert "$" not in expr, expr
                 found.setdefault(panel["title"], []).append(target | {"expr": expr})
     return found

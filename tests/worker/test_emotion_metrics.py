@@ -20,9 +20,9 @@ RATE = 8000
 class Heard:
     """The metrics, and utterances that are counted into them."""
 
-    def __init__(self) -> None:
+    def __init__(self, *queues: str) -> None:
         self.registry = CollectorRegistry()
-        self.metrics = EmotionMetrics(self.registry)
+        self.metrics = EmotionMetrics(self.registry, queues)
         self.metrics.begin_at_zero(["angry", "calm"])
 
     def value(self, name: str, **labels: str) -> float | None:
@@ -64,6 +64,23 @@ def test_labels_are_counted_by_utterance_and_by_speech(heard: Heard) -> None:
     assert heard.value("segments_total", label="uncertain") == 1
     assert heard.value("segments_total", label="angry") == 0, "an increase must show its first"
     assert heard.value("speech_level_dbfs_bucket", le="-25.0") == 3
+
+
+def test_queues_are_told_apart_where_they_are_named() -> None:
+    heard = Heard("sales-", "sales-eu-")
+    assert heard.value("segments_total", label="calm", queue="sales-") == 0, "an increase must show its first"
+    for call in ("sales-1", "sales-eu-1", "sales-eu-2", "support-1"):
+        heard.hear(said("calm", "neutral", 0, 2, call_id=call), said("angry", "negative", 3, 15, call_id=call))
+    counted = {
+        queue: heard.value("segments_total", label="calm", queue=queue) for queue in ("sales-", "sales-eu-", "other")
+    }
+    assert counted == {"sales-": 1, "sales-eu-": 2, "other": 1}
+    assert heard.value("speech_seconds_total", label="angry", queue="sales-eu-") == 24
+    assert heard.value("turns_for_the_worse_total", queue="sales-eu-") == 2
+    assert heard.value("lasting_displeasure_streams", queue="sales-eu-") == 2
+    samples, rate = customer()
+    heard.metrics.count(cut(samples, rate, rate, call_id="sales-eu-1"), [], FeedResult())
+    assert heard.value("audio_seconds_total", queue="sales-eu-") == pytest.approx(len(samples) / rate)
 
 
 def test_a_turn_for_the_worse_is_displeasure_after_something_else(heard: Heard) -> None:

@@ -16,8 +16,11 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
+from schemas.audio import Role
+
 # Written by `python -m scripts.dashboards`: a browser chooses a panel, and no question.
 _BOARDS = Path(__file__).with_name("boards.json")
+_ROLES = tuple(role.value for role in Role)
 _MINUTES = re.compile(r"\d{1,5}", re.ASCII)
 _LONGEST_MIN = 7 * 24 * 60
 _POINTS, _LEAST_STEP_S = 240, 15
@@ -49,9 +52,13 @@ class Figures:
         ]
 
     async def _list(self, _request: Request) -> Response:
-        shown = ("id", "row", "title", "text", "kind", "unit", "stacked")
+        shown = ("id", "row", "title", "text", "kind", "unit", "stacked", "levels")
         boards = [
-            {**board, "panels": [{name: panel[name] for name in shown} for panel in board["panels"]]}
+            {
+                **board,
+                "panels": [{name: panel[name] for name in shown} for panel in board["panels"]],
+                "roles": list(_ROLES) if any(_asks_for_roles(panel) for panel in board["panels"]) else [],
+            }
             for board in self._boards
         ]
         return JSONResponse({"boards": boards, "there": bool(self._url)})
@@ -63,15 +70,18 @@ class Figures:
         asked = request.query_params.get("minutes", "60")
         if not _MINUTES.fullmatch(asked) or not 1 <= int(asked) <= _LONGEST_MIN:
             raise HTTPException(400, f"minutes: 1 to {_LONGEST_MIN}")
+        role = request.query_params.get("role", "")
+        if role and role not in _ROLES:
+            raise HTTPException(400, f"role: {' or '.join(_ROLES)}, or none for all")
         if not self._url:
             return PlainTextResponse("no Prometheus is set: UNDERTONE_CONSOLE_PROMETHEUS\n", 503)
         try:
             async with self._turn:
-                return JSONResponse(await self._told(panel, int(asked) * 60))
+                return JSONResponse(await self._told(panel, int(asked) * 60, role or ".*"))
         except Away as error:
             return PlainTextResponse(f"{error}\n", 503)
 
-    async def _told(self, panel: dict[str, Any], seconds: int) -> dict[str, Any]:
+    async def _told(self, panel: dict[str, Any], seconds: int, role: str) -> dict[str, Any]:
         if panel["kind"] == "table":
             found = await self._ask("query", {"query": panel["queries"][0][0]})
             hidden = {*panel["hidden"], "__name__"}
@@ -81,8 +91,12 @@ class Figures:
         end = time.time() // step * step
         series = []
         for query, legend in panel["queries"]:
-            # As Grafana does it: four times the scrape's interval at least, and all roles.
-            text = query.replace("$__rate_interval", f"{max(60, step + 15)}s").replace("$role", ".*")
+            # As Grafana does it: four times the scrape's interval at least; and all queues.
+            text = (
+                query.replace("$__rate_interval", f"{max(60, step + 15)}s")
+                .replace("$role", role)
+                .replace("$queue", ".*")
+            )
             asked = {"query": text, "start": end - seconds, "end": end, "step": step}
             for one in (await self._ask("query_range", asked))[:_SERIES]:
                 points = [[round(at * 1000), _number(value)] for at, value in one["values"]]
@@ -102,6 +116,10 @@ class Figures:
             _log.warning("figures: Prometheus does not answer: %s", type(error).__name__)
             raise Away("Prometheus does not answer: see UNDERTONE_CONSOLE_PROMETHEUS") from None
         return result
+
+
+def _asks_for_roles(panel: dict[str, Any]) -> bool:
+    return any("$role" in query for query, _ in panel["queries"])
 
 
 def _number(text: str) -> float | None:

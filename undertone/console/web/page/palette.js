@@ -24,6 +24,9 @@ function looks(label) {
   return given.get(label);
 }
 
+/** The colour of an emotion that is known by name, and of `uncertain`; undefined for any other word. */
+export const colourOf = (label) => (label === "uncertain" ? KNOWN.neutral : KNOWN[label])?.[0];
+
 /** -1 for displeasure, 1 for pleasure, 0 for neither: by the model's group where it has any. */
 export function sideOf(span) {
   return SIDES[span.group] ?? looks(span.label)[2];
