@@ -12,6 +12,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from schemas.alerts import AlertEnvelope
 from schemas.aliases import AliasRecord
 from schemas.asyncapi import asyncapi, mode_of, without_discriminator
 from schemas.card import ModelCard
@@ -28,6 +29,7 @@ MESSAGES: dict[str, type[BaseModel]] = {
     "model-card": ModelCard,
     "model-alias": AliasRecord,
     "dead-letter-headers": DeadLetterHeaders,
+    "alert": AlertEnvelope,
 }
 
 

@@ -19,6 +19,10 @@ PAGES = {
     "/": "document.querySelectorAll('.row').length === 2",
     "/calls/b-angry": "document.querySelectorAll('#events tr').length === 3",
     "/calls/nobody": "!document.getElementById('empty').hidden",
+    "/?prefix=x": "!document.getElementById('others').hidden",
+    "/history?call=x": "!document.getElementById('none').hidden",
+    "/rules": "!document.getElementById('none').hidden",
+    "/worth": "document.querySelectorAll('#events tr').length > 0",
     "/login": "document.forms.length === 1",
     "/login?wrong=1": "document.querySelector('.wrong')",
 }
@@ -47,6 +51,8 @@ def test_nothing_keeps_anybody_out(
                 page.size(width, 900, dark=dark)
                 page.open(url + path)
                 page.wait(f"Boolean({there})")
+                # Nothing has to be scrolled sideways, not even on a phone.
+                assert page.run("document.documentElement.scrollWidth <= innerWidth"), (path, width)
                 if barriers := page.barriers():
                     found[path, width, dark] = barriers
                     page.picture(tmp_path / "barriers.png")

@@ -109,7 +109,24 @@ def test_a_recording_is_heard_as_long_as_it_lasts(
         whole, own_rate = load("angry.flac")
         assert len(sound) / rate == pytest.approx(len(whole) / own_rate, abs=1.0)
         assert np.abs(sound).max() > 1_000
+        # One that is dropped on the page is heard as well, as a call of its own.
+        drop(page, nothing)
+        page.wait("document.getElementById('trouble').textContent.startsWith('nothing.wav is no recording')")
+        drop(page, SAMPLES / "calm.flac")
+        page.wait(f"{STATE} === 'listening' && !document.querySelector('#controls.over')")
+        page.wait(f"{LABEL}.startsWith('All in all ') && {STATE} === 'not listening'")
+        assert page.run(CALL_ID) not in ("", stream.partition("/")[0])
         assert page.problems == []
+
+
+def drop(page: Page, path: Path) -> None:
+    """Drag a file from elsewhere over the page, and let it go."""
+    page.wait("!document.getElementById('file').disabled")
+    data = {"items": [], "files": [str(path)], "dragOperationsMask": 1}
+    for kind in ("dragEnter", "dragOver", "drop"):
+        page.command("Input.dispatchDragEvent", type=kind, x=600, y=500, data=data)
+        if kind == "dragOver":
+            page.wait("Boolean(document.querySelector('#controls.over'))")
 
 
 def choose(page: Page, path: Path) -> None:

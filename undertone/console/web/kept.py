@@ -72,10 +72,10 @@ class Kept:
         if self._rules:
             self._rules.forget(call, at_ms)
 
-    async def _list_rules(self, _request: Request) -> Response:
+    async def _list_rules(self, request: Request) -> Response:
         if self._rules is None:
             return JSONResponse({"rules": [], "alerts": [], "away": ""})
-        return JSONResponse(await asyncio.to_thread(self._rules.listed))
+        return JSONResponse(await asyncio.to_thread(self._rules.listed, request.query_params.get("call")))
 
 
 @contextlib.contextmanager

@@ -126,6 +126,16 @@ def test_who_meets_a_rule_comes_first_and_is_listed(
         publish(kafka_settings, topics.emotion_events.name, [anna.event("update", 50, 58, "angry", 0.9)])
         page.wait("document.querySelector('#alerts tr')?.innerText.includes('angry for 8 s')")
         page.wait("document.querySelector('#alerts tr').innerText.includes('taken')")
+        of_one = httpx.get(f"{url}/api/rules?call=z-sad", headers={"Authorization": "Bearer w"}).json()["alerts"]
+        assert [alert["call_id"] for alert in of_one] == ["z-sad"]
+        # On the page of its call an alert is a flag on the timeline, also for who may not listen.
+        page.open(f"{url}/calls/call-1")
+        page.wait("document.querySelector('.lane .flag.alert')?.innerText === '\u25b2 angry'")
+        page.wait("document.getElementById('alerts').innerText === '\u25b2 0:58.0 angry: angry for 8 s (customer)'")
+        assert page.barriers() == []
+        page.picture(tmp_path / "alert.png")
+        page.open(f"{url}/rules")
+        page.wait("document.querySelectorAll('#alerts tr').length === 2")
         for width, dark in ((1280, False), (1280, True), (390, False)):
             page.size(width, 900, dark=dark)
             page.picture(tmp_path / f"rules-{width}-{dark}.png")

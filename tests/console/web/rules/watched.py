@@ -6,8 +6,11 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import jsonschema
 from kafka import TopicPartition
 
+from schemas.alerts import Alert
+from schemas.documents import json_schema
 from schemas.events import EventEnvelope
 from undertone.console.web.follower import Reach
 from undertone.console.web.rules.file import read_rules
@@ -15,6 +18,7 @@ from undertone.console.web.rules.store import FILE, Held, Key, Store, open_datab
 from undertone.console.web.rules.watching import Watching
 
 TOPIC = "emotion-events"
+_SCHEMA = jsonschema.Draft202012Validator(json_schema("alert"))
 
 
 class Log:
@@ -83,8 +87,12 @@ class Console:
 
     @property
     def alerts(self) -> list[dict[str, Any]]:
-        """All alerts, the oldest first."""
-        return [json.loads(alert.body) for alert in reversed(self.store.newest(1_000))]
+        """All alerts, the oldest first; each is what its schema says that webhooks get."""
+        found = [json.loads(alert.body) for alert in reversed(self.store.newest(1_000))]
+        for one in found:
+            _SCHEMA.validate(one)
+            assert one["data"].keys() == Alert.model_fields.keys()
+        return found
 
     @property
     def told(self) -> list[tuple[str, str, str]]:

@@ -1,5 +1,6 @@
 // The page of one call: its whole timeline, its sound, its utterances as they end, and its summary.
 
+import { Alerts } from "./alerts.js";
 import { weigh } from "./attention.js";
 import { Calls } from "./calls.js";
 import { Controls } from "./controls.js";
@@ -50,7 +51,9 @@ const markers = new Markers({
   seek: (second) => origin !== null && mayListen && player.seek(origin + 1000 * second),
   place: () => Math.max(0, player.position - origin) / 1000,
 });
+const alerts = new Alerts(id, mayListen ? (moment) => origin !== null && player.seek(moment) : null);
 said?.remember(id);
+alerts.ask();
 for (const element of document.querySelectorAll(".label")) element.hidden = !mayListen;
 
 const clock = follow(new URLSearchParams({ call: id }).toString(), {
@@ -59,7 +62,10 @@ const clock = follow(new URLSearchParams({ call: id }).toString(), {
     calls.clear();
     told = -1;
   },
-  alerts: (alerts) => calls.meet(alerts),
+  alerts: (met) => {
+    calls.meet(met);
+    alerts.ask();
+  },
   state: (text, kind) => {
     $("state").className = kind;
     if ($("state").textContent !== text) $("state").textContent = text;
@@ -109,6 +115,7 @@ function tell(call) {
   // A console that was asked before there was an event knows no emotions.
   if (said && !me.emotions.length) said.emotions = [...calls.labels].sort();
   if (said) $("digits").textContent = said.digits;
+  $("keys").hidden = !said?.digits;
   const spans = streams.flatMap((stream) => [...stream.all()].map((span) => ({ ...span, open: span === stream.open })));
   utterances.show(spans.sort((a, b) => b.to - a.to));
   const events = streams.map((stream) => stream.summary ?? stream.newest).filter((event) => event?.audio);
@@ -172,6 +179,7 @@ function drawHeads() {
   const place = placeOf(player.position);
   for (const [channel, { lane, head, canvas, marked }] of lanes) {
     markers.draw(lane, (second) => placeOf(origin + 1000 * second));
+    alerts.draw(lane, channel, placeOf);
     const span = stretch?.span?.channel === channel ? stretch.span : null;
     marked.hidden = !span;
     if (span) {
@@ -186,6 +194,7 @@ function drawHeads() {
 function frame() {
   const call = calls.byId.get(id);
   $("empty").hidden = Boolean(call) || !$("state").classList.contains("live");
+  $("utterances").hidden = !$("empty").hidden;
   if (call) {
     const time = clock();
     if (told !== call.changed) {
@@ -207,6 +216,7 @@ function frame() {
     }
     if (origin !== null) {
       controls.tick();
+      alerts.show(origin);
       drawHeads();
     }
     if (calls.labels.size !== legend) {

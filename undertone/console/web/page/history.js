@@ -53,6 +53,8 @@ async function ask() {
         ]),
         ["Ended", "", "Length", "Speech"],
       );
+      $("none").hidden = calls.length > 0;
+      $("none").textContent = known ? "No call fits. Ask for less: a shorter beginning, a longer time, fewer seconds." : "No call is known yet: past calls come here as they are heard, as far back as emotion-events reaches.";
       const more = calls.length === most ? `the newest ${most}` : `${calls.length}`;
       $("counts").textContent = `${more} of ${known} calls${whole ? "" : "; older ones are still being read"}`;
       state = calls.length ? `${calls.length} ${calls.length === 1 ? "call" : "calls"}` : "no such call";

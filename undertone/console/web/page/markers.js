@@ -82,7 +82,7 @@ export class Markers {
     const told = this.list.map(({ second, name }) => `${place(second).toFixed(4)} ${name}`).join("\n");
     if (lane.dataset.markers === told) return;
     lane.dataset.markers = told;
-    for (const flag of lane.querySelectorAll(".flag")) flag.remove();
+    for (const flag of lane.querySelectorAll(".flag:not(.alert)")) flag.remove();
     for (const { second, name } of this.list) {
       const at = place(second);
       if (!(at >= 0 && at <= 1)) continue;

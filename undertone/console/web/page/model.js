@@ -55,6 +55,9 @@ function reportLink(version) {
   return link;
 }
 
+const WORDS = { uar: "UAR", ece: "ECE", heldout: "held out:", us: "\u00B5s", db: "dB" };
+const figureWords = (name) => name.split("_").map((word) => WORDS[word] ?? word).join(" ");
+
 function cardRows({ card, fault, version, report }) {
   const rows = fault ? [["cannot be used", fault]] : [];
   if (report && me.may.includes("label")) rows.push(["report", reportLink(version)]);
@@ -73,7 +76,7 @@ function cardRows({ card, fault, version, report }) {
   const champion = known.models.find((one) => one.version === known.running)?.card?.metrics ?? {};
   for (const [name, value] of Object.entries(card.metrics)) {
     const apart = version === known.running || champion[name] === undefined ? "" : `, the champion's ${figure(champion[name])}`;
-    rows.push([name.replaceAll("_", " "), `${figure(value)}${apart}`]);
+    rows.push([figureWords(name), `${figure(value)}${apart}`]);
   }
   return rows;
 }
@@ -122,7 +125,7 @@ async function ask() {
     state = answer.ok ? "" : answer.status === 503 ? (await answer.text()).trim() : whyNot(answer.status);
     if (answer.ok) {
       known = await answer.json();
-      state = `${known.models.length} models`;
+      state = `${known.models.length} ${known.models.length === 1 ? "model" : "models"}`;
       show();
     }
   } catch {

@@ -79,6 +79,9 @@ function putInOrder() {
   list.setAttribute("aria-rowcount", order.length);
   $("rows").style.height = `${order.length * rowHeight()}px`;
   $("empty").hidden = order.length > 0;
+  const filtered = calls.byId.size > 0;
+  $("none").hidden = filtered;
+  $("others").hidden = !filtered;
   const running = order.filter((call) => !call.over).length;
   const urgent = order.filter((call) => call.score).length;
   $("counts").textContent = `${running} running, ${urgent} need attention, ${order.length - running} over`;
@@ -163,7 +166,8 @@ function fillRow(one, call, index, height, time) {
     one.row.className = `row${call.score ? " urgent" : ""}${call.over ? " over" : ""}${call.id === chosen ? " chosen" : ""}`;
     one.row.setAttribute("aria-selected", call.id === chosen);
     setText(one.reason, call.over ? "over" : call.score ? `\u25B2 ${call.reasons.join(", ")}` : "");
-    one.newest.forEach((element, number) => fillNewest(element, streams[number], streams.length > 1));
+    one.newest.forEach((element, number) => fillNewest(element, streams[number]));
+    one.newest[0].parentElement.classList.toggle("alone", streams.length < 2);
   }
   const now = call.now(time);
   const width = one.canvas.clientWidth * devicePixelRatio;
@@ -176,7 +180,7 @@ function fillRow(one, call, index, height, time) {
   }
 }
 
-function fillNewest(element, stream, both) {
+function fillNewest(element, stream) {
   const span = stream?.summary?.top.length ? stream.summary : stream?.newest;
   if (!span) {
     element.replaceChildren(stream?.summary ? "no speech" : "");
@@ -187,7 +191,7 @@ function fillNewest(element, stream, both) {
   bold.textContent = label;
   const who = document.createElement("span");
   who.className = "who";
-  who.textContent = both || stream.role !== "customer" ? stream.channel : "";
+  who.textContent = stream.channel;
   const normal = stream.summary ? "" : normalWords(span);
   element.className = span.label === "uncertain" ? "uncertain" : "";
   element.replaceChildren(who, " ", bold, ` ${detail}`, normal ? `, ${normal}` : "");

@@ -15,7 +15,7 @@ let asking = false;
 function show() {
   if (!known) return;
   const count = (name) => met.filter((one) => one.rule === name).length;
-  const rules = known.rules.map(({ name, words, webhook }) => [name, count(name) || "", words, webhook ? "yes" : ""]);
+  const rules = known.rules.map(({ name, words, webhook }) => [name, count(name) || "no", words, webhook ? "yes" : "none"]);
   fillTable($("rules"), rules, ["Rule", "Met now", "Asks for", "Webhook"]);
   const alerts = known.alerts.map((one) => [
     momentWords(one.at),

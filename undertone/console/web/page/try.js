@@ -172,9 +172,14 @@ $("speak").addEventListener("click", () => begin());
 $("stop").addEventListener("click", () => microphone?.stop());
 $("forget").addEventListener("click", forget);
 $("file").addEventListener("change", () => $("file").files.length && begin($("file").files[0]));
-addEventListener("dragover", (event) => event.preventDefault());
+addEventListener("dragover", (event) => {
+  event.preventDefault();
+  $("controls").classList.add("over");
+});
+addEventListener("dragleave", (event) => event.relatedTarget || $("controls").classList.remove("over"));
 addEventListener("drop", (event) => {
   event.preventDefault();
+  $("controls").classList.remove("over");
   if (event.dataTransfer.files.length) begin(event.dataTransfer.files[0]);
 });
 addEventListener("keydown", (event) => {

@@ -59,7 +59,7 @@ export class Utterances {
   fill(row) {
     const { span } = row;
     const [label, detail] = labelWords(span);
-    const beside = span.top.slice(1).map(([name, probability]) => `${name} ${percent(probability)}`).join(", ");
+    const beside = span.top.slice(1).filter(([, probability]) => probability >= 0.005).map(([name, probability]) => `${name} ${percent(probability)}`).join(", ");
     const time = `${clockWords(span.start)} - ${span.open ? "now" : clockWords(span.end)}`;
     const extra = this.on.extra ? this.on.extra(span) : normalWords(span);
     const texts = [time, this.on.where(span), label, detail, beside, extra];

@@ -34,6 +34,7 @@ async function ask() {
     if (answer.ok) {
       const found = await answer.json();
       utterances.show(found.map(({ event, why }) => ({ ...event, why, from: event.at - 1000 * (event.end - event.start), to: event.at })));
+      $("none").hidden = found.length > 0;
       state = found.length ? `${found.length} utterances` : "nothing to label by now";
     } else state = whyNot(answer.status);
   } catch {
@@ -59,6 +60,7 @@ function frame() {
 }
 
 $("digits").textContent = said.digits;
+$("keys").hidden = !said.digits;
 $("again").addEventListener("click", ask);
 ask();
 requestAnimationFrame(frame);

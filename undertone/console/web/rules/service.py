@@ -75,11 +75,11 @@ class RuleService:
         await asyncio.to_thread(self._follower.stop)
         self._database.close()
 
-    def listed(self) -> dict[str, Any]:
-        """The rules, and the newest alerts."""
+    def listed(self, call: str | None = None) -> dict[str, Any]:
+        """The rules, and the newest alerts: of all calls, or of one."""
         alerts = [
             data_of(alert) | {"id": alert.id, "at": alert.moment_ms, "state": alert.state, "answer": alert.answer}
-            for alert in self._store.newest(_LISTED)
+            for alert in self._store.newest(_LISTED, call)
         ]
         rules = [
             {"name": rule.name, "words": rule.words, "webhook": rule.name in self._rules.urls}

@@ -139,9 +139,14 @@ class Store:
                 [state, answer, next_ms, identity],
             )
 
-    def newest(self, count: int) -> list[Alert]:
-        """The newest alerts, the newest first."""
-        rows = self._database.rows(f"SELECT {_COLUMNS} FROM alerts ORDER BY number DESC LIMIT ?", count)  # noqa: S608
+    def newest(self, count: int, call: str | None = None) -> list[Alert]:
+        """The newest alerts, the newest first: of all calls, or of one."""
+        rows = self._database.rows(
+            f"SELECT {_COLUMNS} FROM alerts WHERE ? IS NULL OR call = ? ORDER BY number DESC LIMIT ?",  # noqa: S608
+            call,
+            call,
+            count,
+        )
         return [Alert(*row) for row in rows]
 
     def waiting(self) -> int:
