@@ -1,5 +1,6 @@
 # Five images from one file: docker build --target worker|producer|gateway|console|trainer .
 # Packages come from the lock files, checked by hash; pip and setuptools stay behind in the build stages.
+# With --build-arg OTEL=1 the worker's image can send spans.
 
 FROM python:3.11-slim-bookworm AS base
 
@@ -11,8 +12,10 @@ RUN python -m venv /tools && /tools/bin/pip install --require-hashes -r requirem
 
 # Before our own code: a change of ours does not fetch the packages again.
 FROM build AS runtime-packages
+ARG OTEL
 RUN python -m venv --without-pip /venv \
-    && /tools/bin/pip --python /venv/bin/python install --require-hashes -r requirements/runtime.lock \
+    && /tools/bin/pip --python /venv/bin/python install --require-hashes \
+        -r requirements/runtime.lock ${OTEL:+-r requirements/otel.lock} \
     # NumPy's and SciPy's own tests, 32 MB.
     && find /venv -type d -name tests -prune -exec rm -rf {} +
 

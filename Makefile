@@ -65,5 +65,6 @@ lock: ## Renew requirements/*.lock from pyproject.toml
 	$(UV) pyproject.toml --extra sink -c requirements/runtime.lock -o requirements/sink.lock
 	$(UV) pyproject.toml --extra peers -o requirements/peers.lock
 	$(UV) pyproject.toml --extra trainer --extra mlflow --extra gateway --extra sink --extra console --extra otel --extra dev -c requirements/trainer.lock -c requirements/gateway.lock -c requirements/sink.lock -o requirements/dev.lock
+	$(UV) pyproject.toml --extra otel -c requirements/dev.lock -o requirements/otel.lock
 	echo 'setuptools>=77' | $(UV) - -c requirements/dev.lock -o requirements/build.lock
 	$(COMPILE) pyproject.toml --extra tflite-runtime -o requirements/tflite-runtime.lock

@@ -11,7 +11,7 @@ from tests.support.paths import ROOT
 
 KINDS = ("runtime", "console", "analysis", "trainer", "dev")
 OF_ANALYSIS = {"jinja2", "librosa", "plotly"}
-OTHER_EXTRAS = ("gateway", "sink")
+OTHER_EXTRAS = ("gateway", "sink", "otel")
 OF_TRAINER = {"matplotlib", "optuna", "scikit-learn", "tensorflow"}
 
 
@@ -42,6 +42,15 @@ def test_the_runtime_holds_none_of_the_extras() -> None:
     assert pins("analysis").keys() >= OF_ANALYSIS
     assert not {"matplotlib", "optuna", "tensorflow"} & pins("analysis").keys()
     assert pins("trainer").keys() >= OF_TRAINER
+
+
+def test_a_worker_that_sends_spans_has_the_packages_of_one_that_does_not() -> None:
+    """pip takes both locks at once, for they agree."""
+    dockerfile = (ROOT / "Dockerfile").read_text()
+    assert "-r requirements/runtime.lock ${OTEL:+-r requirements/otel.lock}" in dockerfile
+    assert {"opentelemetry-sdk", "opentelemetry-exporter-otlp-proto-http"} <= pins("otel").keys() - pins(
+        "runtime"
+    ).keys()
 
 
 def test_the_peers_compute_with_what_we_compute_with() -> None:
