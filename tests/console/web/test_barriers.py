@@ -22,7 +22,7 @@ PAGES = {
     "/?prefix=x": "!document.getElementById('others').hidden",
     "/history?call=x": "!document.getElementById('none').hidden",
     "/rules": "!document.getElementById('none').hidden",
-    "/worth": "document.querySelectorAll('#events tr').length > 0",
+    "/worth": "!document.getElementById('none').hidden",
     "/login": "document.forms.length === 1",
     "/login?wrong=1": "document.querySelector('.wrong')",
 }
