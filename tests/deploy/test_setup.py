@@ -154,3 +154,12 @@ def test_make_help_names_every_target() -> None:
     done = subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, text=True, check=True, env=dict(os.environ))
     for target in ("install", "install-trainer", "demo", "test", "test-fast", "lint"):
         assert f"make {target} " in done.stdout
+
+
+@pytest.mark.parametrize("target", ["test", "test-fast"])
+def test_tests_run_in_two_processes_unless_arguments_say_otherwise(target: str) -> None:
+    command = ["make", "--dry-run", target, "ARGS=-n 0 -k worker"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    words = done.stdout.splitlines()[-1].split("-m pytest")[1].split()
+    assert words[:4] == ["-n", "2", "--dist", "loadfile"]  # a file shares what is dear to make
+    assert words[-4:] == ["-n", "0", "-k", "worker"]

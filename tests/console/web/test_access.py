@@ -1,10 +1,12 @@
 """Who gets what of the console: hosts, other sites, the login, paths, and addresses that others reach."""
 
 import contextlib
+import os
 import re
 import socket
 import subprocess
-from collections.abc import Mapping
+import uuid
+from collections.abc import Iterator, Mapping
 from urllib.parse import urlsplit
 
 import httpx
@@ -12,12 +14,33 @@ import pytest
 
 from schemas.topics import Topics
 from tests.console.web.conftest import StartConsole
-from tests.support.console import COMMAND, status
+from tests.support.console import COMMAND, ConsoleProcess, status
 from tests.support.installation import PATIENCE_S
 from undertone.console.web.settings import ConsoleSettings
+from undertone.messaging.clients import admin
+from undertone.messaging.settings import KafkaSettings
+from undertone.messaging.topics import ensure_topics
 
 ANYWHERE = "0.0.0.0"  # noqa: S104  what must not be open without a token
 PAGES = ("/", "/calls/call-1", "/static/now.js", "/api/events")
+
+
+@pytest.fixture(scope="module")
+def shared_url(kafka: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """One console for those who only ask it for paths: each start of one costs more than all their questions."""
+    settings = KafkaSettings(bootstrap_servers=kafka, topic_prefix=f"t-{uuid.uuid4().hex[:8]}.")
+    with admin(settings) as client:
+        ensure_topics(client, Topics(settings.topic_prefix), partitions=4)
+    environment = os.environ | {
+        "UNDERTONE_BOOTSTRAP_SERVERS": kafka,
+        "UNDERTONE_TOPIC_PREFIX": settings.topic_prefix,
+    }
+    console = ConsoleProcess(environment, tmp_path_factory.mktemp("shared") / "console.log")
+    try:
+        yield console.url
+    finally:
+        console.process.kill()
+        console.process.wait()
 
 
 def raw(url: str, request: str) -> str:
@@ -65,8 +88,8 @@ def test_other_hosts_and_other_sites_are_refused(start_console: StartConsole) ->
     ["/static/../settings.py", "/static/..%2fsettings.py", "/static/%2e%2e/settings.py", "/static//etc/passwd",
      "/static/..\\settings.py", "/static/%00", "/static/now.html", "/../../etc/passwd", "//etc/passwd"],
 )  # fmt: skip
-def test_no_path_leads_out_of_the_page(start_console: StartConsole, path: str) -> None:
-    line = raw(start_console().url, f"GET {path} HTTP/1.1\nHost: localhost\n\n")
+def test_no_path_leads_out_of_the_page(shared_url: str, path: str) -> None:
+    line = raw(shared_url, f"GET {path} HTTP/1.1\nHost: localhost\n\n")
     assert line.split()[1] in ("400", "404"), line
 
 
