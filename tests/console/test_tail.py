@@ -125,7 +125,7 @@ def test_following_prints_at_once_and_survives_a_closed_pipe(
         assert json.loads(process.stdout.readline())["call_id"] == "one"
         process.stdout.close()
         publish(kafka_settings, topics, [([update("two", 1.0)], True)])
-        assert process.wait(30) == 0
+        assert process.wait(60) == 0
         assert process.stderr.read() == ""
     finally:
         process.kill()

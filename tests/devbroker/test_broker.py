@@ -54,7 +54,7 @@ def _java_processes(data_dir: Path) -> list[int]:
 
 
 def _wait_until_gone(data_dir: Path) -> None:
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while _java_processes(data_dir):
         assert time.monotonic() < deadline, "a Kafka was left behind"
         time.sleep(0.05)
@@ -63,7 +63,7 @@ def _wait_until_gone(data_dir: Path) -> None:
 def _append(bootstrap_servers: str, value: bytes) -> None:
     settings = KafkaSettings(bootstrap_servers=bootstrap_servers)
     with idempotent_producer(settings, allow_auto_create_topics=False) as producer:
-        producer.send("log", value=value, partition=0).get(timeout=30)
+        producer.send("log", value=value, partition=0).get(timeout=60)
 
 
 def _read(bootstrap_servers: str) -> list[bytes]:
@@ -108,7 +108,7 @@ def test_says_so_when_kafka_itself_dies_and_when_the_directory_is_in_use(tmp_pat
         assert second.stderr.strip() == f"undertone: another broker uses the data directory {tmp_path}"
         for pid in _java_processes(tmp_path):
             os.kill(pid, signal.SIGKILL)
-        assert process.wait(30) == 2
+        assert process.wait(60) == 2
         assert process.stderr
         assert "the local Kafka has ended" in process.stderr.read()
 
@@ -228,7 +228,7 @@ subprocess.run(tethered(sys.argv[1:]))
     pid_file = tmp_path / "pid"
     child = ["sh", "-c", f"echo $$ > {pid_file}.new; mv {pid_file}.new {pid_file}; exec sleep 600"]
     parent = subprocess.Popen([sys.executable, "-c", script, *child])
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while not pid_file.exists():
         assert time.monotonic() < deadline
         time.sleep(0.02)

@@ -205,13 +205,13 @@ def test_ctrl_c_ends_the_streams_and_exits_130(
             "healthz": "alive",
             "readyz": "ready",
         }.items():
-            with urllib.request.urlopen(url.replace("metrics", path), timeout=10) as answer:  # noqa: S310  our own
+            with urllib.request.urlopen(url.replace("metrics", path), timeout=60) as answer:  # noqa: S310  our own
                 assert expected in answer.read().decode()
         while sum(map(len, sent(kafka_settings, topics).values())) < 8:
             assert process.poll() is None
             time.sleep(0.2)
         process.send_signal(signal.SIGINT)
-        assert process.wait(20) == 130
+        assert process.wait(60) == 130
     finally:
         process.kill()
     streams = sent(kafka_settings, topics)
@@ -236,7 +236,7 @@ def test_a_silent_pipe_does_not_hold_up_ctrl_c(kafka_environment: dict[str, str]
         process.stdin.flush()
         assert b"stdin -> stdin: customer" in process.stdout.readline()
         process.send_signal(signal.SIGTERM)
-        assert process.wait(20) == 143
+        assert process.wait(60) == 143
     finally:
         process.kill()
 

@@ -47,7 +47,7 @@ def working(installation: Installation, **options: Any) -> Iterator[Worker]:
 
 def publish_model(installation: Installation, version: str, value: bytes) -> None:
     with closing(idempotent_producer(installation.settings)) as producer:
-        producer.send(installation.topics.models.name, key=version.encode(), value=value).get(10)
+        producer.send(installation.topics.models.name, key=version.encode(), value=value).get(60)
 
 
 def bundle_of(version: str) -> bytes:
@@ -65,7 +65,7 @@ def value(worker: Worker, name: str, **labels: str) -> float:
 def get(url: str) -> tuple[int, str]:
     """Status and body."""
     try:
-        with urllib.request.urlopen(url, timeout=10) as answer:  # noqa: S310  (always the address of our own server)
+        with urllib.request.urlopen(url, timeout=60) as answer:  # noqa: S310  (always the address of our own server)
             return answer.status, answer.read().decode()
     except HTTPError as error:
         return error.code, error.read().decode()

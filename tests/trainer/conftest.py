@@ -36,7 +36,7 @@ def send(kafka_settings: KafkaSettings) -> Send:
                 )
                 for k, (key, value) in enumerate(records)
             ]
-            return [future.get(timeout=30) for future in sent]
+            return [future.get(timeout=60) for future in sent]
 
     return to
 

@@ -161,7 +161,7 @@ def test_offsets_that_are_held_back_are_told(
             wait_for(lambda: "held their offsets back" in caplog.text, "the worker to say why it waits")
             assert not ready.is_set()
             producer.abort_transaction()
-            assert ready.wait(30)
+            assert ready.wait(90)
 
 
 def test_a_worker_whose_producer_is_fenced_begins_anew_from_what_is_committed(installation: Installation) -> None:

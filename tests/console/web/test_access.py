@@ -54,16 +54,20 @@ def raw(url: str, request: str) -> str:
 def test_on_this_machine_nobody_logs_in(start_console: StartConsole) -> None:
     url = start_console().url
     assert [status(url + path) for path in PAGES] == [200, 200, 200, 200]
-    answer = httpx.get(url)
+    answer = httpx.get(url, timeout=PATIENCE_S)
     policy = answer.headers["content-security-policy"]
     assert "default-src 'none'" in policy and "unsafe" not in policy
     assert answer.headers["x-content-type-options"] == "nosniff"
     # Nothing inline, and nothing from elsewhere.
-    for page in (answer.text, httpx.get(f"{url}/login").text, httpx.get(f"{url}/calls/call-1").text):
+    for page in (
+        answer.text,
+        httpx.get(f"{url}/login", timeout=PATIENCE_S).text,
+        httpx.get(f"{url}/calls/call-1", timeout=PATIENCE_S).text,
+    ):
         assert not re.search(r"<script(?![^>]*\bsrc=)|\bon\w+=|\bstyle=|https?://", page)
-    tag = httpx.get(f"{url}/static/now.js").headers["etag"]
+    tag = httpx.get(f"{url}/static/now.js", timeout=PATIENCE_S).headers["etag"]
     assert status(f"{url}/static/now.js", if_none_match=tag) == 304
-    assert httpx.get(f"{url}/nothing").status_code == 404
+    assert httpx.get(f"{url}/nothing", timeout=PATIENCE_S).status_code == 404
 
 
 def test_other_hosts_and_other_sites_are_refused(start_console: StartConsole) -> None:

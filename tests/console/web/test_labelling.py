@@ -62,8 +62,8 @@ def test_a_label_is_on_the_topic_when_it_is_shown_as_sent(
     for token, status in (("look", 403), ("nothing", 401)):
         sent = {"place": place, "emotion": "angry"}
         who = {"Authorization": f"Bearer {token}"}
-        assert httpx.post(f"{console.url}/api/labels", json=sent, headers=who).status_code == status
-        assert httpx.get(f"{console.url}/api/labels", headers=who).status_code == status
+        assert httpx.post(f"{console.url}/api/labels", json=sent, headers=who, timeout=PATIENCE_S).status_code == status
+        assert httpx.get(f"{console.url}/api/labels", headers=who, timeout=PATIENCE_S).status_code == status
     key, label = found
     assert key == b"call-1/customer"
     assert label.data.model_dump(exclude_none=True) == {

@@ -112,7 +112,9 @@ def test_what_cannot_be_heard_is_refused(
     url = f"{start_console().url}/api/calls/"
     now = round(speaker.began.timestamp() * 1000)
     good = f"from={now}&to={now + 1000}"
-    wait_for(lambda: httpx.get(f"{url}call-1/peaks/customer?{good}").status_code == 200, "the event")
+    wait_for(
+        lambda: httpx.get(f"{url}call-1/peaks/customer?{good}", timeout=PATIENCE_S).status_code == 200, "the event"
+    )
     for path, answer in (
         (f"call-1/audio/nobody?{good}", 404),
         (f"call-9/audio/customer?{good}", 404),
@@ -123,7 +125,7 @@ def test_what_cannot_be_heard_is_refused(
         (f"call-1/audio/customer?from={now}&to={'9' * 30}", 400),
         (f"call-1/peaks/customer?from={now}&to={now + 200_000}", 400),
     ):
-        assert httpx.get(url + path).status_code == answer, path
+        assert httpx.get(url + path, timeout=PATIENCE_S).status_code == answer, path
 
 
 def test_what_kafka_has_deleted_is_gone(
@@ -159,7 +161,8 @@ def test_who_may_only_watch_hears_nothing(
         # The role is signed, too.
         (name, cookie), *_ = browser.cookies.items()
     forged = cookie.replace(".label.", ".operate.")
-    assert httpx.get(f"{console.url}/api/me", headers={"Cookie": f"{name}={forged}"}).status_code == 401
+    as_forged = httpx.get(f"{console.url}/api/me", headers={"Cookie": f"{name}={forged}"}, timeout=PATIENCE_S)
+    assert as_forged.status_code == 401
     assert "'Ann  Müller' (label, 127.0.0.1) listens to call-1/customer" in console.output
 
 

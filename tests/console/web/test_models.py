@@ -7,7 +7,7 @@ import pytest
 
 from tests.console.web.conftest import StartConsole
 from tests.support.browser import CHROMIUM, browsing
-from tests.support.installation import Installation
+from tests.support.installation import PATIENCE_S, Installation
 from tests.support.service import bundle_of, publish_model
 from undertone.registry.changes import promote
 from undertone.registry.contents import read_contents
@@ -29,8 +29,10 @@ def test_only_who_operates_changes_the_champion_and_the_log_says_who(
         assert known["models"][0]["card"]["labels"]
         asked = {"version": "a", "champion": "b"}
         refused = [
-            httpx.post(f"{url}/api/models/promote", json=asked).status_code,
-            httpx.post(f"{url}/api/models/promote", json=asked, headers={"Authorization": "Bearer l"}).status_code,
+            httpx.post(f"{url}/api/models/promote", json=asked, timeout=PATIENCE_S).status_code,
+            httpx.post(
+                f"{url}/api/models/promote", json=asked, headers={"Authorization": "Bearer l"}, timeout=PATIENCE_S
+            ).status_code,
             operates.post("/api/models/promote", json=asked, headers={"Origin": "http://else.where"}).status_code,
             operates.post("/api/models/promote", data=asked).status_code,
             operates.post("/api/models/promote", json={"champion": "b"}).status_code,

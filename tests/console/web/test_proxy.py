@@ -104,22 +104,23 @@ def test_what_makes_no_sense_is_told(options: dict[str, str]) -> None:
 def test_a_forged_header_has_no_effect_where_none_is_named(start_console: StartConsole) -> None:
     forged = ANN | {"x-forwarded-user": "ann", "x-auth-request-email": "ann@example.com", "x-forwarded-groups": "it"}
     url = start_console("--port", "0", token="sesame").url  # noqa: S106  a test's own
-    assert httpx.get(f"{url}/api/me", headers=forged).status_code == 401
-    assert httpx.get(url, headers=forged).headers["location"] == "/login?next=%2F"
+    assert httpx.get(f"{url}/api/me", headers=forged, timeout=PATIENCE_S).status_code == 401
+    assert httpx.get(url, headers=forged, timeout=PATIENCE_S).headers["location"] == "/login?next=%2F"
     # Where nobody logs in it is not believed either.
-    assert httpx.get(f"{start_console().url}/api/me", headers=forged).json()["name"] == "console"
+    assert httpx.get(f"{start_console().url}/api/me", headers=forged, timeout=PATIENCE_S).json()["name"] == "console"
 
 
 def test_behind_a_proxy_nobody_is_asked_for_a_token(start_console: StartConsole) -> None:
     console = start_console("--host", ANYWHERE, "--port", "0", "--user-header", "X-Forwarded-Email", **GROUPS)
     url = console.url.replace(ANYWHERE, "127.0.0.1")
-    me = httpx.get(f"{url}/api/me", headers=ANN | {"x-forwarded-groups": "callcenter"}).json()
+    me = httpx.get(f"{url}/api/me", headers=ANN | {"x-forwarded-groups": "callcenter"}, timeout=PATIENCE_S).json()
     assert (me["name"], me["may"]) == ("ann@example.com", ["watch", "label"])
-    assert httpx.get(url, headers=ANN).status_code == 200
-    assert httpx.get(url).status_code == 401
-    assert httpx.get(f"{url}/api/me").status_code == 401
+    assert httpx.get(url, headers=ANN, timeout=PATIENCE_S).status_code == 200
+    assert httpx.get(url, timeout=PATIENCE_S).status_code == 401
+    assert httpx.get(f"{url}/api/me", timeout=PATIENCE_S).status_code == 401
     # There is no token that would fit.
-    assert httpx.post(f"{url}/login", data={"token": ""}).headers["location"].startswith("/login?wrong=1")
+    answer = httpx.post(f"{url}/login", data={"token": ""}, timeout=PATIENCE_S)
+    assert answer.headers["location"].startswith("/login?wrong=1")
 
 
 def test_an_address_that_others_reach_still_needs_one_of_them(

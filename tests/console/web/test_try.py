@@ -162,17 +162,20 @@ def test_only_who_may_listen_and_label_and_only_from_our_own_page(start_console:
     few = {"Authorization": "Bearer few"}
     assert httpx.delete(forgotten, headers=few, timeout=PATIENCE_S).status_code == 403
     # The microphone is lent to this page alone.
-    policies = [httpx.get(url + path).headers["permissions-policy"] for path in ("/login", "/static/style.css")]
+    policies = [
+        httpx.get(url + path, timeout=PATIENCE_S).headers["permissions-policy"]
+        for path in ("/login", "/static/style.css")
+    ]
     assert all("microphone=()" in policy for policy in policies)
-    answer = httpx.get(f"{url}/try", headers=few)
+    answer = httpx.get(f"{url}/try", headers=few, timeout=PATIENCE_S)
     assert "microphone=(self)" in answer.headers["permissions-policy"]
 
 
 def test_without_microphones_there_is_no_such_page(start_console: StartConsole) -> None:
     url = start_console(microphones=0).url
-    assert httpx.get(f"{url}/try").status_code == 404
+    assert httpx.get(f"{url}/try", timeout=PATIENCE_S).status_code == 404
     assert answered(url) == 403
-    assert httpx.get(f"{url}/api/me").json()["microphones"] == 0
+    assert httpx.get(f"{url}/api/me", timeout=PATIENCE_S).json()["microphones"] == 0
 
 
 def test_only_what_was_tried_is_forgotten(start_console: StartConsole) -> None:

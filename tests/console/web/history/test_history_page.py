@@ -35,7 +35,7 @@ def test_it_is_made_again_and_forgets(
     url = first.url
     wait_for(lambda: len(calls(url)) == 2, "both calls", said=lambda: first.output)
     assert calls(url, emotion="angry", seconds=9) == ["call-2"]
-    assert httpx.get(f"{url}/api/history?since=now").status_code == 400
+    assert httpx.get(f"{url}/api/history?since=now", timeout=PATIENCE_S).status_code == 400
     first.process.kill()
     first.process.wait()
     with closing(idempotent_producer(kafka_settings)) as producer:

@@ -14,7 +14,7 @@ from tests.console.web.conftest import StartConsole
 from tests.sinks.receiver import SECRET, answer, receiving
 from tests.support.browser import CHROMIUM, browsing
 from tests.support.console import Speaker, publish, status
-from tests.support.installation import wait_for
+from tests.support.installation import PATIENCE_S, wait_for
 from undertone.console.web.rules.store import FILE
 from undertone.messaging.settings import KafkaSettings
 
@@ -71,13 +71,19 @@ def test_a_disk_that_takes_nothing_is_told_and_loses_no_alert(
     with closing(sqlite3.connect(tmp_path / "kept" / FILE, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
         publish(kafka_settings, topics.emotion_events.name, [Speaker("call-1").event("update", 1, 9, "angry", 0.9)])
-        wait_for(lambda: "locked" in httpx.get(url).json()["away"], "what is wrong", said=lambda: console.output)
-        wait_for(lambda: httpx.get(f"{metrics}/readyz").status_code == 503, "that it is not ready")
-        assert httpx.get(url).json()["alerts"] == []
+        wait_for(
+            lambda: "locked" in httpx.get(url, timeout=PATIENCE_S).json()["away"],
+            "what is wrong",
+            said=lambda: console.output,
+        )
+        wait_for(lambda: httpx.get(f"{metrics}/readyz", timeout=PATIENCE_S).status_code == 503, "that it is not ready")
+        assert httpx.get(url, timeout=PATIENCE_S).json()["alerts"] == []
         other.execute("ROLLBACK")
-    wait_for(lambda: len(httpx.get(url).json()["alerts"]) == 1, "the alert", said=lambda: console.output)
-    wait_for(lambda: httpx.get(f"{metrics}/readyz").status_code == 200, "that it is ready")
-    assert httpx.get(url).json()["away"] == ""
+    wait_for(
+        lambda: len(httpx.get(url, timeout=PATIENCE_S).json()["alerts"]) == 1, "the alert", said=lambda: console.output
+    )
+    wait_for(lambda: httpx.get(f"{metrics}/readyz", timeout=PATIENCE_S).status_code == 200, "that it is ready")
+    assert httpx.get(url, timeout=PATIENCE_S).json()["away"] == ""
 
 
 def test_rules_that_cannot_be_are_one_line(start_console: StartConsole, tmp_path: Path) -> None:
