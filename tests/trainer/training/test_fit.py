@@ -134,9 +134,10 @@ def test_frame_hints_are_learned_and_not_shipped(train: Clips) -> None:
     assert np.abs(np.concatenate(hints).mean()) < 0.1
     short = RECIPE.model_copy(update={"epochs": 4, "ema": 0.0})
     taught = dataclasses.replace(train, frame_hints=hints)
-    losses = [one.loss for one in fit(taught, None, SHAPE, short, seed=1).history]
+    result = fit(taught, None, SHAPE, short, seed=1)
+    losses = [one.loss for one in result.history]
     assert losses[-1] < losses[0]
-    assert not [name for name in network_weights(fit(taught, None, SHAPE, short, seed=1).model) if "frame" in name]
+    assert not [name for name in network_weights(result.model) if "frame" in name]
     assert concatenate([taught, train]).frame_hints is None
     assert len(concatenate([taught, taught]).frame_hints or ()) == 64
 
