@@ -27,7 +27,7 @@ PAGES = ("/", "/calls/call-1", "/static/now.js", "/api/events")
 
 @pytest.fixture(scope="module")
 def shared_url(kafka: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """One console for those who only ask it for paths: each start of one costs more than all their questions."""
+    """One console for those who only ask it something: each start of one costs more than all their questions."""
     settings = KafkaSettings(bootstrap_servers=kafka, topic_prefix=f"t-{uuid.uuid4().hex[:8]}.")
     with admin(settings) as client:
         ensure_topics(client, Topics(settings.topic_prefix), partitions=4)
@@ -51,8 +51,8 @@ def raw(url: str, request: str) -> str:
         return connection.recv(4096).decode(errors="replace").split("\r\n")[0]
 
 
-def test_on_this_machine_nobody_logs_in(start_console: StartConsole) -> None:
-    url = start_console().url
+def test_on_this_machine_nobody_logs_in(shared_url: str) -> None:
+    url = shared_url
     assert [status(url + path) for path in PAGES] == [200, 200, 200, 200]
     answer = httpx.get(url, timeout=PATIENCE_S)
     policy = answer.headers["content-security-policy"]
@@ -159,8 +159,8 @@ def test_an_address_that_others_reach_needs_a_token(
 
 
 @pytest.mark.slow
-def test_a_request_that_does_not_come_to_an_end_is_closed(start_console: StartConsole) -> None:
-    address = urlsplit(start_console().url)
+def test_a_request_that_does_not_come_to_an_end_is_closed(shared_url: str) -> None:
+    address = urlsplit(shared_url)
     for beginning in (b"", b"GET / HTTP/1.1\r\nHost: local", b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\nGET / HT"):
         with socket.create_connection((address.hostname, address.port), timeout=PATIENCE_S) as connection:
             connection.sendall(beginning)
