@@ -78,3 +78,12 @@ def test_silence_is_told_until_the_call_is_over() -> None:
 def test_a_segment_takes_the_place_of_its_updates_and_of_itself() -> None:
     events = [event("update", 0, 5, "angry"), event("segment", 0, 7, "calm"), event("segment", 0, 7, "calm")]
     assert weighed((8, events)) == [[]]
+
+
+def test_what_would_be_no_percent_is_not_told() -> None:
+    script = f"""
+    const {{ besideWords }} = await import({json.dumps((PAGE / "words.js").as_uri())});
+    console.log(besideWords([["calm", 0.12], ["happy", 0.004], ["sad", 0.005]]));"""
+    command = [str(NODE), "--input-type=module", "-e", script]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
+    assert done.stdout == "calm 12 %, sad 1 %\n"

@@ -38,7 +38,7 @@ export class Alerts {
       const where = place(at);
       if (!(where >= 0 && where <= 1)) continue;
       const flag = document.createElement("div");
-      flag.className = where > 0.8 ? "flag alert left" : "flag alert";
+      flag.className = where > 0.5 ? "flag alert left" : "flag alert";
       flag.style.left = `${100 * where}%`;
       flag.textContent = `\u25B2 ${rule}`;
       lane.append(flag);

@@ -15,7 +15,7 @@ import { Stretch } from "./stretch.js";
 import { drawLanes, drawSample, fit, theme } from "./timeline.js";
 import { Utterances } from "./utterances.js";
 import { Waveform } from "./waveform.js";
-import { labelWords, percent } from "./words.js";
+import { besideWords, labelWords } from "./words.js";
 
 const $ = (id) => document.getElementById(id);
 const id = decodeURIComponent(location.pathname.split("/").pop());
@@ -101,7 +101,7 @@ function summaryWords(stream) {
   const { summary } = stream;
   if (!summary) return "";
   const [label, detail] = labelWords(summary);
-  const top = summary.top.map(([name, probability]) => `${name} ${percent(probability)}`).join(", ");
+  const top = besideWords(summary.top);
   return `Over: ${label} ${detail}, ${summary.speech.toFixed(1)} s of speech. ${top}`;
 }
 

@@ -87,7 +87,7 @@ export class Markers {
       const at = place(second);
       if (!(at >= 0 && at <= 1)) continue;
       const flag = document.createElement("div");
-      flag.className = at > 0.8 ? "flag left" : "flag";
+      flag.className = at > 0.5 ? "flag left" : "flag";
       flag.style.left = `${100 * at}%`;
       flag.textContent = name;
       lane.append(flag);

@@ -1,6 +1,6 @@
 // A table of utterances, each a row that stays the same while it is there; who may says what each was.
 
-import { clockWords, labelWords, normalWords, percent } from "./words.js";
+import { besideWords, clockWords, labelWords, normalWords } from "./words.js";
 
 export const keyOf = (span) => `${span.call} ${span.channel} ${span.start}`;
 
@@ -59,7 +59,7 @@ export class Utterances {
   fill(row) {
     const { span } = row;
     const [label, detail] = labelWords(span);
-    const beside = span.top.slice(1).filter(([, probability]) => probability >= 0.005).map(([name, probability]) => `${name} ${percent(probability)}`).join(", ");
+    const beside = besideWords(span.top.slice(1));
     const time = `${clockWords(span.start)} - ${span.open ? "now" : clockWords(span.end)}`;
     const extra = this.on.extra ? this.on.extra(span) : normalWords(span);
     const texts = [time, this.on.where(span), label, detail, beside, extra];

@@ -2,6 +2,10 @@
 
 export const percent = (probability) => `${Math.round(100 * probability)} %`;
 
+/** Emotions with their probabilities; those that would be 0 % are left out. */
+export const besideWords = (top) =>
+  top.filter(([, probability]) => probability >= 0.005).map(([name, probability]) => `${name} ${percent(probability)}`).join(", ");
+
 /** The newest label with its probability; where the model is uncertain, what it holds most likely. */
 export function labelWords(span) {
   const [name, probability] = span.top[0] ?? ["", 0];
