@@ -21,6 +21,13 @@ from undertone.messaging.settings import KafkaSettings
 pytestmark = pytest.mark.slow
 
 
+# In the place of the browser's notifications, which nobody sees here.
+_NOTES = """window.told = []; window.Notification = class {
+  static permission = "granted";
+  constructor(title, { body }) { told.push(`${title}: ${body}`); }
+}; 0"""
+
+
 def rules_file(folder: Path, url: str) -> Path:
     path = folder / "rules.yml"
     path.write_text(
@@ -127,11 +134,13 @@ def test_who_meets_a_rule_comes_first_and_is_listed(
         page.wait("document.querySelectorAll('#rules tr').length === 2")
         page.wait("document.querySelector('#alerts tr')?.innerText.includes('z-sad')")
         assert page.run("document.querySelector('#rules').rows[1].cells[1].innerText") == "1"
-        # It is live: what comes while the page is open stands on it.
+        # It is live: what comes while the page is open stands on it, and the browser tells who has asked for that.
+        page.run(_NOTES)
         anna = Speaker("call-1")
         publish(kafka_settings, topics.emotion_events.name, [anna.event("update", 50, 58, "angry", 0.9)])
         page.wait("document.querySelector('#alerts tr')?.innerText.includes('angry for 8 s')")
         page.wait("document.querySelector('#alerts tr').innerText.includes('taken')")
+        assert page.run("told") == ["angry: call-1: angry for 8 s"]
         of_one = httpx.get(f"{url}/api/rules?call=z-sad", headers={"Authorization": "Bearer w"}).json()["alerts"]
         assert [alert["call_id"] for alert in of_one] == ["z-sad"]
         # On the page of its call an alert is a flag on the timeline, also for who may not listen.

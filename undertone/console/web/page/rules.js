@@ -2,12 +2,14 @@
 
 import { follow } from "./feed.js";
 import { fillNav } from "./nav.js";
+import { Notifier } from "./notify.js";
 import { whyNot } from "./player.js";
 import { whoLooks } from "./said.js";
 import { callLink, fillTable, momentWords } from "./table.js";
 
 const WORDS = { none: "", waiting: "waits", sent: "taken", "given up": "given up" };
 const $ = (id) => document.getElementById(id);
+const notifier = new Notifier($("notify"));
 let met = [];
 let known = null;
 let asking = false;
@@ -42,6 +44,7 @@ async function ask() {
       $("trouble").textContent = known.away ? `Nothing is looked at now: ${known.away}` : "";
       const [newest] = known.alerts;
       if (before && newest && newest.id !== before) $("spoken").textContent = `${newest.rule}: ${newest.call_id}, ${newest.reason}`;
+      notifier.take(known.alerts);
       show();
     }
   } catch {
