@@ -6,8 +6,9 @@ Front end, gate and segmentation are part of the model: both sides build them fr
 from datetime import datetime
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator, model_validator
 
+from schemas.aliases import Alias
 from schemas.reference import Reference
 
 BLOCK_MS = 250
@@ -222,6 +223,14 @@ class ModelCard(_Part):
     licence: str = ""
     intended_use: str = ""
     limitations: str = ""
+
+    @field_validator("version")
+    @classmethod
+    def _no_alias(cls, version: str) -> str:
+        """Who named it in a command would get whatever the alias names."""
+        if version in set(Alias):
+            raise ValueError(f"{version} is an alias, and no version")
+        return version
 
     @model_validator(mode="after")
     def _distinct(self) -> Self:

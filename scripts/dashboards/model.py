@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from grafana_foundation_sdk.models.dashboard import Dashboard
 
-from scripts.dashboards.panels import BAD, GOOD, THIRD, WATCH, Panel, Query, board, built, number, rows, series
+from scripts.dashboards.panels import BAD, GOOD, QUARTER, WATCH, Panel, Query, board, built, number, rows, series
 
 AGE = "(time() - undertone_model_created_timestamp_seconds)"
 
@@ -26,14 +26,14 @@ def _panels() -> Iterator[Panel]:
         "short",
         "count(count by (version) (undertone_model_info))",
         ((None, GOOD), (2, WATCH)),
-        width=THIRD,
+        width=QUARTER,
     )
     yield number(
         "Age of the newest in use",
         "Since it was trained. Alert where labels wait for training: TrainerIsOverdue.",
         "s",
         f"min({AGE})",
-        width=THIRD,
+        width=QUARTER,
     )
     yield number(
         "Workers that refuse the champion",
@@ -41,7 +41,15 @@ def _panels() -> Iterator[Panel]:
         "short",
         "sum(undertone_champion_refused)",
         ((None, GOOD), (1, BAD)),
-        width=THIRD,
+        width=QUARTER,
+    )
+    yield number(
+        "Workers that refuse the challenger",
+        "Its calls, of canary or shadow, go to the champion. Alert: ChallengerIsRefused.",
+        "short",
+        "sum(undertone_challenger_refused)",
+        ((None, GOOD), (1, WATCH)),
+        width=QUARTER,
     )
     yield rows(
         "Which worker has which",

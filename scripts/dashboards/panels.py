@@ -10,7 +10,7 @@ from grafana_foundation_sdk.models import prometheus as prometheus_models
 from grafana_foundation_sdk.models.heatmap import HeatmapColorMode
 
 # Grafana's grid is 24 wide.
-FULL, HALF, THIRD, SIXTH = 24, 12, 8, 4
+FULL, HALF, THIRD, QUARTER, SIXTH = 24, 12, 8, 6, 4
 TALL, LOW = 8, 4
 # Colours that people who see no red and green tell apart, too: from Okabe and Ito.
 GOOD, WATCH, BAD = "#0072B2", "#E69F00", "#D55E00"

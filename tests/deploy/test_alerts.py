@@ -72,6 +72,7 @@ WAITING = 'undertone_console_alerts_waiting{instance="a"}'
 LETTERS = 'undertone_dead_letters_total{reason="empty"}'
 MODELS = 'undertone_models_total{outcome="crashed"}'
 CHAMPION = 'undertone_champion_refused{instance="a"}'
+CHALLENGER = 'undertone_challenger_refused{instance="a"}'
 DRIFT = 'undertone_drift_{}{{figure="level",instance="{}"}}'
 LATE_ALL, SHOWN_ALL = {LATE.format("+Inf"): "0+9x40"}, {SHOWN.format("+Inf"): "0+9x40"}
 REBUILDS = 'undertone_rebuild_runs_total{decision="crashed",instance="a"}'
@@ -175,6 +176,9 @@ CASES = [
     Case("BadModel", "none", {MODELS: "0x40"}, "8m"),
     Case("ChampionIsRefused", "for minutes", {CHAMPION: "0x10 1x30"}, "9m", ({"instance": "a"},)),
     Case("ChampionIsRefused", "while it comes", {CHAMPION: "0x10 1x2 0x30"}, "9m"),
+    Case("ChallengerIsRefused", "for minutes", {CHALLENGER: "0x10 1x30"}, "9m", ({"instance": "a"},)),
+    Case("ChallengerIsRefused", "while it comes", {CHALLENGER: "0x10 1x2 0x30"}, "9m"),
+    Case("ChallengerIsRefused", "the champion is", {CHAMPION: "1x40", CHALLENGER: "0x40"}, "9m"),
     Case("CallsDrift", "far, and no chance", drifting(0.25), "90m", ({"figure": "level"},), "0.35"),
     Case("CallsDrift", "no further than chance", drifting(0.25, bound=0.5), "90m"),
     Case("CallsDrift", "not far", drifting(0.1), "90m"),

@@ -1,7 +1,11 @@
-"""How a model came about, in words."""
+"""The model card: its version, how a model came about in words, and cards of before."""
 
 import json
 
+import pytest
+from pydantic import ValidationError
+
+from schemas.aliases import Alias
 from schemas.card import Lineage, ModelCard
 from undertone.inference.bundle import DEFAULT_BUNDLE, read_bundle
 
@@ -24,3 +28,11 @@ def test_a_card_without_it_is_read_and_written_as_it_was() -> None:
 def test_a_card_without_lineage_and_reference_is_written_as_before() -> None:
     bare = read_bundle(DEFAULT_BUNDLE).card.model_copy(update={"reference": None})
     assert not {"lineage", "reference"} & json.loads(bare.model_dump_json()).keys()
+
+
+@pytest.mark.parametrize("alias", list(Alias))
+def test_no_version_is_named_as_an_alias_is(alias: Alias) -> None:
+    """`undertone models promote challenger` would promote another one."""
+    card = read_bundle(DEFAULT_BUNDLE).card.model_copy(update={"version": alias})
+    with pytest.raises(ValidationError, match=f"{alias} is an alias, and no version"):
+        ModelCard.model_validate_json(card.model_dump_json())
