@@ -8,6 +8,7 @@ from pydantic_core import PydanticUndefined
 from schemas.errors import UserError
 from tests.support.paths import ROOT
 from trainer.collection.settings import TrainerSettings
+from undertone.cli.log import LogSettings
 from undertone.console.web.settings import ConsoleSettings
 from undertone.gateway.settings import GatewaySettings
 from undertone.messaging.clients import admin
@@ -25,6 +26,7 @@ ALL = (
     TrainerSettings,
     SigningSettings,
     ConsoleSettings,
+    LogSettings,
 )
 
 

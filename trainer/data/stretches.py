@@ -43,7 +43,7 @@ def read_label(record: ConsumerRecord) -> LabelEnvelope:
         return LabelEnvelope.model_validate_json(record.value or b"")
     except ValidationError as error:
         first = error.errors()[0]
-        where = ".".join(map(str, first["loc"]))
+        where = ".".join(map(str, first["loc"])) or "value"
         raise Rejected(Reason.INVALID_LABEL, f"{where}: {first['msg']}") from None
 
 

@@ -25,6 +25,7 @@ from trainer.rebuild.runs import Decision, Runs
 from trainer.rebuild.schedule import Schedule
 from trainer.rebuild.standing import Standing
 from undertone.messaging.settings import KafkaSettings
+from undertone.observability.logs import named
 from undertone.observability.telemetry import Health
 from undertone.registry.contents import read_contents
 from undertone.storage.store import StoreAway
@@ -147,17 +148,18 @@ class TrainerService:
         folder, decision = done
         self._last, self._known = decision, decision.labels
         self.metrics.tell(self._runs, decision)
-        log.info(
-            "rebuild ends: decision=%s candidate=%s champion=%s labels=%d to_review=%d seconds=%.0f report=%s why=%s",
-            decision.what,
-            decision.candidate or "none",
-            decision.champion,
-            decision.labels,
-            decision.to_review,
-            decision.seconds,
-            folder,
-            decision.why,
+        message, extra = named(
+            "rebuild ends",
+            decision=decision.what,
+            candidate=decision.candidate or "none",
+            champion=decision.champion,
+            labels=decision.labels,
+            to_review=decision.to_review,
+            seconds=round(decision.seconds),
+            report=folder,
+            why=decision.why,
         )
+        log.info(message, extra=extra)
         if fault := tracking.tell(self._kafka, self._runs, self._stopping):
             self.metrics.untold.inc()
             log.warning("MLflow is not told of it until the next run: %s", fault)

@@ -80,12 +80,12 @@ def console(
 
     needed = ("starlette", "sse_starlette", "uvicorn", "websockets", "httpx", "yaml")
     require("console", "`undertone console` needs starlette", *needed)
+    from undertone.cli.log import start_log
     from undertone.console.web.service import console as run
     from undertone.console.web.settings import ConsoleSettings
     from undertone.messaging.settings import KafkaSettings
-    from undertone.observability.logs import set_up_log
 
-    set_up_log()
+    start_log()
     settings = ConsoleSettings.load(
         host=host, port=port, token=token, rules=rules, user_header=user_header, metrics_port=metrics_port
     )

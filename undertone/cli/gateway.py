@@ -86,14 +86,14 @@ def gateway(
         undertone gateway --rtp 127.0.0.1:10000-10999 --calls calls.csv
     """
     from undertone.cli.extras import require
+    from undertone.cli.log import start_log
     from undertone.gateway.addresses import parse_address
     from undertone.gateway.service import GatewayRequest
     from undertone.gateway.service import gateway as run
     from undertone.gateway.settings import GatewaySettings
     from undertone.messaging.settings import KafkaSettings
-    from undertone.observability.logs import set_up_log
 
-    set_up_log()
+    start_log()
     if websocket:
         require("gateway", "--websocket needs the package websockets", "websockets")
     request = GatewayRequest(

@@ -56,6 +56,7 @@ def check_environment(
 ) -> None:
     # Every subcommand refuses a misspelt UNDERTONE_ variable: the default it leaves is not what somebody meant.
     from trainer.collection.settings import TrainerSettings
+    from undertone.cli.log import LogSettings
     from undertone.console.web.settings import ConsoleSettings
     from undertone.gateway.settings import GatewaySettings
     from undertone.messaging.settings import KafkaSettings, reject_unknown_variables
@@ -71,6 +72,7 @@ def check_environment(
         TrainerSettings,
         SigningSettings,
         ConsoleSettings,
+        LogSettings,
     )
 
 

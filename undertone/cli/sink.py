@@ -153,14 +153,14 @@ def _run(
     metrics_port: int | None,
     bootstrap_servers: str | None,
 ) -> None:
+    from undertone.cli.log import start_log
     from undertone.messaging.settings import KafkaSettings
-    from undertone.observability.logs import set_up_log
     from undertone.observability.telemetry import Telemetry
     from undertone.sinks.metrics import SinkMetrics
     from undertone.sinks.service import SinkService
     from undertone.sinks.settings import SinkSettings
 
-    set_up_log()
+    start_log()
     kafka = KafkaSettings.load(bootstrap_servers=bootstrap_servers)
     settings = SinkSettings.load(sink_metrics_port=metrics_port)
     metrics = SinkMetrics()

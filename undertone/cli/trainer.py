@@ -121,13 +121,13 @@ def serve(
     from trainer.collection.settings import TrainerSettings
     from trainer.rebuild.schedule import Schedule, parse_every
     from trainer.rebuild.service import TrainerService
+    from undertone.cli.log import start_log
     from undertone.messaging.settings import KafkaSettings
-    from undertone.observability.logs import set_up_log
     from undertone.observability.telemetry import Telemetry
 
     if out is None:
         raise UserError("undertone trainer: where do runs go? Give --out; undertone trainer --help has the rest")
-    set_up_log()
+    start_log()
     kafka = KafkaSettings.load(bootstrap_servers=bootstrap_servers)
     settings = TrainerSettings.load(trainer_dataset=dataset, trainer_metrics_port=metrics_port)
     request, opened = _request(out, data, settings, epochs, seed, start, prior, label_weight, name, accept_new_labels)
@@ -231,11 +231,11 @@ def collect(
     from trainer.collection.metrics import CollectorMetrics
     from trainer.collection.service import CollectorService
     from trainer.collection.settings import TrainerSettings
+    from undertone.cli.log import start_log
     from undertone.messaging.settings import KafkaSettings
-    from undertone.observability.logs import set_up_log
     from undertone.observability.telemetry import Telemetry
 
-    set_up_log()
+    start_log()
     kafka = KafkaSettings.load(bootstrap_servers=bootstrap_servers)
     settings = TrainerSettings.load(trainer_dataset=dataset, trainer_metrics_port=metrics_port)
     place = _place(settings.trainer_dataset)

@@ -63,14 +63,14 @@ def worker(
     """
     # What is loaded here stays: to look for garbage in it would take a seventh of the time that loading takes.
     gc.disable()
+    from undertone.cli.log import start_log
     from undertone.messaging.settings import KafkaSettings
-    from undertone.observability.logs import set_up_log
     from undertone.observability.telemetry import Telemetry
     from worker.scratch import keep_scratch_memory
     from worker.service import Worker
     from worker.settings import WorkerSettings
 
-    set_up_log()
+    start_log()
     keep_scratch_memory()
     kafka = KafkaSettings.load(bootstrap_servers=bootstrap_servers)
     settings = WorkerSettings.load(

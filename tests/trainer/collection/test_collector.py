@@ -108,6 +108,7 @@ def test_labels_that_cannot_be_used_are_dead_letters_with_the_reason(
     found = letters(kafka_settings, topics)
     reasons = [dict(letter.headers)["undertone_reason"] for letter in found]
     assert reasons == [b"unknown_event", *[b"invalid_label"] * 6]
+    assert dict(found[1].headers)["undertone_detail"].startswith(b"value: Invalid JSON")
     assert [letter.value for letter in found] == [value for _, value in bad]
 
 
