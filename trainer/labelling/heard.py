@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator
 from contextlib import closing, suppress
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
 import numpy as np
@@ -23,10 +24,11 @@ from undertone.messaging.settings import KafkaSettings
 
 @dataclass(frozen=True, slots=True)
 class Utterance:
-    """A segment's event, and its id."""
+    """A segment's event, its id, and the moment of its last sample."""
 
     id: str
     said: Segment
+    ended: datetime
 
     @property
     def stream(self) -> str:
@@ -75,7 +77,7 @@ def utterances(settings: KafkaSettings) -> Iterator[Utterance]:
             except ValidationError:
                 continue  # another program's
             if isinstance(event.data, Segment):
-                yield Utterance(event.id, event.data)
+                yield Utterance(event.id, event.data, event.time)
 
 
 def of_event(settings: KafkaSettings, event_id: str) -> Utterance:

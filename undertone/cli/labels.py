@@ -79,6 +79,16 @@ def suggest(
     form: Annotated[
         SuggestionFormat, typer.Option("--format", help="A row for each, or a JSON line: the event's data and its id.")
     ] = SuggestionFormat.TABLE,
+    console: Annotated[
+        str | None,
+        typer.Option(
+            "--console",
+            metavar="URL",
+            help="Of an undertone console, as http://127.0.0.1:8080: each gets the link to its sound there. Else it is "
+            "`undertone audio` that writes it.",
+            show_default=False,
+        ),
+    ] = None,
     bootstrap_servers: BootstrapServers = None,
 ) -> None:
     """Which utterances to label next: those of which the model is least sure, and what it rarely says.
@@ -94,9 +104,9 @@ def suggest(
     found = suggested(KafkaSettings.load(bootstrap_servers=bootstrap_servers), count)
     if form is SuggestionFormat.JSONL:
         for one in found:
-            typer.echo(json_line(one.utterance))
+            typer.echo(json_line(one.utterance, console))
         return
-    Console().print(suggestions_table(found))
+    Console().print(suggestions_table(found, console))
 
 
 @labels.command()

@@ -64,7 +64,14 @@ def test_an_utterance_is_suggested_listened_to_and_labelled(
     send(topics.emotion_events.name, [("c1/customer", b'{"no event": ".segment."}')])
     (line,) = undertone("labels", "suggest", "--format", "jsonl").splitlines()
     assert json.loads(line)["event_id"] == segment.id
+    assert json.loads(line)["sound"] == f"undertone audio {segment.id} --output {segment.id}.wav"
     assert segment.id in undertone("labels", "suggest")
+    (line,) = undertone("labels", "suggest", "--format", "jsonl", "--console", "http://localhost:8080/").splitlines()
+    ended = round(segment.time.timestamp() * 1000)
+    began = round(ended - (data.end_sample - data.start_sample) * 1000 / RATE)
+    address = f"http://localhost:8080/api/calls/c1/audio/customer.wav?from={began}&to={ended}"
+    assert json.loads(line)["sound"] == address
+    assert "c1/audio" in "".join(undertone("labels", "suggest", "--console", "http://localhost:8080").split())
     file = tmp_path / "heard.wav"
     assert "c1/customer" in undertone("audio", segment.id, "--output", str(file))
     samples, rate = soundfile.read(file, dtype="int16")
@@ -144,7 +151,8 @@ def annotated(task: dict[str, Any], emotion: str, author: object) -> dict[str, A
 
 def utterance(segment: Segment, number: int, call: str, **probabilities: float) -> Utterance:
     changes = {"call_id": call, "start_sample": number * RATE, "end_sample": (number + 1) * RATE}
-    return Utterance(f"id-{number}", segment.model_copy(update=changes | {"probabilities": probabilities}))
+    said = segment.model_copy(update=changes | {"probabilities": probabilities})
+    return Utterance(f"id-{number}", said, datetime(2026, 3, 1, 12, tzinfo=UTC))
 
 
 def test_the_least_sure_come_first_and_of_a_call_a_few(segment: EventEnvelope) -> None:
