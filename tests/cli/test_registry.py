@@ -37,7 +37,7 @@ def rows(text: str) -> dict[str, str]:
 
 
 @pytest.mark.usefixtures("models")
-def test_what_a_person_sees_from_list_to_rollback() -> None:
+def test_what_a_person_sees_from_list_to_rollback(monkeypatch: pytest.MonkeyPatch) -> None:
     listed = rows(run("list"))
     assert {SHIPPED, "a", "b", "broken"} <= listed.keys()
     assert "ships" in listed[SHIPPED]
@@ -56,6 +56,10 @@ def test_what_a_person_sees_from_list_to_rollback() -> None:
 
     assert run("canary", "b", "--share", "5%", "--by", "eve") == "challenger: b, with 0.05 of the calls\n"
     assert "previous, challenger 5%" in rows(run("list"))["b"] or "challenger 5%, previous" in rows(run("list"))["b"]
+    monkeypatch.setenv("COLUMNS", "80")
+    narrow = rows(run("list"))
+    assert SHIPPED in narrow and "0.664" in narrow["b"] and "0.664" in narrow["a"]
+    monkeypatch.setenv("COLUMNS", "200")
     assert "challenger 5%" in run("show", "challenger")
     assert run("canary", "--stop") == "stopped: b has no calls any more\n"
     assert "challenger" in rows(run("list"))["b"] and "%" not in rows(run("list"))["b"]

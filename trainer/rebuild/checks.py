@@ -32,3 +32,10 @@ class Check(BaseModel):
     low: float | None = None
     high: float | None = None
     bound: float | None = None
+
+    def told(self) -> str:
+        """In words, with the figures."""
+        if self.candidate is None:
+            return f"{self.about}: {self.why}"
+        champion = "" if self.champion is None else f" (champion {self.champion:.4g})"
+        return f"{self.about} {self.candidate:.4g}{champion}: {self.why}"

@@ -147,15 +147,13 @@ class Gate:
             ece(truth, heard.over(self._shared, self._allowed(self._shared), Band.CLEAN)[rows])
             for heard in (self._candidate, self._champion)
         )
-        passed, why = ours - theirs <= self._bounds.ece, self._told(rows)
-        yield Check(
-            name="ece", about=about, passed=passed, why=why, candidate=ours, champion=theirs, bound=self._bounds.ece
-        )
+        passed, why, bound = ours - theirs <= self._bounds.ece, self._at_most(rows, self._bounds.ece), self._bounds.ece
+        yield Check(name="ece", about=about, passed=passed, why=why, candidate=ours, champion=theirs, bound=bound)
 
     def _uncertain(self) -> Iterator[Check]:
         rows = self._said if self._said.any() else np.ones(len(self._held_out), bool)
         ours = float(self._candidate.uncertain[rows].mean())
-        about, why = "share of uncertain", self._told(rows)
+        about, why = "share of uncertain", f"{self._told(rows)}; at most {_MOST_UNCERTAIN:g}"
         both = rows & self._comparable
         if not both.any():
             passed = ours <= _MOST_UNCERTAIN
@@ -164,7 +162,7 @@ class Gate:
         ours, theirs = (float(heard.uncertain[both].mean()) for heard in (self._candidate, self._champion))
         bound = self._bounds.uncertain
         passed = ours - theirs <= bound
-        why = self._told(both)
+        why = self._at_most(both, bound)
         yield Check(name="uncertain", about=about, passed=passed, why=why, candidate=ours, champion=theirs, bound=bound)
 
     def _compared(
@@ -210,6 +208,9 @@ class Gate:
             f"too few are held out: {self._told(rows)} of {found} emotions; "
             f"{_FEWEST_FILES} of {_FEWEST_SPEAKERS} speakers and 2 emotions are the fewest"
         )
+
+    def _at_most(self, rows: Mask, bound: float) -> str:
+        return f"{self._told(rows)}; at most {bound:g} above the champion's"
 
     def _told(self, rows: Mask) -> str:
         return f"{rows.sum()} files of {len(set(self._held_out.speakers[rows]))} speakers"

@@ -150,7 +150,7 @@ class _Attempt:
         if not verdict.failed:
             self._lease.write(succession(registry, bundle, whoever(), "trainer"))
             return self._decision(What.PUBLISHED, "it passed every check that could be made")
-        why = "; ".join(f"{check.about}: {check.why}" for check in verdict.checks if check.passed is False)
+        why = "; ".join(check.told() for check in verdict.checks if check.passed is False)
         if verdict.failed == ("labels",):
             self._lease.write(nomination(registry, bundle, whoever(), "trainer"))
             return self._decision(What.NOMINATED, why)

@@ -27,6 +27,7 @@ def curves(histories: Sequence[Sequence[Epoch]]) -> Figure:
         shade: dict[str, Any] = {
             "color": ACCENT,
             "alpha": 1.0 if len(histories) == 1 else 0.35 + 0.65 * number / len(histories),
+            "marker": "o" if len(history) == 1 else "",  # a line of one point is none
         }
         loss.plot(epochs, [epoch.loss for epoch in history], **shade)
         validated = [(epoch.epoch, epoch.valid_uar) for epoch in history if epoch.valid_uar is not None]

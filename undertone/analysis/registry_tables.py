@@ -22,7 +22,7 @@ def list_tables(contents: Contents) -> RenderableType:
     """Every version, the newest first, what is wrong with some, and the last changes of the champion."""
     table = Table("version", "alias", "published, UTC", "UAR", "ECE", "trained on", box=box.SIMPLE_HEAD)
     for column in table.columns[:-1]:
-        column.no_wrap = True
+        column.no_wrap = column.header != "alias"  # a version may have several, and figures must not be cut for them
     faults = []
     for entry in reversed(contents.entries):
         aliases = contents.state.aliases_of(entry.version)

@@ -91,6 +91,9 @@ def test_a_better_candidate_passes_and_a_worse_one_is_refused_with_figures() -> 
     found = checks(of, bad, good)
     assert {"people", "gender female", "gender male"} <= failed(found)
     assert found["people"].why.startswith("216 files of 12 speakers; 0% of the draws")
+    figures = f"{found['people'].candidate:.4g} (champion {found['people'].champion:.4g})"
+    assert found["people"].told().startswith(f"UAR on what people said {figures}: 216 files")
+    assert found["uncertain"].why == "216 files of 12 speakers; at most 0.15 above the champion's"
 
 
 def test_an_equal_candidate_is_not_better() -> None:

@@ -48,7 +48,7 @@ def test_who_fails_is_refused_with_figures(trainer: Trainer) -> None:
     decision = trainer.rebuild()
     assert decision
     assert decision.what == What.REFUSED
-    assert decision.why == "UAR on what people said: 6 files of 2 speakers"
+    assert decision.why == "UAR on what people said 0.5 (champion 0.6): 6 files of 2 speakers"
     assert decision.checks == (FAILED, PASSED)
     assert trainer.champion == before
     assert len(read_contents(trainer.kafka).entries) == 1
