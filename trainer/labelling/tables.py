@@ -20,8 +20,8 @@ def suggestions_table(found: Sequence[Suggestion], console: str | None) -> Table
         table.add_column("sound", overflow="fold")
     for one in found:
         start, end = one.utterance.seconds
-        row = [one.utterance.id, Text(one.utterance.stream), f"{start:.1f} to {end:.1f}", one.why]
-        table.add_row(*row, *([Text(sound_of(one.utterance, console))] if console else []))
+        sound = [Text(sound_of(one.utterance, console))] if console else []
+        table.add_row(one.utterance.id, Text(one.utterance.stream), f"{start:.1f} to {end:.1f}", one.why, *sound)
     if found and not console:
         table.caption, table.caption_justify = (
             "undertone audio EVENT --output heard.wav writes what one sounds like",
