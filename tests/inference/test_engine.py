@@ -3,6 +3,7 @@
 import itertools
 import json
 import sys
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -256,6 +257,23 @@ def test_many_rows_keep_their_streams_apart(model: Model) -> None:
         events = hear(engine, chunks, batch=97)
         assert len(events) == 150 * len(alone)
     assert engine.open_streams == 0
+
+
+def test_an_open_stream_takes_a_few_kilobytes(model: Model) -> None:
+    engine = Engine(model)
+
+    def hear_more(names: range) -> None:
+        streams = [cut(np.zeros(4000, np.int16), 8000, 4000, call_id=f"call-{n}", end=False) for n in names]
+        for start in range(0, len(streams), 500):
+            engine.feed([chunk for stream in streams[start : start + 500] for chunk in stream])
+
+    tracemalloc.start()
+    hear_more(range(2000))
+    before, _ = tracemalloc.get_traced_memory()
+    hear_more(range(2000, 3000))
+    after, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert (after - before) / 1000 < 8000  # with rows that nobody has yet
 
 
 def test_the_table_gives_memory_back_and_goes_on(model: Model) -> None:

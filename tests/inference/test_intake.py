@@ -1,5 +1,6 @@
 """Gaps, repeats, wrong order, ends: what becomes of chunks that do not simply follow each other."""
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -222,7 +223,7 @@ def test_markers_are_bounded(model: Model, chunks: list[AudioChunk]) -> None:
     engine = Engine(model, max_streams=3)
     for number in range(5):
         end = cut(*customer(), 4000, call_id=f"c{number}", partition=number % 2)[0]
-        place = end.place.model_copy(update={"timestamp_ms": number}) if end.place else None
+        place = replace(end.place, timestamp_ms=number) if end.place else None
         engine.feed([end.model_copy(update={"end_of_stream": True, "place": place})])
     saved = {record.stream: record.value for record in engine.take_changes()}
     assert [saved[f"c{number}/customer"] is None for number in range(5)] == [True, True, False, False, False]

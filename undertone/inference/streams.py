@@ -14,6 +14,9 @@ from undertone.inference.routing import lot_of
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 # The fewest rows, and how many are made for one that is used when the table shrinks.
 _SMALLEST, _SPARE = 64, 2
+# A full table grows by so much of itself: rows that nobody has yet are a tenth of its memory at most, where doubling
+# made them half. What is copied for it in all is eight times the table.
+_GROWTH = 8
 # Of carried samples room is made in steps: whatever chunks there are, the table is copied four times for them at most.
 _SAMPLES_STEP = 500
 _NOBODY = -1
@@ -80,7 +83,7 @@ class StreamTable:
     def add(self, stream: str, partition: int, topic: str | None, rate: int, slot: int, gate: GateState) -> int:
         """A fresh row for a stream that is not in the table."""
         if not self._free:
-            self._rebuild(np.arange(len(self.rows)), 2 * len(self.rows))
+            self._rebuild(np.arange(len(self.rows)), len(self.rows) + max(_SMALLEST, len(self.rows) // _GROWTH))
         self.make_room(lookback(rate))
         row = self._free.pop()
         for array in (self.samples, self.state, self.logits, self.totals, self.heard):
@@ -178,7 +181,7 @@ class StreamTable:
             old = getattr(self, name)
             shape = (capacity, *old.shape[1:])
             new = np.full(shape, _NOBODY, old.dtype) if name == "partition" else np.zeros(shape, old.dtype)
-            new[: kept.size] = old[kept]
+            np.take(old, kept, axis=0, out=new[: kept.size], mode="clip")  # "raise" would copy it once more
             setattr(self, name, new)
         spare = capacity - kept.size
         self.names = [self.names[row] for row in kept] + [""] * spare
