@@ -50,12 +50,12 @@ def test_a_card_may_have_groups_and_places_of_its_own(model: Model) -> None:
     places = dict.fromkeys(model.card.labels, Place(valence=0, arousal=0)) | {first: Place(valence=-1, arousal=1)}
     own = model.with_card(model.card.model_copy(update={"groups": {"loud": (first,)}, "affect": places}))
     assert (own.affect.names, own.affect.groups(probabilities).tolist()) == (("loud",), [[0.5]])
-    assert own.group({"loud": 0.5}) == "loud"
-    assert own.group({"loud": 0.01}) == "uncertain"
+    assert own.group(np.array([[0.5], [0.01]])) == ["loud", "uncertain"]
     places_of_it = own.affect.arousal_valence(probabilities)
     assert places_of_it is not None and places_of_it.tolist() == [[0.5, -0.5]]
     none = model.with_card(model.card.model_copy(update={"groups": {}, "affect": {second: places[second]}}))
-    assert (none.affect.groups(probabilities).tolist(), none.group({})) == ([[]], None)
+    shares = none.affect.groups(probabilities)
+    assert (shares.tolist(), none.group(shares)) == ([[]], [None])
     assert none.affect.arousal_valence(probabilities) is None
 
 

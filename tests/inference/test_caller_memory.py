@@ -36,8 +36,7 @@ def measured(**found: tuple[float, float]) -> caller_memory.Measured:
 
 
 def stands(kept: NDArray[np.void], found: caller_memory.Measured) -> Relative:
-    (said,) = relative(kept, found)
-    return Relative.model_validate(said)
+    return Relative.model_validate({measure: value for measure, (value,) in relative(kept, found).items()})
 
 
 def test_mean_and_deviation_are_those_of_all_utterances_weighted() -> None:

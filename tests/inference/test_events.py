@@ -18,7 +18,7 @@ def chunks() -> list[AudioChunk]:
     """Calls of both rates: one that speaks, one that says nothing, one without a place in Kafka, one unended."""
     speaks = cut(*customer(), 4000, partition=2)
     samples, rate = load("calm.flac")
-    silent = cut(samples * 0, rate, 4000, call_id="silent", partition=0)
+    silent = cut(samples[:40_003] * 0, rate, 4000, call_id="silent", partition=0)  # ends at half a microsecond
     elsewhere = cut(*load("phone.wav"), 4000, call_id="elsewhere")
     unended = cut(samples, rate, 4000, call_id="unended", end=False, start=STARTS["unended"])
     return [*speaks, *silent, *elsewhere, *unended]

@@ -1,13 +1,13 @@
 """Shares of labels, speech, level, and turns for the worse: what the worker counts of what it has heard."""
 
-from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 from prometheus_client import CollectorRegistry
+from pydantic_core import to_json
 
 from schemas.audio import Role
-from schemas.events import WrittenEvent, write_event
+from schemas.events import WrittenEvent
 from tests.support.streams import customer, cut
 from undertone.inference.engine import Engine
 from undertone.inference.intake import FeedResult
@@ -39,7 +39,7 @@ def heard() -> Heard:
 
 def said(label: str, group: str | None, start_s: float, end_s: float, **more: Any) -> WrittenEvent:
     """An utterance of one stream, in partition 3."""
-    data = {
+    data: dict[str, Any] = {
         "type": "segment",
         "call_id": "call",
         "channel": "customer",
@@ -54,7 +54,8 @@ def said(label: str, group: str | None, start_s: float, end_s: float, **more: An
         "level_dbfs": -27.5,
         "audio": {"topic": "call-audio", "partition": 3, "first_offset": 1, "last_offset": 2},
     }
-    return write_event(data | more, datetime(2026, 1, 1, tzinfo=UTC))
+    fields = data | more
+    return WrittenEvent("call/customer", fields["type"], to_json({"data": fields}), last=(3, 2))
 
 
 def test_labels_are_counted_by_utterance_and_by_speech(heard: Heard) -> None:

@@ -32,9 +32,9 @@ CALLS = [f"call-{number}" for number in range(8)]
 class Mute(Model):
     """It says another thing than the champion of whatever it hears."""
 
-    def label(self, probabilities: Any) -> str:
+    def label(self, probabilities: Any) -> list[str]:
         """Nothing is ever sure."""
-        return "uncertain"
+        return ["uncertain"] * len(probabilities)
 
 
 @dataclass

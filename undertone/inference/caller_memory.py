@@ -35,10 +35,9 @@ def remember(rows: NDArray[np.void], measured: Measured) -> None:
         rows[f"{measure}_heard"] += weights > 0
 
 
-def relative(rows: NDArray[np.void], measured: Measured) -> list[dict[str, float | None]]:
+def relative(rows: NDArray[np.void], measured: Measured) -> dict[str, list[float | None]]:
     """How utterances stand to the memory, in standard deviations, by measure; nothing is remembered by that."""
-    columns = [_deviations(rows, measure, *measured[measure]) for measure in MEASURES]
-    return [dict(zip(MEASURES, row, strict=True)) for row in zip(*columns, strict=True)]
+    return {measure: _deviations(rows, measure, *measured[measure]) for measure in MEASURES}
 
 
 def forget_model(row: np.void) -> None:

@@ -1,11 +1,11 @@
 """From rows of the stream table to the events that say what was predicted, all streams of a round at once.
 
-Events are written as the JSON that crosses Kafka, field by field in the order of the models in `schemas/events.py`:
-to make a model of each and to dump it cost as much as the whole front end. `tests/inference/test_events.py` holds the
-two together.
+An event's fields are columns over the events of a round, in the order of the models in `schemas/events.py`. To make a
+model of each event and to dump it cost as much as the whole front end, a dict of each still a third of that.
+`tests/inference/test_events.py` holds the two together.
 """
 
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,19 +14,21 @@ from numpy.typing import NDArray
 
 from schemas.audio import Role
 from schemas.card import BLOCK_MS, STEPS_PER_BLOCK
-from schemas.events import NO_SPEECH, WrittenEvent, write_event
+from schemas.events import NO_SPEECH, WrittenEvent
 from undertone.acoustics.frames import HOPS_PER_SECOND
 from undertone.acoustics.level import dbfs
 from undertone.inference.caller_memory import Measured, relative
+from undertone.inference.event_json import Column, json_of, numbers, strings, write_events
 from undertone.inference.model import Model, softmax
 from undertone.inference.records import NO_OFFSET
-from undertone.inference.streams import StreamTable, start_time
+from undertone.inference.streams import StreamTable
 
 STEP_SECONDS = BLOCK_MS / STEPS_PER_BLOCK / 1000
 
 Rows = NDArray[np.intp]
 Floats = NDArray[np.float64]
-Fields = dict[str, Any]
+Integers = NDArray[np.int64]
+Fields = dict[str, Any]  # a column by field, or what all events of a round have in common
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,69 +58,84 @@ class EventWriter:
         probabilities = model.probabilities(logits, offsets)
         return Utterances(index, rows, model, alone, probabilities, _measured(rows, model, alone))
 
-    def updates(self, said: Utterances) -> Iterator[WrittenEvent]:
+    def updates(self, said: Utterances) -> list[WrittenEvent]:
         """Of open segments, up to the last whole block."""
         return self._segments(said, "update", said.rows["clock"], {})
 
-    def segments(self, said: Utterances, ended_by: str) -> Iterator[WrittenEvent]:
+    def segments(self, said: Utterances, ended_by: str) -> list[WrittenEvent]:
         """Of segments that have ended; each ends with its last speech."""
         return self._segments(said, "segment", said.rows["speech_end"], {"ended_by": ended_by})
 
     def summary(self, row: int, model: Model, ended_by: str | None) -> WrittenEvent:
         """The whole stream: the mean of its segments' log-probabilities, weighted by their steps of speech."""
-        rows = self._table.rows[[row]]
-        labels, steps = len(model.card.labels), int(rows["total_steps"][0])
-        emotion = _NOTHING_SAID
-        if steps:
-            (emotion,) = _emotions(model, softmax(self._table.totals[[row], :labels] / steps))
-        (voice,) = _voices(rows, "total_frames", "total_energy", "total_log_pitch", "total_voiced")
-        span = int(rows["first_sample"][0]), int(rows["last_sample"][0])
-        said = {**emotion, **voice, "speech_s": _seconds(steps), "relative": None}
-        more = {"ended_by": ended_by, "segments": int(rows["segments"][0])}
-        return self._event(row, model, "summary", span, int(rows["stream_offset"][0]), said, more)
+        index = np.array([row])
+        rows, labels = self._table.rows[index], len(model.card.labels)
+        steps = rows["total_steps"]
+        emotions = _NOTHING_SAID
+        if steps[0]:
+            emotions = _emotions(model, softmax(self._table.totals[index, :labels] / steps[0]))
+        said = {
+            **emotions,
+            **_voices(rows, "total_frames", "total_energy", "total_log_pitch", "total_voiced"),
+            "speech_s": _seconds(steps),
+            "relative": None,
+        }
+        more = {"ended_by": ended_by, "segments": numbers(rows["segments"])}
+        span = rows["first_sample"], rows["last_sample"]
+        (event,) = self._write("summary", index, rows, model, span, rows["stream_offset"], said, more)
+        return event
 
-    def _segments(self, said: Utterances, kind: str, ends: NDArray[np.int64], more: Fields) -> Iterator[WrittenEvent]:
-        rows, model = said.rows, said.model
-        columns = zip(
-            said.index.tolist(),
-            zip(rows["segment_start"].tolist(), ends.tolist(), strict=True),
-            rows["segment_offset"].tolist(),
-            rows["steps"].tolist(),
-            _emotions(model, said.probabilities),
-            _voices(rows, "speech_frames", "energy", "log_pitch", "voiced"),
-            relative(rows, said.measured),
-            strict=True,
-        )
-        for row, span, offset, steps, emotion, voice, against in columns:
-            fields = {**emotion, **voice, "speech_s": _seconds(steps), "relative": against}
-            yield self._event(row, model, kind, span, offset, fields, more)
+    def _segments(self, said: Utterances, kind: str, ends: Integers, more: Fields) -> list[WrittenEvent]:
+        rows = said.rows
+        against = relative(rows, said.measured)
+        fields = {
+            **_emotions(said.model, said.probabilities),
+            **_voices(rows, "speech_frames", "energy", "log_pitch", "voiced"),
+            "speech_s": _seconds(rows["steps"]),
+            "relative": {measure: numbers(values) for measure, values in against.items()},
+        }
+        span = rows["segment_start"], ends
+        return self._write(kind, said.index, rows, said.model, span, rows["segment_offset"], fields, more)
 
-    def _event(
-        self, row: int, model: Model, kind: str, span: tuple[int, int], first_offset: int, said: Fields, more: Fields
-    ) -> WrittenEvent:
-        call_id, _, channel = self._table.names[row].partition("/")
-        fields = self._table.rows[row]
+    def _write(
+        self,
+        kind: str,
+        index: Rows,
+        rows: NDArray[np.void],
+        model: Model,
+        span: tuple[Integers, Integers],
+        first_offsets: Integers,
+        said: Fields,
+        more: Fields,
+    ) -> list[WrittenEvent]:
+        streams = [self._table.names[row] for row in index.tolist()]
+        calls, _, channels = zip(*(stream.partition("/") for stream in streams), strict=True)
+        offsets = zip(index.tolist(), first_offsets.tolist(), rows["last_offset"].tolist(), strict=True)
+        audio, last = zip(*(self._audio(*of_event) for of_event in offsets), strict=True)
         data = {
-            "call_id": call_id,
-            "channel": channel,
-            "role": Role.AGENT.value if fields["agent"] else Role.CUSTOMER.value,
-            "start_sample": span[0],
-            "end_sample": span[1],
-            "sample_rate": int(fields["rate"]),
+            "call_id": strings(calls),
+            "channel": strings(channels),
+            "role": strings([Role.AGENT if agent else Role.CUSTOMER for agent in rows["agent"].tolist()]),
+            "start_sample": numbers(span[0]),
+            "end_sample": numbers(span[1]),
+            "sample_rate": numbers(rows["rate"]),
             **{name: said[name] for name in _SAID},
             "model_version": model.card.version,
-            "audio": self._audio(row, first_offset, int(fields["last_offset"])),
+            "audio": list(audio),
             "type": kind,
             **more,
         }
-        return write_event(data, start_time(fields["start_us"]))
+        starts, ends = rows["start_us"], _end_us(rows["start_us"], span[1], rows["rate"])
+        return write_events(data, streams, _moments(starts), _moments(ends), last)
 
-    def _audio(self, row: int, first_offset: int, last_offset: int) -> Fields | None:
+    def _audio(self, row: int, first_offset: int, last_offset: int) -> tuple[str, tuple[int, int] | None]:
+        """Where the sound lies, as JSON, and partition and offset of its end."""
         topic = self._table.topics[row]
         if not topic or first_offset == NO_OFFSET:
-            return None
+            return "null", None
         partition = int(self._table.partition[row])
-        return {"topic": topic, "partition": partition, "first_offset": first_offset, "last_offset": last_offset}
+        offsets = f'"first_offset":{first_offset},"last_offset":{last_offset}'
+        return f'{{"topic":{json_of(topic)},"partition":{partition},{offsets}}}', (partition, last_offset)
 
 
 _NOTHING_SAID: Fields = {
@@ -144,8 +161,19 @@ _SAID = (
 )
 
 
-def _seconds(steps: int) -> float:
-    return round(steps * STEP_SECONDS, 3)
+def _seconds(steps: NDArray[np.integer]) -> Column:
+    return numbers(np.round(steps * STEP_SECONDS, 3))
+
+
+def _end_us(start_us: Integers, samples: Integers, rates: NDArray[np.integer]) -> Integers:
+    """The moment of each event's end, rounded as `timedelta(seconds=samples / rate)` rounds."""
+    fractions, whole = np.modf(samples / rates)
+    return start_us + whole.astype(np.int64) * 1_000_000 + np.rint(fractions * 1e6).astype(np.int64)
+
+
+def _moments(us: Integers) -> list[str]:
+    """Microseconds since 1970 as `datetime.isoformat` writes them, without the zone."""
+    return [text.removesuffix(".000000") for text in np.datetime_as_string(us.astype("M8[us]")).tolist()]
 
 
 def _measured(rows: NDArray[np.void], model: Model, alone: Floats) -> Measured:
@@ -166,32 +194,27 @@ def _levels(rows: NDArray[np.void], energy: str, frames: str) -> Floats:
     return dbfs(rows[energy], rows[frames].astype(np.int64) * hops)
 
 
-def _emotions(model: Model, probabilities: Floats) -> list[Fields]:
-    labels, names = model.card.labels, model.affect.names
+def _emotions(model: Model, probabilities: Floats) -> Fields:
     shares, places = model.affect.groups(probabilities), model.affect.arousal_valence(probabilities)
     # Six digits: finer differences are those of the arithmetic, not of the voice.
-    columns = (
-        probabilities.tolist(),
-        np.round(probabilities, 6).tolist(),
-        shares.tolist(),
-        np.round(shares, 6).tolist(),
-        [(None, None)] * len(probabilities) if places is None else np.round(places, 4).tolist(),
-    )
-    return [
-        {
-            "label": model.label(dict(zip(labels, exact, strict=True))),
-            "probabilities": dict(zip(labels, rounded, strict=True)),
-            "group": model.group(dict(zip(names, exact_groups, strict=True))),
-            "groups": dict(zip(names, groups, strict=True)) or None,
-            "arousal": arousal,
-            "valence": valence,
-        }
-        for exact, rounded, exact_groups, groups, (arousal, valence) in zip(*columns, strict=True)
-    ]
+    return {
+        "label": strings(model.label(probabilities)),
+        "probabilities": _by_name(model.card.labels, np.round(probabilities, 6)),
+        "group": strings(model.group(shares)),
+        "groups": _by_name(model.affect.names, np.round(shares, 6)) or None,
+        "arousal": None if places is None else numbers(np.round(places[:, 0], 4)),
+        "valence": None if places is None else numbers(np.round(places[:, 1], 4)),
+    }
 
 
-def _voices(rows: NDArray[np.void], frames: str, energy: str, log_pitch: str, voiced: str) -> Iterator[Fields]:
-    pitches = np.exp(rows[log_pitch] / np.maximum(rows[voiced], 1))
-    columns = (_levels(rows, energy, frames), rows[frames], pitches, rows[voiced])
-    for level, heard, pitch, points in zip(*(column.tolist() for column in columns), strict=True):
-        yield {"level_dbfs": round(level, 2) if heard else None, "pitch_hz": round(pitch, 1) if points else None}
+def _by_name(names: Sequence[str], values: Floats) -> dict[str, Column]:
+    return {name: numbers(values[:, k]) for k, name in enumerate(names)}
+
+
+def _voices(rows: NDArray[np.void], frames: str, energy: str, log_pitch: str, voiced: str) -> Fields:
+    levels = zip(_levels(rows, energy, frames).tolist(), rows[frames].tolist(), strict=True)
+    pitches = zip(np.exp(rows[log_pitch] / np.maximum(rows[voiced], 1)).tolist(), rows[voiced].tolist(), strict=True)
+    return {
+        "level_dbfs": numbers([round(level, 2) if heard else None for level, heard in levels]),
+        "pitch_hz": numbers([round(pitch, 1) if points else None for pitch, points in pitches]),
+    }

@@ -1,6 +1,6 @@
 """A model in use: the card and what is built from it."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -88,17 +88,17 @@ class Model:
         """Probabilities as the training data has them: before the caller's memory and the class prior."""
         return softmax(logits.astype(np.float64) / self.card.calibration.temperature)
 
-    def label(self, probabilities: Mapping[str, float]) -> str:
-        """The most probable label, or `uncertain` where it is less probable than the card asks."""
-        return self._sure(probabilities)
+    def label(self, probabilities: NDArray[np.float64]) -> list[str]:
+        """The most probable label by probabilities [n, labels], or `uncertain` where it is below what the card asks."""
+        return self._sure(probabilities, self.card.labels)
 
-    def group(self, groups: Mapping[str, float]) -> str | None:
-        """The most probable group, or `uncertain` by the same threshold; None where the model has no groups."""
-        return self._sure(groups) if groups else None
+    def group(self, shares: NDArray[np.float64]) -> list[str] | list[None]:
+        """The most probable group by shares [n, groups], likewise; None where the model has no groups."""
+        return self._sure(shares, self.affect.names) if self.affect.names else [None] * len(shares)
 
-    def _sure(self, probabilities: Mapping[str, float]) -> str:
-        best = max(probabilities, key=probabilities.__getitem__)
-        return UNCERTAIN if probabilities[best] < self.card.calibration.uncertain_below else best
+    def _sure(self, shares: NDArray[np.float64], names: Sequence[str]) -> list[str]:
+        best, sure = shares.argmax(axis=1), shares.max(axis=1) >= self.card.calibration.uncertain_below
+        return [names[k] if known else UNCERTAIN for k, known in zip(best.tolist(), sure.tolist(), strict=True)]
 
 
 def softmax(scores: NDArray[np.float64]) -> NDArray[np.float64]:
