@@ -30,6 +30,7 @@ from undertone.acoustics.frontend import FrontEnd
 from undertone.inference import engine as engine_module
 from undertone.inference.engine import Engine
 from undertone.inference.events import EventWriter
+from undertone.inference.intake import Intake
 from undertone.inference.model import Model
 from undertone.inference.runs import Buffers
 from undertone.inference.runtime import Runtime
@@ -52,7 +53,7 @@ TOLD = {
 # Owner, its function, and the stage that its time counts to. What is called within another stage counts to its own.
 STAGES: list[tuple[Any, str, str]] = [
     (AudioChunk, "from_record", "decode"),
-    (Engine, "_take", "intake"),
+    *((Intake, name, "intake") for name in ("take_plain", "take")),
     *((Buffers, name, "runs") for name in ("__init__", "windows", "block_offsets")),
     (Buffers, "keep", "runs"),
     (engine_module, "sum_squares", "gate"),

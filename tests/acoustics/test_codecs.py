@@ -7,7 +7,7 @@ import pytest
 import soundfile
 
 from schemas.audio import Encoding
-from undertone.acoustics.codecs import decode, encode
+from undertone.acoustics.codecs import decode, decode_all, encode
 
 ALL_SAMPLES = np.arange(-32768, 32768).astype(np.int16)
 ALL_CODES = bytes(range(256))
@@ -48,3 +48,12 @@ def test_every_second_sample_encodes_as_its_copy(encoding: Encoding) -> None:
 def test_half_a_sample_is_refused() -> None:
     with pytest.raises(ValueError, match="multiple"):
         decode(b"\x00\x01\x02", Encoding.L16)
+
+
+@pytest.mark.parametrize("encoding", Encoding)
+def test_pieces_decoded_at_once_are_those_decoded_alone(encoding: Encoding) -> None:
+    data = bytes(range(256)) * 3
+    pieces = [data[: size * encoding.sample_bytes] for size in (1, 80, 3, 0, 160, 255)]
+    alone = [decode(piece, encoding).tolist() for piece in pieces]
+    assert [samples.tolist() for samples in decode_all(pieces, encoding)] == alone
+    assert [len(samples) for samples in alone] == [1, 80, 3, 0, 160, 255]

@@ -1,15 +1,17 @@
 """Gaps, repeats, wrong order, ends: what becomes of chunks that do not simply follow each other."""
 
+import itertools
 from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
-from schemas.audio import AudioChunk
+from schemas.audio import AudioChunk, Encoding
 from schemas.dead_letters import Reason
 from schemas.events import Summary
 from tests.support.streams import START, customer, cut, hear, lines
 from undertone.inference.engine import Engine
+from undertone.inference.intake import Intake
 from undertone.inference.model import Model
 
 
@@ -25,6 +27,30 @@ def chunks() -> list[AudioChunk]:
 
 def reasons(engine: Engine, chunks: list[AudioChunk]) -> list[str]:
     return [rejected.reason.value for _, rejected in engine.feed(chunks).rejected]
+
+
+def test_streams_that_are_taken_together_are_taken_as_one_by_one(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    samples, rate = customer()
+    encodings = itertools.cycle(Encoding)
+    streams = [
+        cut(samples[n * 999 :], rate, 1700 + 800 * n, call_id=f"c{n}", encoding=next(encodings), partition=n % 2)
+        for n in range(5)
+    ]
+    del streams[1][3]  # lost
+    streams[2][4:4] = streams[2][2:4]  # sent again
+    streams[3][5:] = cut(samples, rate, 2500, call_id="c3", encoding=Encoding.PCMA, partition=1)[5:]  # other cuts
+    batches = [[chunk for stream in streams for chunk in stream[start : start + 3]] for start in range(0, 15, 3)]
+
+    def heard() -> list[object]:
+        engine = Engine(model)
+        results = [engine.feed(batch) for batch in batches]
+        counts = [(result.gaps, result.repeats, result.clicks, len(result.rejected)) for result in results]
+        since = [engine.unsaved_since(partition) for partition in (0, 1)]
+        return [[result.written for result in results], counts, since, engine.take_changes()]
+
+    together = heard()
+    monkeypatch.setattr(Intake, "take_plain", lambda self, waiting: {})
+    assert heard() == together
 
 
 def test_repeats_are_dropped_and_counted(model: Model, chunks: list[AudioChunk]) -> None:

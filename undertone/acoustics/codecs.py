@@ -4,7 +4,9 @@ G.711 (ITU-T, 11/1988) codes a sample as sign, 3-bit segment and 4-bit step. Mu-
 ones; the bits that int16 has below that are dropped towards zero.
 """
 
+from collections.abc import Sequence
 from functools import cache
+from itertools import accumulate, pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,8 +20,6 @@ _ULAW_CLIP = 32635
 def decode(data: bytes, encoding: Encoding) -> NDArray[np.int16]:
     """Samples of `data`: int16 [n].
 
-    G.711 by `take`: 4 us for half a second, where indexing the table takes 7.
-
     Raises:
         ValueError: L16 data of an odd number of bytes.
     """
@@ -29,9 +29,20 @@ def decode(data: bytes, encoding: Encoding) -> NDArray[np.int16]:
         case Encoding.L16LE:
             return np.frombuffer(data, "<i2").astype(np.int16)
         case Encoding.PCMU:
-            return _ulaw_samples().take(np.frombuffer(data, np.uint8))
+            return _by_table(data, _ulaw_samples())
         case Encoding.PCMA:
-            return _alaw_samples().take(np.frombuffer(data, np.uint8))
+            return _by_table(data, _alaw_samples())
+
+
+def decode_all(pieces: Sequence[bytes], encoding: Encoding) -> list[NDArray[np.int16]]:
+    """Samples of each of `pieces`, which may be of several streams, decoded at once.
+
+    Raises:
+        ValueError: L16 data of an odd number of bytes.
+    """
+    samples = decode(b"".join(pieces), encoding)
+    ends = list(accumulate(len(piece) // encoding.sample_bytes for piece in pieces))
+    return [samples[start:end] for start, end in pairwise([0, *ends])]
 
 
 def encode(samples: NDArray[np.int16], encoding: Encoding) -> bytes:
@@ -47,21 +58,33 @@ def encode(samples: NDArray[np.int16], encoding: Encoding) -> bytes:
             return _alaw_codes()[samples.view(np.uint16)].tobytes()
 
 
+def _by_table(data: bytes, pairs: NDArray[np.uint32]) -> NDArray[np.int16]:
+    """G.711 two bytes at a time: 2 us for half a second, where one at a time takes 4."""
+    padded = data + b"\0" if len(data) % 2 else data
+    return pairs.take(np.frombuffer(padded, np.uint16)).view(np.int16)[: len(data)]
+
+
+def _pairs(samples: NDArray[np.int16]) -> NDArray[np.uint32]:
+    """The two samples of each two bytes, as both lie in memory, by the samples of each byte."""
+    both = np.arange(65536, dtype=np.uint16).view(np.uint8).reshape(-1, 2)
+    return samples[both].view(np.uint32)[:, 0]
+
+
 @cache
-def _ulaw_samples() -> NDArray[np.int16]:
+def _ulaw_samples() -> NDArray[np.uint32]:
     code = ~np.arange(256, dtype=np.uint8)
     segment, step = (code >> 4) & 7, (code & 15).astype(np.int32)
     size = (((step << 3) + _ULAW_BIAS) << segment) - _ULAW_BIAS
-    return np.where(code & 0x80, -size, size).astype(np.int16)
+    return _pairs(np.where(code & 0x80, -size, size).astype(np.int16))
 
 
 @cache
-def _alaw_samples() -> NDArray[np.int16]:
+def _alaw_samples() -> NDArray[np.uint32]:
     code = np.arange(256, dtype=np.uint8) ^ 0x55
     segment, step = ((code >> 4) & 7).astype(np.int32), (code & 15).astype(np.int32)
     linear = (step << 4) + 8
     size = np.where(segment == 0, linear, (linear + 0x100) << np.maximum(segment - 1, 0))
-    return np.where(code & 0x80, size, -size).astype(np.int16)
+    return _pairs(np.where(code & 0x80, size, -size).astype(np.int16))
 
 
 def _all_samples() -> NDArray[np.int32]:

@@ -106,7 +106,8 @@ class Engine:
                 partition = chunk.place.partition if chunk.place else 0
                 waiting.setdefault((partition, chunk.stream), deque()).append(chunk)
         while waiting:
-            runs = [run for key, queue in waiting.items() if (run := self._take(key, queue, result))]
+            plain = self._intake.take_plain(waiting)
+            runs = [run for key, queue in waiting.items() if (run := self._take(key, queue, plain.get(key), result))]
             if runs:
                 self._process(runs, result)
             waiting = {key: queue for key, queue in waiting.items() if queue}
@@ -201,9 +202,12 @@ class Engine:
         self._ended.drop(partition)
         self._unsaved.drop(partition)
 
-    def _take(self, key: StreamKey, queue: deque[AudioChunk], result: FeedResult) -> Run | None:
+    def _take(self, key: StreamKey, queue: deque[AudioChunk], plain: Run | None, result: FeedResult) -> Run | None:
+        """The run that comes of a stream's waiting chunks: `plain`, where nothing else than that can come of them."""
         place, known = queue[0].place, key in self._table
-        run = self._intake.take(key, queue, result)
+        if plain:
+            queue.clear()
+        run = plain or self._intake.take(key, queue, result)
         if run and known:
             self._unsaved.heard(key, place)
         elif run:

@@ -11,15 +11,15 @@ What a chunk may bring, and what becomes of it:
 """
 
 from collections import deque
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import timedelta
 
 import numpy as np
 
-from schemas.audio import AudioChunk
+from schemas.audio import AudioChunk, Encoding
 from schemas.dead_letters import Reason, Rejected
 from schemas.events import EventEnvelope, WrittenEvent
-from undertone.acoustics.codecs import decode
+from undertone.acoustics.codecs import decode, decode_all
 from undertone.acoustics.frames import block_samples, hop_samples
 from undertone.inference.drift import Measured
 from undertone.inference.ended import EndedStreams
@@ -49,13 +49,52 @@ class FeedResult:
 
 
 class Intake:
-    """Turns waiting chunks into runs of samples, one stream at a time."""
+    """Turns waiting chunks into runs of samples: those of most streams together, others one stream at a time."""
 
     def __init__(self, table: StreamTable, ended: EndedStreams, models: ModelSlots, max_streams: int) -> None:
         self._table = table
         self._ended = ended
         self._models = models
         self._max_streams = max_streams
+
+    def take_plain(self, waiting: Mapping[StreamKey, Sequence[AudioChunk]]) -> dict[StreamKey, Run]:
+        """Runs of the streams all of whose chunks go on where the one before ended: nearly all streams, nearly always.
+
+        They are what `take` would make of them, at a third of its cost. Chunks stay in `waiting`.
+        """
+        known = [(key, queue, row) for key, queue in waiting.items() if (row := self._table.row(key)) is not None]
+        rows = self._table.rows[[row for *_, row in known]]
+        stands = zip(
+            rows["start_us"].tolist(),
+            rows["rate"].tolist(),
+            rows["sequence"].tolist(),
+            (rows["clock"] + rows["held"]).tolist(),
+            strict=True,
+        )
+        runs: dict[StreamKey, Run] = {}
+        by_encoding: dict[Encoding, list[tuple[Run, Sequence[AudioChunk]]]] = {}
+        for (key, queue, row), stand in zip(known, stands, strict=True):
+            if _go_on(queue, *stand):
+                runs[key] = Run(row)
+                by_encoding.setdefault(queue[0].encoding, []).append((runs[key], queue))
+        for encoding, some in by_encoding.items():
+            self._add_plain(encoding, some)
+        return runs
+
+    def _add_plain(self, encoding: Encoding, some: Sequence[tuple[Run, Sequence[AudioChunk]]]) -> None:
+        pieces = iter(decode_all([chunk.audio for _, queue in some for chunk in queue], encoding))
+        seen_ms = []
+        for run, queue in some:
+            newest_ms = 0
+            for chunk in queue:
+                place = chunk.place
+                run.add(next(pieces), place.offset if place else NO_OFFSET)
+                if place and place.timestamp_ms > newest_ms:
+                    newest_ms = place.timestamp_ms
+            seen_ms.append(newest_ms)
+        rows, fields = [run.row for run, _ in some], self._table.rows
+        fields["sequence"][rows] = [queue[-1].sequence + 1 for _, queue in some]
+        fields["seen_ms"][rows] = np.maximum(fields["seen_ms"][rows], seen_ms)
 
     def take(self, key: StreamKey, waiting: deque[AudioChunk], result: FeedResult) -> Run | None:
         """Take chunks from `waiting` until they are all taken, the stream ends, or silence must be processed first."""
@@ -206,4 +245,22 @@ def _topic_of(chunk: AudioChunk) -> str | None:
 
 
 def _start_us(chunk: AudioChunk) -> int:
-    return (chunk.start_time - EPOCH) // timedelta(microseconds=1)
+    since = chunk.start_time - EPOCH
+    return (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds
+
+
+def _go_on(chunks: Sequence[AudioChunk], start_us: int, rate: int, sequence: int, sample: int) -> bool:
+    """Whether chunks of one encoding continue a stream that stands at `sample`, without anything beside."""
+    encoding = chunks[0].encoding
+    for chunk in chunks:
+        if (
+            chunk.sequence != sequence
+            or chunk.first_sample != sample
+            or chunk.end_of_stream
+            or chunk.encoding is not encoding
+            or chunk.sample_rate != rate
+            or _start_us(chunk) != start_us
+        ):
+            return False
+        sequence, sample = sequence + 1, sample + chunk.samples
+    return True
