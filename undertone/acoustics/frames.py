@@ -36,8 +36,17 @@ def window_samples(rate: int, frames: int) -> int:
 
 
 def frame_view(samples: NDArray, length: int, hop: int) -> NDArray:
-    """Overlapping frames of `samples` [..., n] as a read-only view [..., (n - length) // hop + 1, length]."""
-    return np.lib.stride_tricks.sliding_window_view(samples, length, axis=-1)[..., ::hop, :]
+    """Overlapping frames of `samples` [..., n] as a read-only view [..., (n - length) // hop + 1, length].
+
+    Raises:
+        ValueError: there are fewer samples than a frame takes.
+    """
+    if samples.shape[-1] < length:
+        raise ValueError(f"{samples.shape[-1]} samples are shorter than a frame of {length}")
+    *outer, step = samples.strides
+    shape = (*samples.shape[:-1], (samples.shape[-1] - length) // hop + 1, length)
+    # `sliding_window_view` gives the same and takes 10 us more, which eight windows have to bear.
+    return np.lib.stride_tricks.as_strided(samples, shape, (*outer, hop * step, step), writeable=False)
 
 
 def block_windows(samples: NDArray[np.int16], rate: int, context_frames: int) -> NDArray[np.int16]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from undertone.acoustics.frames import block_samples
+from undertone.acoustics.frames import block_samples, frame_view
 from undertone.inference.records import lookback
 from undertone.inference.streams import StreamTable
 
@@ -80,7 +80,7 @@ class Buffers:
         table.rows["held_offset"][self.rows] = self._offsets_at(start + self._before, np.arange(self.rows.size))
 
     def _cut(self, start: Indices, width: int) -> Samples:
-        return np.lib.stride_tricks.sliding_window_view(self._samples, width)[start]
+        return frame_view(self._samples, width, hop=1)[start]
 
     def _offsets_at(self, samples: Indices, which: Indices) -> NDArray[np.int64]:
         return self._offsets[np.minimum(np.searchsorted(self._ends, samples, side="right"), self._last[which])]
