@@ -113,10 +113,11 @@ class AudioChunk(BaseModel):
 
     @model_validator(mode="after")
     def _whole_samples(self) -> Self:
-        if len(self.audio) % self.encoding.sample_bytes:
+        samples, rest = divmod(len(self.audio), self.encoding.sample_bytes)
+        if rest:
             raise Rejected(Reason.ODD_BYTE_COUNT, f"{len(self.audio)} bytes are not whole 16-bit samples")
-        if self.samples > MAX_CHUNK_SECONDS * self.sample_rate:
-            raise Rejected(Reason.TOO_LARGE, f"{self.samples} samples, more than {MAX_CHUNK_SECONDS} s")
+        if samples > MAX_CHUNK_SECONDS * self.sample_rate:
+            raise Rejected(Reason.TOO_LARGE, f"{samples} samples, more than {MAX_CHUNK_SECONDS} s")
         if not self.audio and not self.end_of_stream:
             raise Rejected(Reason.EMPTY, "no audio and no end-of-stream flag")
         return self
@@ -271,9 +272,10 @@ def _stream_of(key: bytes | None, fields: dict[str, str]) -> tuple[str, str]:
 
 
 def _integer(fields: dict[str, str], name: str) -> int:
-    if not re.fullmatch(r"[0-9]{1,18}", fields[name]):
-        raise Rejected(Reason.INVALID_HEADER, f"{name} {fields[name][:40]!r}: want a whole number")
-    return int(fields[name])
+    text = fields[name]
+    if not (text.isdecimal() and text.isascii() and len(text) <= 18):
+        raise Rejected(Reason.INVALID_HEADER, f"{name} {text[:40]!r}: want a whole number")
+    return int(text)
 
 
 def _flag(fields: dict[str, str], name: str) -> bool:
