@@ -163,13 +163,15 @@ def test_shapes_that_the_card_does_not_name_are_refused(bundle: Bundle) -> None:
 
 
 def test_batches_do_not_show(bundle: Bundle) -> None:
-    """43 streams, in batches of 32, 8 and 1: the same bits as each alone."""
+    """43 streams, in batches of 32, 8 and 1, and 30 in one that is not full: the same bits as each alone."""
     runtime, card, rng = Runtime(bundle), bundle.card, np.random.default_rng(0)
     frames = card.front_end.context_frames + card.front_end.frames_per_block
     features = rng.normal(-8, 3, (43, frames, card.front_end.n_mels)).astype(np.float32)
     speech = rng.integers(0, 2, (43, 5)).astype(np.float32)
     state = np.abs(rng.normal(0, 1, (43, card.network.state_size))).astype(np.float32)
     together = runtime.run(features, speech, state)
+    thirty = runtime.run(features[:30], speech[:30], state[:30])
+    assert all(np.array_equal(found, expected[:30]) for found, expected in zip(thirty, together, strict=True))
     for n in range(43):
         alone = runtime.run(features[n : n + 1], speech[n : n + 1], state[n : n + 1])
         assert np.array_equal(alone[0][0], together[0][n])
