@@ -25,7 +25,7 @@ from undertone.inference.ended import EndedStreams
 from undertone.inference.events import EventWriter, Utterances
 from undertone.inference.intake import FeedResult, Intake
 from undertone.inference.model import Model
-from undertone.inference.model_slots import ModelSlots
+from undertone.inference.model_slots import ModelSlots, distinct
 from undertone.inference.records import Ended, StreamKey, lookback, read_record
 from undertone.inference.routing import Route
 from undertone.inference.runs import Buffers, Run, Samples
@@ -236,7 +236,7 @@ class Engine:
         for block in range(int(buffers.blocks.max())):
             due = np.flatnonzero(buffers.blocks > block)
             slots = self._table.settings_slots(buffers.rows[due], self._models)
-            for slot in np.unique(slots):
+            for slot in distinct(slots):
                 self._block(buffers, due[slots == slot], block, rate, self._models[slot], result)
 
     def _block(self, buffers: Buffers, which: Rows, block: int, rate: int, settings: Model, result: FeedResult) -> None:
@@ -273,6 +273,8 @@ class Engine:
 
     def _begin(self, index: Rows) -> None:
         """Start segments: from the state of silence, and the model that is their calls' from here on."""
+        if not index.size:
+            return
         table, slots = self._table, self._models.slots_by(self._table.lot[index])
         table.state[index] = 0
         table.logits[index] = 0
@@ -298,7 +300,7 @@ class Engine:
         """Run the network for the streams that speak, and follow their pitch; `rows` is updated in place."""
         table = self._table
         speaking = steps.any(axis=1)
-        for slot in np.unique(table.model[index[speaking]]):
+        for slot in distinct(table.model[index[speaking]]):
             model = self._models[slot]
             pick = np.flatnonzero(speaking & (table.model[index] == slot))
             at, window = index[pick], model.front_end.window_samples(rate)
@@ -316,6 +318,8 @@ class Engine:
 
     def _close(self, index: Rows, ended_by: str, result: FeedResult) -> None:
         """End open segments: an event each, or a counted click, and their share of the stream's summary."""
+        if not index.size:
+            return
         self._table.rows["open"][index] = False
         for some, model in self._by_model(index):
             clicks = segments.clicks(self._table.rows[some], model.card.segments)
@@ -375,7 +379,7 @@ class Engine:
     def _by_model(self, index: Rows) -> Iterator[tuple[Rows, Model]]:
         """The rows `index` by the model that predicts them: mostly there is one."""
         slots = self._table.model[index]
-        for slot in np.unique(slots):
+        for slot in distinct(slots):
             yield index[slots == slot], self._models[slot]
 
     def _model_of(self, row: int) -> Model:

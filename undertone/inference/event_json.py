@@ -72,5 +72,5 @@ def _line(value: Any, columns: list[Column]) -> str:
         columns.append(value)
         return "%s"
     if isinstance(value, dict):
-        return "{" + ",".join(f"{json_of(name)}:{_line(one, columns)}" for name, one in value.items()) + "}"
+        return "{" + ",".join([f'"{name}":{_line(one, columns)}' for name, one in value.items()]) + "}"
     return json_of(value).replace("%", "%%")

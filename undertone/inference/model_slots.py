@@ -1,6 +1,6 @@
 """The models that rows refer to: a row names its model by a small number, its slot."""
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 
 import numpy as np
@@ -92,3 +92,11 @@ class ModelSlots:
                 return slot
         self._models.append(model)
         return len(self._models) - 1
+
+
+def distinct(slots: NDArray[np.int32]) -> Sequence[int]:
+    """The slots among `slots`: mostly there is one, and a round asks ten times."""
+    if slots.size and (slots == slots[0]).all():
+        return [int(slots[0])]
+    found: list[int] = np.unique(slots).tolist()
+    return found
