@@ -106,6 +106,9 @@ def suggest(
         for one in found:
             typer.echo(json_line(one.utterance, console))
         return
+    if not found:
+        typer.echo("nothing to label: every utterance whose sound Kafka still has is labelled")
+        return
     Console().print(suggestions_table(found, console))
 
 

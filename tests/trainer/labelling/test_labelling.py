@@ -1,7 +1,7 @@
 """From an utterance that was heard to a label, by the command line and by Label Studio."""
 
 import json
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -67,8 +67,8 @@ def test_an_utterance_is_suggested_listened_to_and_labelled(
     assert json.loads(line)["sound"] == f"undertone audio {segment.id} --output {segment.id}.wav"
     assert segment.id in undertone("labels", "suggest")
     (line,) = undertone("labels", "suggest", "--format", "jsonl", "--console", "http://localhost:8080/").splitlines()
-    ended = round(segment.time.timestamp() * 1000)
-    began = round(ended - (data.end_sample - data.start_sample) * 1000 / RATE)
+    length = timedelta(seconds=(data.end_sample - data.start_sample) / RATE)
+    began, ended = (round(moment.timestamp() * 1000) for moment in (segment.time - length, segment.time))
     address = f"http://localhost:8080/api/calls/c1/audio/customer.wav?from={began}&to={ended}"
     assert json.loads(line)["sound"] == address
     assert "c1/audio" in "".join(undertone("labels", "suggest", "--console", "http://localhost:8080").split())
@@ -82,6 +82,7 @@ def test_an_utterance_is_suggested_listened_to_and_labelled(
     assert said == f"c1/customer at {data.start_sample / RATE:.1f} s: {data.label} -> at ease\n"
     assert "at ease" in undertone("label", segment.id, "at ease", "--by", "bob")
     assert not suggested(kafka_settings, 10)
+    assert undertone("labels", "suggest").startswith("nothing to label")
     entries = collected(kafka_settings, tmp_path / "labels")
     assert [entry.state for entry in entries] == ["collected", "collected"]
     label = entries[0].label
