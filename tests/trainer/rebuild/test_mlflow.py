@@ -67,7 +67,7 @@ def test_runs_models_and_aliases_go_there_and_calls_do_not(
     worse, better = store.search_runs([experiment.experiment_id], order_by=["start_time DESC"])
     assert better.data.tags["undertone.what"] == "published"
     assert worse.data.tags["undertone.what"] == "refused"
-    assert worse.data.tags["undertone.why"] == "UAR on what people said: 6 files of 2 speakers"
+    assert worse.data.tags["undertone.why"] == "UAR on what people said 0.5 (champion 0.6): 6 files of 2 speakers"
     assert better.info.status == "FINISHED"
     metrics = better.data.metrics
     assert (metrics["gate/people/candidate"], metrics["gate/people/champion"]) == (0.8, 0.6)
