@@ -141,7 +141,8 @@ def test_who_meets_a_rule_comes_first_and_is_listed(
         page.wait("document.querySelector('#alerts tr')?.innerText.includes('angry for 8 s')")
         page.wait("document.querySelector('#alerts tr').innerText.includes('taken')")
         assert page.run("told") == ["angry: call-1: angry for 8 s"]
-        of_one = httpx.get(f"{url}/api/rules?call=z-sad", headers={"Authorization": "Bearer w"}).json()["alerts"]
+        asked = httpx.get(f"{url}/api/rules?call=z-sad", headers={"Authorization": "Bearer w"}, timeout=PATIENCE_S)
+        of_one = asked.json()["alerts"]
         assert [alert["call_id"] for alert in of_one] == ["z-sad"]
         # On the page of its call an alert is a flag on the timeline, also for who may not listen.
         page.open(f"{url}/calls/call-1")
