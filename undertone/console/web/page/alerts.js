@@ -45,7 +45,7 @@ export class Alerts {
     }
   }
 
-  /** The list, once it is known where the call begins. */
+  /** The list; `origin` is where the call begins, ms. */
   show(origin) {
     const told = `${origin} ${this.list.map(({ id }) => id)}`;
     if (this.told === told) return;

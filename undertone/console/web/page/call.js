@@ -23,6 +23,7 @@ const calls = new Calls(true);
 const lanes = new Map();
 const view = { from: 0, to: 1 };
 let told = -1;
+let meets = "[]";
 let legend = 0;
 let drawn = "";
 let loading = false;
@@ -53,7 +54,7 @@ const markers = new Markers({
 });
 const alerts = new Alerts(id, mayListen ? (moment) => origin !== null && player.seek(moment) : null);
 said?.remember(id);
-alerts.ask();
+askForAlerts();
 for (const element of document.querySelectorAll(".label")) element.hidden = !mayListen;
 
 const clock = follow(new URLSearchParams({ call: id }).toString(), {
@@ -64,13 +65,22 @@ const clock = follow(new URLSearchParams({ call: id }).toString(), {
   },
   alerts: (met) => {
     calls.meet(met);
-    alerts.ask();
+    // All pages hear of all calls.
+    const mine = JSON.stringify(met.filter((one) => one.call === id));
+    if (mine !== meets) askForAlerts();
+    meets = mine;
   },
   state: (text, kind) => {
     $("state").className = kind;
     if ($("state").textContent !== text) $("state").textContent = text;
   },
 });
+
+async function askForAlerts() {
+  await alerts.ask();
+  // What is told of the call has them, too.
+  told = -1;
+}
 
 function laneOf(stream) {
   if (!lanes.has(stream.channel)) {
@@ -118,16 +128,20 @@ function tell(call) {
   $("keys").hidden = !said?.digits;
   const spans = streams.flatMap((stream) => [...stream.all()].map((span) => ({ ...span, open: span === stream.open })));
   utterances.show(spans.sort((a, b) => b.to - a.to));
-  const events = streams.map((stream) => stream.summary ?? stream.newest).filter((event) => event?.audio);
+  const newest = streams.map((stream) => stream.summary ?? stream.newest).filter(Boolean);
+  alerts.show(Math.min(...newest.map(startOf)));
+  const events = newest.filter((event) => event.audio);
   if (events.length) begins(events);
   if (!mayListen) return;
   offer(call, events);
   stretch.show();
 }
 
+const startOf = (event) => Math.round(event.at - 1000 * event.end);
+
 /** The start of the call's first stream. Times are whole milliseconds: it is not another one when it differs by one. */
 function begins(events) {
-  const began = Math.min(...events.map((event) => Math.round(event.at - 1000 * event.end)));
+  const began = Math.min(...events.map(startOf));
   if (origin === null || Math.abs(began - origin) > 5) origin = began;
 }
 
@@ -179,7 +193,6 @@ function drawHeads() {
   const place = placeOf(player.position);
   for (const [channel, { lane, head, canvas, marked }] of lanes) {
     markers.draw(lane, (second) => placeOf(origin + 1000 * second));
-    alerts.draw(lane, channel, placeOf);
     const span = stretch?.span?.channel === channel ? stretch.span : null;
     marked.hidden = !span;
     if (span) {
@@ -214,9 +227,9 @@ function frame() {
       drawn = key;
       draw(streams, from, now);
     }
+    for (const [channel, { lane }] of lanes) alerts.draw(lane, channel, placeOf);
     if (origin !== null) {
       controls.tick();
-      alerts.show(origin);
       drawHeads();
     }
     if (calls.labels.size !== legend) {
@@ -250,4 +263,6 @@ $("spectrum").addEventListener("change", () => {
   history.replaceState(null, "", parameters.size ? `?${parameters}` : location.pathname);
 });
 if (mayListen) setInterval(loadSounds, 500);
+// One that has waited for its rule's `again` comes while what is met stays the same.
+setInterval(() => document.hidden || askForAlerts(), 30_000);
 requestAnimationFrame(frame);
