@@ -3,17 +3,24 @@
 A test named `test_kafka_python_still_...` that fails says that kafka-python has changed: its workaround can go.
 """
 
+import io
 import os
 import signal
+import ssl
+import threading
 import time
 from contextlib import ExitStack, closing
+from typing import Any
 
 import pytest
 from kafka import KafkaConsumer, TopicPartition
 from kafka.consumer import group
 from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssignor
 from kafka.coordinator.consumer import ConsumerCoordinator
-from kafka.errors import CorruptRecordError, KafkaTimeoutError
+from kafka.errors import CorruptRecordError, KafkaConnectionError, KafkaTimeoutError, ProducerFencedError
+from kafka.net import manager
+from kafka.net.transport import KafkaTCPTransport
+from kafka.producer import transaction_manager
 from kafka.record import MemoryRecords, memory_records
 from kafka.record.default_records import DefaultRecordBatch, DefaultRecordBatchBuilder
 from kafka.structs import MemberState
@@ -23,11 +30,15 @@ from undertone.devbroker.broker import local_broker
 from undertone.messaging.clients import admin, group_consumer, idempotent_producer, reader
 from undertone.messaging.settings import KafkaSettings
 from undertone.messaging.workarounds import (
+    BoundedResult,
     LenientBatch,
     LocatedRecords,
     LocatingFetcher,
     SteadyCoordinator,
     UnreadableRecordsError,
+    WideTLSTransport,
+    WideTransport,
+    bounded,
     close_at_once,
     has_joined,
     learn_partitions,
@@ -273,8 +284,85 @@ def test_partitions_whose_owner_restarts_between_two_rounds_are_joined_for(
             assert poll_until([first, second], [2, 2], 60)
 
 
-def test_every_consumer_of_ours_is_mended(kafka_settings: KafkaSettings, topics: Topics) -> None:
+class Socket:
+    """One from which `content` can be read, then nothing for now, or what `then` says."""
+
+    def __init__(self, content: bytes, then: type[Exception] | None = BlockingIOError) -> None:
+        self._content, self._then = io.BytesIO(content), then
+        self.reads = 0
+
+    def recv(self, size: int) -> bytes:
+        self.reads += 1
+        piece = self._content.read(size)
+        if not piece and self._then:
+            raise self._then
+        return piece
+
+
+def received(made: type[KafkaTCPTransport], socket: Socket | None) -> tuple[bytes, Exception | None]:
+    transport: Any = object.__new__(made)
+    transport._sock = socket
+    data, error = transport._sock_recv()
+    return bytes(data), error
+
+
+@pytest.mark.parametrize("made", [WideTransport, WideTLSTransport])
+def test_a_large_answer_is_read_in_few_pieces(made: type[KafkaTCPTransport]) -> None:
+    answer = os.urandom(4_000_000)
+    then = ssl.SSLWantReadError if made is WideTLSTransport else BlockingIOError
+    socket = Socket(answer, then)
+    assert received(made, socket) == (answer, None)
+    assert socket.reads < 10
+    assert received(made, Socket(b"", then)) == (b"", None)
+    for gone in (Socket(b"some", None), Socket(b"some", ConnectionResetError)):
+        data, error = received(made, gone)
+        assert data == b"some"
+        assert isinstance(error, KafkaConnectionError)
+    assert isinstance(received(made, None)[1], KafkaConnectionError)  # closed by another thread
+
+
+def test_kafka_python_still_reads_a_large_answer_in_small_pieces() -> None:
+    socket = Socket(bytes(1_000_000))
+    assert len(received(KafkaTCPTransport, socket)[0]) == 1_000_000
+    assert socket.reads > 200
+
+
+def test_the_end_of_a_transaction_is_not_waited_for_for_ever() -> None:
+    unanswered, refused, done = BoundedResult(), BoundedResult(), BoundedResult()
+    with pytest.raises(KafkaTimeoutError, match="given up"):
+        bounded(unanswered.wait, 0.05)
+    refused.done(ProducerFencedError())
+    with pytest.raises(ProducerFencedError):
+        bounded(refused.wait, 60)
+    done.done()
+    bounded(done.wait, 60)
+    # The time is that of one call and of its thread: others' waits are theirs.
+    assert not unanswered.wait(timeout_ms=1)
+    waiting = threading.Thread(target=unanswered.wait, daemon=True)
+    waiting.start()
+    with pytest.raises(KafkaTimeoutError):
+        bounded(unanswered.wait, 0.05)
+    assert waiting.is_alive()
+    unanswered.done()
+    waiting.join(60)
+    assert not waiting.is_alive()
+
+
+def test_kafka_python_still_waits_for_ever_for_the_end_of_a_transaction() -> None:
+    (original,) = BoundedResult.__bases__
+    unanswered = original()
+    waiting = threading.Thread(target=bounded, args=(unanswered.wait, 0.01), daemon=True)
+    waiting.start()
+    waiting.join(0.5)
+    assert waiting.is_alive()
+    unanswered.done()
+
+
+def test_every_client_of_ours_is_mended(kafka_settings: KafkaSettings, topics: Topics) -> None:
     with closing(group_consumer(kafka_settings, "members")):
+        assert manager.KafkaTCPTransport is WideTransport
+        assert manager.KafkaSSLTransport is WideTLSTransport
+        assert transaction_manager.TransactionalRequestResult is BoundedResult
         assert group.ConsumerCoordinator is SteadyCoordinator
         assert memory_records.DefaultRecordBatch is LenientBatch
         assert group.Fetcher is LocatingFetcher

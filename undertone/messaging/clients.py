@@ -17,6 +17,9 @@ from undertone.messaging.workarounds import ask_at_once, mend
 # A model bundle is one record of a few MB; the limit that counts is the topic's own max.message.bytes.
 MAX_REQUEST_BYTES = 17 * 1024 * 1024
 
+# Nobody reads what the client counts of itself; counting was a seventh of what a transaction costs.
+_METRICS = False
+
 # The client retries by itself and whoever waits for it reports; its warnings would fill the terminal.
 logging.getLogger("kafka").setLevel(logging.ERROR)
 
@@ -54,11 +57,11 @@ def reader(settings: KafkaSettings, **options: Any) -> KafkaConsumer:
         UserError: no Kafka answers within `settings.connect_timeout_s`.
     """
     defaults = {
+        "metrics_enabled": _METRICS,
         "isolation_level": "read_committed",
         "enable_auto_commit": False,
         "allow_auto_create_topics": False,
     }
-    mend()
     consumer = _connect(KafkaConsumer, settings, defaults | options)
     ask_at_once(consumer)
     return consumer
@@ -71,6 +74,7 @@ def idempotent_producer(settings: KafkaSettings, **options: Any) -> KafkaProduce
         UserError: no Kafka answers within `settings.connect_timeout_s`.
     """
     defaults = {
+        "metrics_enabled": _METRICS,
         "enable_idempotence": True,
         "acks": "all",
         "compression_type": "lz4",
@@ -116,6 +120,7 @@ def admin(settings: KafkaSettings) -> KafkaAdminClient:
 
 
 def _connect(make: Callable[..., Client], settings: KafkaSettings, options: dict[str, Any]) -> Client:
+    mend()
     with _last_reason() as reason:
         try:
             return make(**settings.client_options() | options)

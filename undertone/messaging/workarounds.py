@@ -7,10 +7,10 @@ they have the first alone.
 """
 
 import logging
+import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future
 from typing import Any, SupportsIndex
 
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
@@ -18,7 +18,17 @@ from kafka.consumer import group
 from kafka.consumer.fetcher import Fetcher
 from kafka.coordinator.assignors.sticky.sticky_assignor import StickyPartitionAssignor
 from kafka.coordinator.consumer import ConsumerCoordinator
-from kafka.errors import CorruptRecordError, KafkaError, KafkaTimeoutError, UnsupportedCodecError
+from kafka.errors import (
+    CorruptRecordError,
+    KafkaConnectionError,
+    KafkaError,
+    KafkaTimeoutError,
+    UnsupportedCodecError,
+)
+from kafka.net import manager
+from kafka.net.transport import KafkaSSLTransport, KafkaTCPTransport
+from kafka.producer import transaction_manager
+from kafka.producer.transaction_manager import TransactionalRequestResult
 from kafka.protocol.admin import DescribeGroupsRequest
 from kafka.protocol.consumer.metadata import ConsumerProtocolAssignment
 from kafka.record import memory_records
@@ -35,10 +45,12 @@ _REST_S = 0.05
 
 
 def mend() -> None:
-    """Let every consumer that this process makes from now on use what is mended."""
+    """Let every client that this process makes from now on use what is mended."""
     group.ConsumerCoordinator = SteadyCoordinator
     memory_records.DefaultRecordBatch = LenientBatch
     group.Fetcher = LocatingFetcher
+    manager.KafkaTCPTransport, manager.KafkaSSLTransport = WideTransport, WideTLSTransport
+    transaction_manager.TransactionalRequestResult = BoundedResult
 
 
 def ask_at_once(consumer: KafkaConsumer) -> None:
@@ -66,31 +78,43 @@ def close_at_once(producer: KafkaProducer, timeout_s: float) -> None:
     producer.close(timeout=timeout_s)
 
 
-def bounded(call: Callable[[], None], timeout_s: float) -> None:
-    """Make a call about a transaction, and give it up after a time.
+def bounded(call: Callable[[], object], timeout_s: float) -> None:
+    """Make calls that end a transaction, and give them up after a time.
 
     Symptom: a broker's restart left a worker standing still in `send_offsets_to_transaction`.
 
     Cause: the client waits for ever, and where its connection is lost at the wrong moment for ever is what it takes.
+    No thread waits for it here: two of them for each transaction were a tenth of what one costs.
 
     Raises:
-        KafkaTimeoutError: it has not come back in time; what the call itself raises, too.
+        KafkaTimeoutError: they have not come back in time; what they raise themselves, too.
     """
-    answer: Future[None] = Future()
-
-    def run() -> None:
-        try:
-            call()
-        except Exception as error:
-            answer.set_exception(error)
-        else:
-            answer.set_result(None)
-
-    threading.Thread(target=run, name="transaction", daemon=True).start()
+    _give_up.at = time.monotonic() + timeout_s
     try:
-        answer.result(timeout_s)
-    except TimeoutError:
-        raise KafkaTimeoutError("Kafka does not answer, the transaction is given up") from None
+        call()
+    finally:
+        _give_up.at = None
+
+
+class _GiveUp(threading.local):
+    """When this thread's calls are given up, on the monotonic clock."""
+
+    at: float | None = None
+
+
+_give_up = _GiveUp()
+
+
+class BoundedResult(TransactionalRequestResult):
+    """What such a call waits for; within `bounded` not for ever."""
+
+    def wait(self, timeout_ms: float | None = None) -> bool:
+        """Wait for the answer."""
+        if timeout_ms is not None or _give_up.at is None:
+            return bool(super().wait(timeout_ms))
+        if not super().wait(1000 * max(0.0, _give_up.at - time.monotonic())):
+            raise KafkaTimeoutError("Kafka does not answer, the transaction is given up")
+        return True
 
 
 def learn_partitions(consumer: KafkaConsumer, topic: str) -> None:
@@ -226,6 +250,47 @@ class _Finished:
 
     def __await__(self) -> Any:
         return self.task.__await__()
+
+
+# Answers of a few bytes are read with a small buffer; what fills it is mostly the beginning of much more.
+_FIRST_READ, _NEXT_READS = 16 * 1024, 1024 * 1024
+_NOTHING_NOW = (BlockingIOError, InterruptedError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
+
+
+class WideReads:
+    """Takes what has come off a socket in few large pieces.
+
+    Symptom: beside a loop that computes, a fetch of 4 MB takes 90 ms to read, and 1 ms like this; 2 us a chunk less.
+
+    Cause: it is read by 4 KiB, a thousand calls. Before each the client's thread may have to wait for the interpreter.
+    """
+
+    _sock: Any
+
+    def _sock_recv(self) -> tuple[bytes, Exception | None]:
+        pieces: list[bytes] = []
+        error: Exception | None = None
+        while True:
+            try:
+                piece = self._sock.recv(_NEXT_READS if pieces else _FIRST_READ)
+            except _NOTHING_NOW:
+                break
+            except (OSError, AttributeError) as failure:  # the latter where the socket has been closed meanwhile
+                error = KafkaConnectionError(failure)
+                break
+            if not piece:
+                error = KafkaConnectionError("socket disconnected")
+                break
+            pieces.append(piece)
+        return b"".join(pieces), error
+
+
+class WideTransport(WideReads, KafkaTCPTransport):
+    """A connection without TLS."""
+
+
+class WideTLSTransport(WideReads, KafkaSSLTransport):
+    """A connection with TLS."""
 
 
 class LenientBatch(DefaultRecordBatch):
