@@ -14,6 +14,7 @@ from undertone.messaging.workarounds import UnreadableRecordsError
 from worker.assignment import Assignment
 from worker.batch import Batch, DeadLetters, Polled, decode
 from worker.checkpoint import Checkpoint
+from worker.collecting import Collecting
 from worker.event_time import EventTime
 from worker.metrics import WorkerMetrics
 from worker.models import ModelFeed
@@ -55,6 +56,7 @@ class Loop:
         progress: Progress,
         metrics: WorkerMetrics,
         traces: Traces,
+        collecting: Collecting,
         batch_records: int,
         shadow: Shadow,
         idle_seconds: float,
@@ -70,6 +72,7 @@ class Loop:
         self._metrics = metrics
         self._traces = traces
         self._dead_letters: DeadLetters = []  # of records that cannot be read, for the next transaction
+        self._collecting = collecting
         self._batch_records = batch_records
         self._shadow = shadow
         self._event_time = EventTime(consumer, engine, idle_seconds)
@@ -97,7 +100,9 @@ class Loop:
             wait_ms = _UNASSIGNED_POLL_MS
         with self._metrics.stage("poll"):
             records = 1 if self._poison_pills.one_by_one(self._consumer.assignment()) else self._batch_records
+            self._collecting.begin()
             polled = self._poll(wait_ms, records)
+            self._collecting.heard(sum(map(len, polled.values())))
         polled = self._hear_again(polled)
         # Of all partitions, not only of those with records: the group's coordinator checks the membership by them,
         # and a stream that is closed for being idle must not be closed by a zombie.

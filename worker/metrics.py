@@ -28,7 +28,7 @@ from worker.shadow_metrics import ShadowMetrics
 
 # A transaction of a quiet worker takes 5 ms, a full batch up to a second, a broker's restart some ten.
 _STAGE_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10, 60)
-# From the batch time (0.15 s) upwards; the last ones tell a backlog from an outage.
+# From the shortest time of collecting (0.03 s) upwards; the last ones tell a backlog from an outage.
 _DELAY_BUCKETS = (0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1, 2, 5, 15, 60, 300, 3600)
 _RESTORE_BUCKETS = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
 # One call's chunk a transaction up to the default of UNDERTONE_BATCH_RECORDS.

@@ -24,6 +24,7 @@ from undertone.messaging.workarounds import close_at_once, has_joined, learn_par
 from undertone.observability.spans import Spans
 from worker.assignment import Assignment
 from worker.checkpoint import Checkpoint
+from worker.collecting import Collecting
 from worker.fencing import Fencing, group_id, transactional_id
 from worker.loop import Loop
 from worker.metrics import WorkerMetrics
@@ -108,6 +109,7 @@ class Session:
             progress,
             metrics,
             Traces(spans),
+            Collecting(self._consumer, settings.batch_ms, settings.batch_bytes),
             settings.batch_records,
             Shadow(
                 settings.shadow_share,
@@ -214,11 +216,8 @@ def _consumer(kafka: KafkaSettings, settings: WorkerSettings) -> KafkaConsumer:
         session_timeout_ms=session_ms,
         # It is by a heartbeat that the others learn whom the group has given up: with the client's 3 s, 3 s later.
         heartbeat_interval_ms=min(1000, session_ms // 3),
-        # The broker collects: it answers when this much is there or the time is up. So a poll brings what has
-        # arrived in the meantime, and shares one transaction.
-        fetch_min_bytes=settings.batch_bytes,
+        # How long the broker collects is up to `Collecting`.
         fetch_max_bytes=settings.batch_bytes,
-        fetch_max_wait_ms=settings.batch_ms,
         max_poll_records=settings.batch_records,
         reconnect_backoff_max_ms=_RECONNECT_MS,
         metadata_max_age_ms=_METADATA_MS,

@@ -1,0 +1,49 @@
+"""How long the broker may collect: the less is said, the sooner the answer; never longer than the setting says."""
+
+from unittest.mock import Mock
+
+import pytest
+
+from worker import collecting
+from worker.collecting import Collecting
+
+MEGABYTES = 8 * 1024 * 1024
+
+
+def new(longest_ms: int = 150) -> Collecting:
+    return Collecting(Mock(), longest_ms, MEGABYTES)
+
+
+def test_the_more_chunks_come_the_more_share_a_transaction() -> None:
+    waits = [new().times(rate) for rate in (40, 200, 400, 600, 5000)]
+    assert waits == [(30, MEGABYTES), (50, MEGABYTES), (100, MEGABYTES), (150, MEGABYTES), (150, MEGABYTES)]
+
+
+def test_where_hardly_any_come_each_is_answered_at_once() -> None:
+    assert new().times(0) == new().times(30) == (150, 1)
+
+
+@pytest.mark.parametrize("longest_ms", [0, 20])
+def test_the_setting_is_the_longest(longest_ms: int) -> None:
+    assert {new(longest_ms).times(rate)[0] for rate in (0, 10, 100, 1000, 10_000)} == {longest_ms}
+
+
+def test_it_follows_what_polls_bring(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 100.0
+    monkeypatch.setattr(collecting.time, "monotonic", lambda: now)
+    asked: list[tuple[int, int]] = []
+    monkeypatch.setattr(collecting, "collect", lambda _, wait_ms, least: asked.append((wait_ms, least)))
+    one = new()
+
+    def turns(count: int, records: int) -> tuple[int, int]:
+        nonlocal now
+        for _ in range(count):
+            one.begin()
+            one.heard(records)
+            now += 0.1
+        return asked[-1]
+
+    assert turns(1, 0) == (150, 1)
+    assert turns(100, 20) == (pytest.approx(50, abs=1), MEGABYTES)
+    assert turns(100, 100) == (150, MEGABYTES)
+    assert turns(100, 0) == (150, 1)
