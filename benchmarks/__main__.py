@@ -65,8 +65,11 @@ def measure(broker: Broker, folder: Path, size: Size, console: Console) -> dict[
     sound = write_speech(folder / "speech.wav", size.seconds)
     spoken = live.run(servers, sound, size.calls)
     called = live.run(servers, SAMPLES / "call.flac", max(1, size.calls // 2), roles="customer,agent")
+    # As many calls as make the same number of chunks a second, by which a worker chooses how long they are collected.
     by_chunk = {
-        str(ms): live.told(live.run(servers, write_speech(folder / f"{ms}.wav", 10), size.calls // 2, chunk_ms=ms))
+        str(ms): live.told(
+            live.run(servers, write_speech(folder / f"{ms}.wav", 10), 2 * size.calls * ms // 1000, chunk_ms=ms)
+        )
         for ms in size.chunks_ms
     }
     console.print("latency")

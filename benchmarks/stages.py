@@ -98,9 +98,9 @@ class Stopwatch:
 def microseconds(model: Model, calls: int, samples: int, seconds: float) -> dict[str, float]:
     """One run: microseconds a chunk by stage."""
     voice, rate = speech(seconds)
-    shifted = [np.roll(voice, -997 * call) for call in range(calls)]
     streams = [
-        cut(one, rate, samples, call_id=f"call-{n}", encoding=Encoding.PCMU, end=False) for n, one in enumerate(shifted)
+        cut(np.roll(voice, -997 * n), rate, samples, call_id=f"call-{n}", encoding=Encoding.PCMU, end=False)
+        for n in range(calls)
     ]
     place = RecordPlace(topic="call-audio", partition=0, offset=1)
     records = [

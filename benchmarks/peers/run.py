@@ -1,11 +1,14 @@
 """Each peer on the same audio and the same broker, one after the other; processor time as /proc tells it."""
 
+import math
 import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
 from typing import IO
+
+import soundfile
 
 from benchmarks.stand import cpu_seconds, environment, installation, produce
 from tests.support.paths import ROOT
@@ -21,14 +24,15 @@ PEERS = {
     "librosa_features": [sys.executable, "-m", "benchmarks.peers.consumer", "librosa"],
 }
 CHUNK_S = 0.5
-# More than the quickest of them gets through in its time.
-_CALLS = 100
+# More a second than the quickest of them gets through: one that has heard all of it would be charged for waiting.
+_CHUNKS_A_SECOND = 2000
 
 
 def measure(bootstrap_servers: str, sound: Path, seconds: float) -> dict[str, dict[str, float]]:
     """What each peer takes for each chunk, over `seconds` of a backlog."""
     kafka = installation(bootstrap_servers)
-    with produce(kafka, sound, _CALLS, "--speed", "max") as producer:
+    calls = math.ceil(seconds * _CHUNKS_A_SECOND * CHUNK_S / soundfile.info(sound).duration)
+    with produce(kafka, sound, calls, "--speed", "max") as producer:
         producer.wait()
     return {name: _one(kafka, command, seconds) for name, command in PEERS.items()}
 
