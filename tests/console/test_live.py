@@ -97,7 +97,7 @@ def test_percentiles_of_few() -> None:
     assert percentile([1.0, 2.0, 3.0], 50) == 2.0
 
 
-@pytest.mark.parametrize("width", [40, 80, 109, 110, 200])
+@pytest.mark.parametrize("width", [40, 80, 119, 120, 200])
 def test_it_fits_the_terminal(width: int) -> None:
     board = Board()
     assert all(len(line) <= width for line in screen(board, width)), "also before anything has come"

@@ -138,7 +138,18 @@ def test_the_table_has_a_row_per_event(
     done = tail(kafka_environment)
     assert done.returncode == 0
     heading, *rows = done.stdout.splitlines()
-    assert heading.split() == ["from", "to", "stream", "type", "label", "probability", "level", "pitch"]
+    assert heading.split() == [
+        "from",
+        "to",
+        "stream",
+        "type",
+        "label",
+        "probability",
+        "level",
+        "pitch",
+        "group",
+        "arousal",
+    ]
     assert [line.split()[:5] for line in rows] == [
         ["00:00.5", f"00:{end}", "desk/customer", "update", "angry"] for end in ("01.0", "01.5")
     ]
@@ -150,6 +161,8 @@ def test_rows_of_every_kind_of_event() -> None:
     silent = speech | {"probabilities": {}, "label": "no-speech", "level_dbfs": None, "pitch_hz": None}
     segment = row(Segment(**speech, ended_by="silence")).plain
     assert segment.split()[:7] == ["00:00.5", "00:02.0", "x/customer", "segment", "angry", "0.75", "━━━━━━━╸"]
+    judged = speech | {"group": "negative", "arousal": 0.5, "valence": -0.2}
+    assert row(Segment(**judged, ended_by="silence")).plain.split()[-2:] == ["negative", "+0.50"]
     summary = row(Summary(**silent, ended_by="end", segments=0)).plain
     assert summary.split() == ["00:00.5", "00:02.0", "x/customer", "summary", "no-speech"]
 

@@ -14,14 +14,14 @@ from rich.text import Text
 from schemas.audio import Role
 from schemas.events import NO_SPEECH, UNCERTAIN, Segment, Update
 from undertone.analysis.colours import colour_of
-from undertone.console.rows import probability_bar, stream_time
+from undertone.console.rows import arousal, probability_bar, stream_time
 from undertone.console.streams import CELL_S, LATEST, Board, StreamView, percentile
 
 _HEIGHTS = "▁▂▃▄▅▆▇█"
 # Quiet speech on a telephone and a shout: the lowest and the highest bar.
 _QUIET_DBFS, _LOUD_DBFS = -48.0, -12.0
 # A terminal narrower than this keeps the timeline and gives up the numbers behind it.
-_WIDE = 110
+_WIDE = 120
 _PLURALS = {"update": "updates", "segment": "segments", "summary": "summaries"}
 
 
@@ -33,6 +33,8 @@ def draw(board: Board, title: str, width: int) -> RenderableType:
     table.add_column("now", no_wrap=True, min_width=12)
     table.add_column("probability", no_wrap=True, min_width=15)
     if width >= _WIDE:
+        table.add_column("group", no_wrap=True, min_width=9)
+        table.add_column("arousal", no_wrap=True, justify="right")
         table.add_column("level", no_wrap=True, justify="right", min_width=8)
         table.add_column("updates", justify="right")
         table.add_column("segments", justify="right")
@@ -81,14 +83,15 @@ def _columns(view: StreamView, labels: Sequence[str]) -> tuple[RenderableType, .
     event = view.last
     if event is None:
         note = "not analysed" if view.role is Role.AGENT else ""
-        return name, line, Text(note, style="dim"), "", "", "", ""
+        return name, line, Text(note, style="dim"), "", "", "", "", "", ""
     colour = colour_of(event.label, labels)
     # Between two utterances the last one's label stays, dimmed; the summary's is the stream's own.
     label = Text("silence" if event.label == NO_SPEECH else event.label, style=f"bold {colour}")
     if isinstance(event, Segment):
         label.stylize("dim")
     level = f"{event.level_dbfs:.0f} dBFS" if isinstance(event, Update) and event.level_dbfs is not None else ""
-    return name, line, label, probability_bar(event, colour), level, str(view.updates), str(len(view.segments))
+    numbers = event.group or "", arousal(event), level, str(view.updates), str(len(view.segments))
+    return name, line, label, probability_bar(event, colour), *numbers
 
 
 def _foot(board: Board) -> RenderableType:

@@ -23,7 +23,7 @@ def stream_time(sample: int, rate: int) -> str:
 def heading() -> Text:
     """The names of the columns."""
     columns = f"{'from':>8} {'to':>8}  {'stream':{_STREAM}} {'type':8} {'label':12} {'probability':15} {'level':>9}"
-    return Text(f"{columns} {'pitch':>7}", style="bold")
+    return Text(f"{columns} {'pitch':>7}  {'group':9} {'arousal':>7}", style="bold")
 
 
 def row(event: Event) -> Text:
@@ -35,9 +35,15 @@ def row(event: Event) -> Text:
     text.append_text(probability_bar(event, colour))
     text.append(f" {'' if event.level_dbfs is None else f'{event.level_dbfs:.0f} dBFS':>9}")
     text.append(f" {'' if event.pitch_hz is None else f'{event.pitch_hz:.0f} Hz':>7}")
+    text.append(f"  {event.group or '':9} {arousal(event):>7}")
     if isinstance(event, Update):
         text.stylize("dim")
     return text
+
+
+def arousal(event: Event) -> str:
+    """From -1 (sleepy) to 1 (stirred), with its sign; blank where the event has none."""
+    return "" if event.arousal is None else f"{event.arousal:+.2f}"
 
 
 def probability_bar(event: Event, colour: str) -> Text:
