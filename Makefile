@@ -56,6 +56,7 @@ docs: ## Generate contract, command line, model card (docs/), Grafana's dashboar
 	@.venv/bin/python -m undertone.cli.reference > docs/reference/command-line.md
 	@.venv/bin/python -m benchmarks.report
 	@.venv/bin/undertone models show --format markdown > docs/research/model-card.md
+	@.venv/bin/undertone models show open --format markdown > docs/research/model-card-open.md
 
 COMPILE = .venv/bin/uv pip compile --quiet --python-version 3.11 --generate-hashes --no-header
 UV = $(COMPILE) --universal

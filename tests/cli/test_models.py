@@ -16,18 +16,31 @@ from tests.support.paths import ROOT
 from undertone.analysis.card_page import card_page
 from undertone.analysis.inspection import check_bundle
 from undertone.cli.main import app
-from undertone.inference.bundle import DEFAULT_BUNDLE, FILTERS, Bundle, bundle_bytes, read_bundle
+from undertone.inference.bundle import DEFAULT_BUNDLE, FILTERS, SHIPPED, Bundle, bundle_bytes, read_bundle
 from undertone.inference.runtime import Runtime
 
-PAGE = ROOT / "docs" / "research" / "model-card.md"
+RESEARCH = ROOT / "docs" / "research"
+PAGES = {"default": RESEARCH / "model-card.md", "open": RESEARCH / "model-card-open.md"}
 
 
-def test_the_shipped_bundle_passes_every_check() -> None:
-    assert len(list(check_bundle(DEFAULT_BUNDLE))) == 4
+@pytest.mark.parametrize("name", SHIPPED)
+def test_the_shipped_bundles_pass_every_check(name: str) -> None:
+    assert len(list(check_bundle(Path(name)))) == 4
 
 
-def test_the_page_is_that_of_the_shipped_bundle() -> None:
-    assert PAGE.read_text(encoding="utf-8") == card_page(read_bundle(DEFAULT_BUNDLE).card), "stale: run `make docs`"
+@pytest.mark.parametrize("name", SHIPPED)
+def test_the_pages_are_those_of_the_shipped_bundles(name: str) -> None:
+    page = PAGES[name].read_text(encoding="utf-8")
+    assert page == card_page(read_bundle(Path(name)).card), "stale: run `make docs`"
+
+
+def test_the_open_bundle_is_of_data_for_any_use() -> None:
+    card = read_bundle(Path("open")).card
+    assert {part.corpus for part in card.training_data} == {"crema-d", "emodb", "aesdd"}
+    assert "Non-commercial" not in card.licence
+    result = CliRunner().invoke(app, ["models", "show", "open"])
+    assert result.exit_code == 0
+    assert card.version in result.output
 
 
 def test_show_prints_the_card() -> None:

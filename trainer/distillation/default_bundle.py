@@ -16,36 +16,27 @@ from __future__ import annotations
 
 import argparse
 import json
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import keras
 import numpy as np
 from numpy.typing import NDArray
 
 from schemas.card import CalibrationSpec, CallerSpec
 from trainer.data.clips import Clips
 from trainer.distillation.curriculum import ALSO_SHARE, Curriculum
-from trainer.distillation.reference import with_reference
-from trainer.evaluation.babble import write_with_sounds
-from trainer.evaluation.cost import us_per_second
-from trainer.packaging.bundle import for_calls, make_bundle, training_prior, with_metrics
+from trainer.distillation.shipping import Making, metric, write
 from trainer.training.calibration import calibrate
 from trainer.training.fit import predict, uar_of
-from trainer.training.network import network_weights
-from trainer.training.weights import save_weights
 from undertone.acoustics.decode import expand
 from undertone.analysis.metrics import ece
-from undertone.inference.bundle import bundle_bytes
 from undertone.inference.model import softmax
 
 Predictions = dict[str, NDArray[np.float32]]
 
 FOLDS = 4
-NOISE_DB = 10.0
-# What the bundle that ships expects of calls, and how far it judges an utterance against its caller's earlier ones
+# What the bundle expects of calls, and how far it judges an utterance against its caller's earlier ones
 # (docs/research/experiments.md, "Ordinary calls").
 CALLS = {"neutral": 0.6, "calm": 0.2}
 CALLER_WEIGHT = 0.5
@@ -69,7 +60,7 @@ class CrossValidation:
     def figures(self) -> dict[str, float]:
         """Mean UAR over the folds by condition, and the ECE with a temperature from the other folds' speakers."""
         scores = {
-            _metric(name): float(np.mean([uar_of(p[t], self.truth.subset(t)) for t in self.parts]))
+            metric(name): float(np.mean([uar_of(p[t], self.truth.subset(t)) for t in self.parts]))
             for name, p in self.by_condition.items()
         }
         if self.strangers_truth:
@@ -101,12 +92,7 @@ def cross_validate(
     that no network of a fold was trained with.
     """
     target, also = curriculum.target, curriculum.also
-    conditions = {"clean": target.variants[0], "telephone": target.clips("telephone")}
-    if unheard_noise:
-        with tempfile.TemporaryDirectory(prefix="undertone-") as folder:
-            paths = [one.path for one in target.utterances]
-            noisy = write_with_sounds(paths, unheard_noise, NOISE_DB, curriculum.seed, Path(folder))
-            conditions[f"noise {NOISE_DB:g} dB"] = target.with_features(noisy)
+    conditions = target.conditions(unheard_noise, curriculum.seed)
     shape = (len(target), curriculum.shape.n_classes)
     predictions = {name: np.zeros(shape, np.float32) for name in (*conditions, "after 1 s", "after 2 s")}
     unheard = also.variants[0].subset(curriculum.strangers) if also else None
@@ -122,11 +108,6 @@ def cross_validate(
         uar = uar_of(predictions["clean"][test], conditions["clean"].subset(test))
         print(f"fold {number}: UAR {uar:.3f}", flush=True)
     return CrossValidation(parts, target.variants[0], predictions, unheard, strangers)
-
-
-def _metric(condition: str) -> str:
-    """The name that `undertone train` gives the same figure on a card."""
-    return "heldout_uar" if condition == "clean" else f"heldout_uar_{condition.replace(' ', '_')}"
 
 
 def main() -> None:
@@ -160,7 +141,29 @@ def main() -> None:
     found = cross_validate(curriculum, parts, unheard)
     print(json.dumps(found.figures(), indent=1))
     model = curriculum.fold(0, parts)
-    write(curriculum, model, found.calibration(), found.figures(), options.out, options.prior, int8=options.int8)
+    # As often as each label was drawn in fine-tuning.
+    drawn = curriculum.target.variants[0].targets.mean(axis=0)
+    if curriculum.also:
+        drawn = drawn + ALSO_SHARE * curriculum.also.variants[0].targets.mean(axis=0)
+    making = Making(
+        model=model,
+        probes=curriculum.target.variants[0].subset(np.arange(8)),
+        labels=curriculum.dataset.labels,
+        drawn=drawn,
+        training_data=curriculum.labelled.training_data(curriculum.dataset.utterances),
+        reference=curriculum.target.utterances,
+        reference_held_out=False,
+    )
+    expected, caller = options.prior or calls_prior(making.labels), caller_spec(making.labels)
+    write(
+        making,
+        found.calibration(),
+        found.figures(),
+        options.out,
+        prior=expected,
+        caller=caller,
+        int8=options.int8,
+    )
 
 
 def calls_prior(labels: Sequence[str]) -> dict[str, float]:
@@ -173,39 +176,6 @@ def caller_spec(labels: Sequence[str]) -> CallerSpec | None:
     if not NORMAL.keys() & set(labels):
         return None
     return CallerSpec(weight=CALLER_WEIGHT, normal={label: NORMAL.get(label, 0.0) for label in labels})
-
-
-def write(
-    curriculum: Curriculum,
-    model: keras.Model,
-    calibration: CalibrationSpec,
-    found: dict[str, float],
-    out: Path,
-    prior: str | None,
-    *,
-    int8: bool = False,
-) -> None:
-    """The bundle, and the weights beside it for those who train on from here."""
-    bundle = make_bundle(
-        model,
-        curriculum.target.variants[0].subset(np.arange(8)),
-        name=out.stem,
-        labels=curriculum.dataset.labels,
-        calibration=calibration,
-        training_data=curriculum.labelled.training_data(curriculum.dataset.utterances),
-        int8=int8,
-    )
-    # As often as each label was drawn in fine-tuning.
-    drawn = curriculum.target.variants[0].targets.mean(axis=0)
-    if curriculum.also:
-        drawn = drawn + ALSO_SHARE * curriculum.also.variants[0].targets.mean(axis=0)
-    shares = training_prior(curriculum.dataset.labels, drawn)
-    caller = caller_spec(curriculum.dataset.labels)
-    expected = prior or calls_prior(curriculum.dataset.labels)
-    bundle = with_metrics(for_calls(bundle, expected, shares, caller), found | {"us_per_s": us_per_second(bundle)})
-    bundle = with_reference(bundle, curriculum.target.utterances, held_out=False)
-    out.write_bytes(bundle_bytes(bundle))
-    save_weights(out, network_weights(model), model.undertone_shape, bundle.card.version)
 
 
 if __name__ == "__main__":

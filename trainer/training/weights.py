@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from schemas.card import ModelCard
 from schemas.errors import UserError
 from trainer.training.network import NetworkShape
-from undertone.inference.bundle import DEFAULT_BUNDLE, read_bundle
+from undertone.inference.bundle import DEFAULT_BUNDLE, located, read_bundle
 
 MAX_BYTES = 16 * 1024 * 1024  # 300,000 parameters are 1.2 MB
 _SPEC, _VERSION = "network_spec", "model_version"
@@ -65,7 +65,7 @@ def load_start(bundle: Path = DEFAULT_BUNDLE) -> Start:
         UserError: the bundle or its weights are missing, damaged, too large, or not of one another.
     """
     card = read_bundle(bundle).card
-    path = weights_path(bundle)
+    path = weights_path(located(bundle))
     if not path.is_file():
         raise UserError(f"{path}: the weights of {bundle.name} are not beside it; get them, or use --from none")
     try:

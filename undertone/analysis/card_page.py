@@ -7,10 +7,10 @@ from undertone.inference.affect import groups_of, places_of
 
 _HEAD = """# Model card
 
-Written by `make docs` from the card inside the shipped bundle, `undertone/inference/bundles/default.zip`. Every bundle
-carries such a card: `undertone models show BUNDLE` prints it, `undertone models check BUNDLE` checks that it is whole,
-that this machine's runtime knows its ops, and that it runs. Trainer and worker both build front end, gate and segments
-from the card, so they cannot drift apart.
+Written by `undertone models show --format markdown` from the card inside the bundle; `make docs` does it for the two
+that ship, [the default](model-card.md) and [open](model-card-open.md). `undertone models check BUNDLE` checks that a
+bundle is whole, that this machine's runtime knows its ops, and that it runs. Trainer and worker both build front end,
+gate and segments from the card, so they cannot drift apart.
 """
 
 _TAIL = """## How to read the figures
@@ -18,7 +18,7 @@ _TAIL = """## How to read the figures
 - `heldout_*`: files of speakers that no network under test was trained, tuned or calibrated on, run through the
   engine that workers run. UAR is the mean of the emotions' recalls; chance is one in the number of emotions.
 - `heldout_uar_noise_*`: with noise so many dB below the speech, of kinds that were not in their training: babble of
-  six other speakers; for the shipped bundle rain, a helicopter, a dog and a clock. `heldout_uar_telephone`: 8 kHz
+  six other speakers; for the bundles that ship rain, a helicopter, a dog and a clock. `heldout_uar_telephone`: 8 kHz
   mu-law. `heldout_uar_after_*_s`: after so many seconds of speech.
 - `heldout_ece`: expected calibration error in 15 bins. A stated probability is off by that much on the mean.
 - `parity`: greatest difference of the TFLite network from the Keras network that was trained, on real speech.
@@ -37,9 +37,10 @@ prediction in ten on the validation speakers is called uncertain.
 
 ## A model of your own
 
-`undertone train --data your.csv --out your_model` takes any labels. `--from none` starts from nothing of ours, and then
-the licences of the corpora above do not reach into your model; otherwise training starts from the shipped weights and
-the new card lists their corpora too. `your_model/report.html` shows everything that is known of the result.
+`undertone train --data your.csv --out your_model` takes any labels. It starts from the default's weights, and the new
+card lists their corpora too; with `--from open` from those that may be used commercially. `--from none` starts from
+nothing of ours, and then the licences of the corpora above do not reach into your model. `your_model/report.html` shows
+everything that is known of the result.
 """
 
 

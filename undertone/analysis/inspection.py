@@ -16,7 +16,7 @@ from schemas.card import STEPS_PER_BLOCK, ModelCard
 from schemas.errors import UserError
 from schemas.events import Summary
 from undertone.acoustics.frames import block_samples
-from undertone.inference.bundle import Bundle, filter_bank, read_bundle
+from undertone.inference.bundle import Bundle, filter_bank, located, read_bundle
 from undertone.inference.engine import Engine
 from undertone.inference.model import Model
 from undertone.inference.runtime import Runtime
@@ -72,7 +72,9 @@ def check_bundle(path: Path) -> Iterator[str]:
     """
     bundle = read_bundle(path)
     yield f"{path}: sizes, card and checksum"
-    if reason := Trial(path.read_bytes()).reason():  # in a process of its own, for a crafted network can crash it
+    if reason := Trial(
+        located(path).read_bytes()
+    ).reason():  # in a process of its own, for a crafted network can crash it
         raise UserError(f"{path}: {reason}")
     runtime = Runtime(bundle)
     yield f"ops and signatures, batches of {', '.join(map(str, bundle.card.network.batch_sizes))}"

@@ -32,7 +32,11 @@ BootstrapServers = Annotated[
 ]
 Model = Annotated[
     Path | None,
-    typer.Option("--model", help="A model bundle; the one that ships is the default.", show_default=False),
+    typer.Option(
+        "--model",
+        help="A model bundle, or open: the one that ships for commercial use too. Default: the other that ships.",
+        show_default=False,
+    ),
 ]
 Channels = Annotated[
     str | None,

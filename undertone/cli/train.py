@@ -44,9 +44,9 @@ def train(
         str | None,
         typer.Option(
             "--from",
-            metavar="BUNDLE|none",
-            help="Weights to start from: a bundle with its .weights.npz beside it, or none. "
-            "Default: the shipped ones, unless the data's corpus was among their training data.",
+            metavar="BUNDLE|open|none",
+            help="Weights to start from: a bundle with its .weights.npz beside it, open (those for commercial use), or "
+            "none. Default: the shipped ones, unless the data's corpus was among their training data.",
             show_default=False,
         ),
     ] = None,

@@ -53,7 +53,7 @@ Seed = Annotated[int, typer.Option("--seed", min=0, help="Same seed, data and ma
 Start = Annotated[
     str | None,
     typer.Option(
-        "--from", metavar="BUNDLE|none", help="Weights to start from, as for undertone train.", show_default=False
+        "--from", metavar="BUNDLE|open|none", help="Weights to start from, as for undertone train.", show_default=False
     ),
 ]
 Prior = Annotated[

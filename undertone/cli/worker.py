@@ -33,8 +33,8 @@ def worker(
         Path | None,
         typer.Option(
             "--model",
-            help="Stay with this bundle. Else the champion of the models topic, without one its newest, as they come; "
-            "else the one that ships.",
+            help="Stay with this bundle, or with open, which ships for commercial use too. Else the champion of the "
+            "models topic, without one its newest, as they come; else the default that ships.",
             show_default=False,
         ),
     ] = None,

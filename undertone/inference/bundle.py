@@ -20,6 +20,8 @@ from schemas.errors import UserError, one_line
 from undertone.acoustics.spectrum import BINS, mel_bands
 
 DEFAULT_BUNDLE = Path(__file__).parent / "bundles" / "default.zip"
+# By the names that stand for them wherever a bundle's file is asked for; `open` may be used commercially.
+SHIPPED = {"default": DEFAULT_BUNDLE, "open": DEFAULT_BUNDLE.with_name("open.zip")}
 MAX_CARD_BYTES = 256 * 1024
 SIGNATURE_BYTES = 64  # Ed25519
 MAX_BUNDLE_BYTES = MAX_CARD_BYTES + MAX_FLATBUFFER_BYTES + MAX_FILTER_BANK_BYTES + SIGNATURE_BYTES
@@ -47,8 +49,13 @@ class Bundle:
     origin: str = "bundle"
 
 
+def located(path: Path) -> Path:
+    """A shipped bundle's file for its name, else the path itself. Another file called `open` needs its whole path."""
+    return SHIPPED.get(str(path), path)
+
+
 def read_bundle(source: Path | bytes) -> Bundle:
-    """Read and check a bundle from a file or from the value of a `models` record.
+    """Read and check a bundle from a file, a shipped one by its name, or from the value of a `models` record.
 
     Raises:
         UserError: not a zip, a part missing or too large, a card that does not validate, a wrong checksum, filters
@@ -138,6 +145,7 @@ def parts_of(source: Path | bytes) -> dict[str, bytes]:
         UserError: not a zip, a part missing or too large.
     """
     origin = _origin(source)
+    source = source if isinstance(source, bytes) else located(source)
     size = len(source) if isinstance(source, bytes) else _file_size(source)
     if size > MAX_BUNDLE_BYTES:
         raise UserError(f"{origin}: {size} bytes, more than the {MAX_BUNDLE_BYTES} that a bundle may have")

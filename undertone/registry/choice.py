@@ -5,7 +5,7 @@ from pathlib import Path
 
 from schemas.card import ModelCard
 from schemas.errors import UserError
-from undertone.inference.bundle import DEFAULT_BUNDLE, read_bundle
+from undertone.inference.bundle import DEFAULT_BUNDLE, located, read_bundle
 from undertone.messaging.settings import KafkaSettings
 from undertone.registry.contents import Contents, Entry, read_contents
 
@@ -25,7 +25,7 @@ def chosen(name: str | None, settings: KafkaSettings) -> Choice:
     Raises:
         UserError: no such file, version or alias, or its bundle cannot be read.
     """
-    path = Path(name) if name else DEFAULT_BUNDLE
+    path = located(Path(name)) if name else DEFAULT_BUNDLE
     if name is None or path.suffix == ".zip" or "/" in name or path.is_file():
         return Choice(read_bundle(path).card)
     contents = read_contents(settings)

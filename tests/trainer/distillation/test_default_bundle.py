@@ -1,4 +1,4 @@
-"""The command that made the shipped bundle, on two small corpora and with a teacher that knows nothing."""
+"""The commands that made the shipped bundles, on small corpora and with a teacher that knows nothing."""
 
 import sys
 from pathlib import Path
@@ -9,7 +9,7 @@ import pytest
 
 from tests.support.voices import write_corpus
 from trainer.data.clips import Clips
-from trainer.distillation import curriculum, default_bundle, teacher_outputs
+from trainer.distillation import curriculum, default_bundle, open_bundle, pretraining, teacher_outputs
 from trainer.distillation.teacher import LAYERS, WIDTH
 from trainer.training.augmentation import Augmentation
 from trainer.training.network import NetworkShape
@@ -44,7 +44,7 @@ def arguments(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     monkeypatch.setattr(curriculum, "PRETRAINING_EPOCHS", (1, 1))
     monkeypatch.setattr(curriculum, "MEMBERS", 2)
     monkeypatch.setattr(curriculum, "FINE_TUNING", QUICK)
-    monkeypatch.setattr(curriculum, "STRANGERS", 1)
+    monkeypatch.setattr(pretraining, "STRANGERS", 1)
     monkeypatch.setattr(default_bundle, "FOLDS", 3)
     data = []
     for name, moods, speakers, takes in (
@@ -95,3 +95,24 @@ def test_folds_then_everybody_then_a_bundle(
     assert {"heldout_uar", "heldout_uar_telephone", "heldout_uar_after_1_s", "heldout_ece"} <= set(card.metrics)
     assert {part.corpus: part.utterances for part in card.training_data} == {"target": 32, "second": 24, "other": 128}
     assert load_start(tmp_path / "moods.zip").shape.members == curriculum.MEMBERS
+
+
+def test_the_open_bundle_is_tested_by_strangers(
+    arguments: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(open_bundle, "TESTED_ON", "second")
+    monkeypatch.setattr(open_bundle, "PRETRAINING", QUICK)
+    monkeypatch.setattr(open_bundle, "EPOCHS", 1)
+    monkeypatch.setattr(pretraining, "STRANGERS", 2)
+    data = [str(tmp_path / name / f"{name}.csv") for name in ("second", "other")]
+    monkeypatch.setattr(sys, "argv", ["open_bundle", "--data", *data, *arguments[arguments.index("--noise") : -1]])
+    open_bundle.main()
+    assert '"heldout_uar_after_1_s"' in capsys.readouterr().out
+    card = Model.load(tmp_path / "moods.zip").card
+    assert card.labels == MOODS
+    # The third speaker of the second corpus, and of the other what has the second's labels.
+    assert {part.corpus: part.utterances for part in card.training_data} == {"second": 8, "other": 128}
+    assert card.metrics["heldout_files"] == 16
+    assert card.reference is not None
+    assert (card.reference.held_out, card.reference.speakers) == (True, 2)
+    assert load_start(tmp_path / "moods.zip").card == card

@@ -1,0 +1,76 @@
+"""A trained network becomes a bundle that ships: what it expects of calls, its figures, its reference, its weights."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import keras
+import numpy as np
+from numpy.typing import NDArray
+
+from schemas.card import CalibrationSpec, CallerSpec, TrainingData
+from trainer.data.clips import Clips
+from trainer.data.corpora import Utterance
+from trainer.distillation.reference import with_reference
+from trainer.evaluation.cost import us_per_second
+from trainer.packaging.bundle import for_calls, make_bundle, training_prior, with_metrics
+from trainer.training.network import network_weights
+from trainer.training.weights import save_weights
+from undertone.inference.bundle import bundle_bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Making:
+    """A trained network and what its card says of the data.
+
+    probes: clips that the export is compared on. drawn: how often training drew each label [labels], in any unit.
+    reference: the utterances that calls are held against, and whether none of their speakers was trained on.
+    """
+
+    model: keras.Model
+    probes: Clips
+    labels: tuple[str, ...]
+    drawn: NDArray[np.floating]
+    training_data: tuple[TrainingData, ...]
+    reference: Sequence[Utterance]
+    reference_held_out: bool
+
+
+def write(
+    making: Making,
+    calibration: CalibrationSpec,
+    figures: dict[str, float],
+    out: Path,
+    *,
+    prior: str | Mapping[str, float],
+    caller: CallerSpec | None,
+    int8: bool = False,
+) -> None:
+    """The bundle, and the weights beside it for those who train on from here.
+
+    `prior` and `caller` are what it expects of calls, and how far it judges an utterance against its caller's earlier
+    ones (docs/research/experiments.md, "Ordinary calls").
+    """
+    labels = making.labels
+    bundle = make_bundle(
+        making.model,
+        making.probes,
+        name=out.stem,
+        labels=labels,
+        calibration=calibration,
+        training_data=making.training_data,
+        int8=int8,
+    )
+    shares = training_prior(labels, making.drawn)
+    bundle = for_calls(bundle, prior, shares, caller)
+    bundle = with_metrics(bundle, figures | {"us_per_s": us_per_second(bundle)})
+    bundle = with_reference(bundle, making.reference, held_out=making.reference_held_out)
+    out.write_bytes(bundle_bytes(bundle))
+    save_weights(out, network_weights(making.model), making.model.undertone_shape, bundle.card.version)
+
+
+def metric(condition: str) -> str:
+    """The name that `undertone train` gives the same figure on a card."""
+    return "heldout_uar" if condition == "clean" else f"heldout_uar_{condition.replace(' ', '_')}"
