@@ -120,11 +120,11 @@ def test_a_recording_is_heard_as_long_as_it_lasts(
 
 
 def drop(page: Page, path: Path) -> None:
-    """Drag a file from elsewhere over the page, and let it go."""
+    """Drag a file from elsewhere over the page, and let it go; a headless window is 780 by 437."""
     page.wait("!document.getElementById('file').disabled")
     data = {"items": [], "files": [str(path)], "dragOperationsMask": 1}
     for kind in ("dragEnter", "dragOver", "drop"):
-        page.command("Input.dispatchDragEvent", type=kind, x=600, y=500, data=data)
+        page.command("Input.dispatchDragEvent", type=kind, x=300, y=200, data=data)
         if kind == "dragOver":
             page.wait("Boolean(document.querySelector('#controls.over'))")
 
