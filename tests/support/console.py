@@ -3,11 +3,12 @@
 import re
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import closing
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime, timedelta
-from itertools import zip_longest
+from itertools import count, zip_longest
 from pathlib import Path
 from typing import Any, Literal
 
@@ -167,11 +168,27 @@ def publish(settings: KafkaSettings, topic: str, events: Iterable[EventEnvelope]
         producer.flush()
 
 
-def speak_on(settings: KafkaSettings, topic: str, speakers: list[Speaker], labels: list[str], seconds: float) -> None:
-    """Let speakers talk live: an update of each every half second, a segment every fourth."""
+@contextmanager
+def speaking(settings: KafkaSettings, topic: str, speakers: list[Speaker], labels: list[str]) -> Iterator[None]:
+    """Speakers talk live while a block lasts: an update of each every half second, a segment every fourth."""
+    over = threading.Event()
+    thread = threading.Thread(target=_speak, args=(settings, topic, speakers, labels, over))
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+
+
+def _speak(
+    settings: KafkaSettings, topic: str, speakers: list[Speaker], labels: list[str], over: threading.Event
+) -> None:
     with closing(idempotent_producer(settings)) as producer:
         began = time.monotonic()
-        for step in range(int(seconds * 2)):
+        for step in count():
+            if over.wait(max(0.0, began + step / 2 - time.monotonic())):
+                return
             for number, speaker in enumerate(speakers):
                 end_s = speaker.now_s()
                 kind = "segment" if step % 8 == 7 else "update"
@@ -179,4 +196,3 @@ def speak_on(settings: KafkaSettings, topic: str, speakers: list[Speaker], label
                 event = speaker.event(kind, start_s, end_s, labels[(number + step // 8) % len(labels)])
                 producer.send(topic, key=event.subject.encode(), value=event.model_dump_json().encode())
             producer.flush()
-            time.sleep(max(0.0, began + (step + 1) / 2 - time.monotonic()))

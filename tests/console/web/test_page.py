@@ -1,6 +1,5 @@
 """The pages in a real headless Chromium, fed by a real Kafka."""
 
-import threading
 from itertools import pairwise
 from pathlib import Path
 
@@ -9,7 +8,7 @@ import pytest
 from schemas.topics import Topics
 from tests.console.web.conftest import StartConsole
 from tests.support.browser import CHROMIUM, browsing
-from tests.support.console import Speaker, publish, speak_on
+from tests.support.console import Speaker, publish, speaking
 from undertone.messaging.settings import KafkaSettings
 
 pytestmark = [
@@ -128,12 +127,10 @@ def test_two_hundred_live_calls_move_smoothly(
     speakers = [Speaker(f"call-{n:03}", channel) for n in range(200) for channel in ("customer", "agent")]
     labels = ["neutral", "calm", "happy", "angry", "sad", "uncertain", "fearful", "neutral"]
     url = start_console().url
-    arguments = (kafka_settings, topics.emotion_events.name, speakers, labels, 45.0)
-    talking = threading.Thread(target=speak_on, args=arguments)
-    with browsing(tmp_path / "profile") as page:
+    calls = speaking(kafka_settings, topics.emotion_events.name, speakers, labels)
+    with browsing(tmp_path / "profile") as page, calls:
         page.size(1280, 900)
         page.open(url)
-        talking.start()
         page.wait("document.getElementById('counts').textContent.startsWith('200 running')")
         times = page.run(FRAMES)
         steps = sorted(after - before for before, after in pairwise(times))
@@ -147,7 +144,6 @@ def test_two_hundred_live_calls_move_smoothly(
             assert page.run("document.documentElement.scrollWidth <= innerWidth")
             page.picture(tmp_path / f"{name}.png")
         assert page.problems == []
-    talking.join()
 
 
 def _set(field: str, value: str) -> str:
