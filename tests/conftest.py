@@ -82,7 +82,8 @@ def _from_testcontainers() -> Iterator[str]:
 @pytest.fixture
 def kafka_settings(kafka: str) -> KafkaSettings:
     """Settings with a prefix of the test's own: its topics, groups and transactional ids meet no other's."""
-    return KafkaSettings(bootstrap_servers=kafka, topic_prefix=f"t-{uuid.uuid4().hex[:8]}.")
+    # A broker that is there may take longer than the 8 s of people who wait: on a machine that does much else, 18 s.
+    return KafkaSettings(bootstrap_servers=kafka, topic_prefix=f"t-{uuid.uuid4().hex[:8]}.", connect_timeout_s=60)
 
 
 @pytest.fixture
