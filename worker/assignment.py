@@ -147,9 +147,9 @@ class Assignment(ConsumerRebalanceListener):
     def hear_again(
         self, polled: Polled, poison_pills: PoisonPills, event_time: EventTime, traces: Traces
     ) -> list[TopicPartition]:
-        """Feed the engine what the restored states do not hold; new records of partitions that do so are not used.
+        """Feed the engine what the restored states do not hold.
 
-        Returns those that have done so to the end, and are read from their committed offsets from now on.
+        Returns the partitions that have come to their committed offsets by that: what they have beyond is new.
 
         Raises:
             EngineFailure: the engine raised on what it hears again.
@@ -160,7 +160,6 @@ class Assignment(ConsumerRebalanceListener):
             self._assigned[partition].dead_letters += dead_letters
             self._metrics.replayed_chunks.inc(chunks)
             if (self._consumer.position(partition, timeout_ms=0) or 0) >= replay.until:
-                self._consumer.seek(partition, replay.until)
                 done.append(partition)
         self._go_on(done)
         return done

@@ -1,6 +1,6 @@
 """The loop around the engine: poll, decode, feed, and one transaction for all that came of it."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 from kafka import KafkaConsumer, TopicPartition
 from kafka.errors import OffsetOutOfRangeError
@@ -169,7 +169,12 @@ class Loop:
         for partition in done:
             # The next one who takes over is to begin here, not to hear again what has just been heard again.
             self._saving.save_all(partition.partition)
-        return {partition: records for partition, records in polled.items() if partition not in replays}
+        new = dict(polled)
+        for partition, replay in replays.items():
+            beyond = [record for record in new.pop(partition, ()) if record.offset >= replay.until]
+            if beyond:
+                new[partition] = beyond
+        return new
 
     def _take_changes(self, batch: Batch, positions: Positions) -> list[StateRecord]:
         """The states that go with this transaction; all of them where a replay would come out otherwise than this pass.
@@ -182,10 +187,15 @@ class Loop:
         for record, rejected in batch.rejected:
             if rejected.reason in (Reason.PROCESSING_FAILED, Reason.TOO_MANY_STREAMS):
                 self._saving.save_all(record.partition)
-        changed = self._engine.take_changes(heard if switching else self._saving.before(heard))
+        changed = self._engine.take_changes(heard if switching else self._saving.before(heard, self._unsaved(heard)))
         if switching:
             self._engine.switch_model(*self._models.route)
         return changed
+
+    def _unsaved(self, numbers: Iterable[int]) -> dict[int, int]:
+        """The partitions with states that are behind, and since which record they are."""
+        oldest = ((number, self._engine.unsaved_since(number)) for number in numbers)
+        return {number: place.offset for number, place in oldest if place}
 
     def _offsets(self, positions: Positions) -> dict[TopicPartition, OffsetAndMetadata]:
         """Up to where each partition has been heard, and from where it is to be heard again."""

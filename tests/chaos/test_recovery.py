@@ -10,6 +10,7 @@ from tests.chaos.recovery import PARTITIONS, rolling_restart, takeover
 from undertone.messaging.clients import admin
 from undertone.messaging.settings import KafkaSettings
 from undertone.messaging.topics import ensure_topics
+from worker.saving import MOST_UNSAVED
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
@@ -26,6 +27,7 @@ def test_events_go_on_after_kill_nine(settings: KafkaSettings, tmp_path: Path) -
     assert found.streams > 50
     # The bound is the session and 3 s, which `python -m tests.chaos.recovery` holds on a machine of its own.
     assert found.last_partition_s < 60
+    assert found.heard_again <= MOST_UNSAVED
 
 
 def test_a_rolling_restart_takes_nothing_from_the_others(settings: KafkaSettings, tmp_path: Path) -> None:

@@ -12,11 +12,12 @@ import pytest
 from kafka import TopicPartition
 from kafka.structs import OffsetAndMetadata
 
-from schemas.audio import AudioChunk
+from schemas.audio import AudioChunk, RecordPlace
 from tests.support.streams import START, customer, cut, lines
 from undertone.inference.engine import Engine
 from undertone.inference.model import Model
 from undertone.inference.routing import Route
+from undertone.inference.unsaved import Unsaved
 from worker.batch import decode
 from worker.event_time import EventTime
 from worker.poison_pill import PoisonPills
@@ -26,6 +27,10 @@ from worker.traces import Traces
 
 PLACE = TopicPartition("call-audio", 0)
 IDLE_S = 4.0
+
+
+def place_at(offset: int) -> RecordPlace:
+    return RecordPlace(topic="call-audio", partition=0, offset=offset)
 
 
 def many_streams() -> list[AudioChunk]:
@@ -186,11 +191,40 @@ def test_states_are_saved_when_they_have_waited(monkeypatch: pytest.MonkeyPatch)
     seen = []
     for second in range(8):
         now = 100.0 + second
-        seen.append(saving.before({0: 10 * second, 1: 7})[0])
+        seen.append(saving.before({0: 10 * second, 1: 7}, {})[0])
     assert seen == [0, 0, 0, 0, 0, 0, 10, 20]
     saving.save_all(1)
     saving.save_all(2)
-    assert saving.before({0: 70, 1: 7}) == {0: 20, 1: 7}
-    assert saving.before({1: 7, 2: 9}) == {1: 7, 2: 9}  # not before it is being read
-    assert saving.before({2: 9}) == {2: 0}
-    assert Saving(0).before({0: 70}) == {0: 70}
+    assert saving.before({0: 70, 1: 7}, {}) == {0: 20, 1: 7}
+    assert saving.before({1: 7, 2: 9}, {}) == {1: 7, 2: 9}  # not before it is being read
+    assert saving.before({2: 9}, {}) == {2: 0}
+    assert Saving(0).before({0: 70}, {}) == {0: 70}
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_no_more_is_left_to_hear_again_than_is_allowed(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However much comes, and however it comes: live, as a backlog, in many partitions, or with one that joins."""
+    now, most, chance = 100.0, 1000, random.Random(seed)
+    monkeypatch.setattr("time.monotonic", lambda: now)
+    saving, unsaved = Saving(5, most_unsaved=most), Unsaved()
+    positions = dict.fromkeys(range(4), 0)
+    records = saved = longest = 0
+    for turn in range(600):
+        now += chance.choice([0.02, 0.2, 1.0])
+        if turn == 300:
+            positions[4] = 50_000  # after a takeover: what it has heard again is saved at once
+            unsaved.heard((4, "restored"), place_at(49_000))
+            saving.save_all(4)
+        for number in positions:
+            count = chance.randrange(0, 20 if turn % 100 < 70 else 400)
+            for offset in range(positions[number], positions[number] + count):
+                unsaved.heard((number, f"stream-{chance.randrange(200)}"), place_at(offset))
+            positions[number] += count
+            records += count
+        behind = {number: place.offset for number in positions if (place := unsaved.since(number))}
+        saved += len(unsaved.take(saving.before(dict(positions), behind)))
+        left = sum(positions[number] - place.offset for number in positions if (place := unsaved.since(number)))
+        assert left <= most
+        longest = max(longest, left)
+    assert longest > 0.8 * most  # and no state is saved sooner than it must be
+    assert saved < records / 2

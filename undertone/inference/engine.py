@@ -97,7 +97,9 @@ class Engine:
 
         Chunks that cannot be used are in the result's `rejected`; nothing is raised for any valid `AudioChunk`.
         """
-        result = FeedResult()
+        return self._hear(chunks, FeedResult())
+
+    def _hear(self, chunks: Sequence[AudioChunk], result: FeedResult) -> FeedResult:
         waiting: dict[StreamKey, deque[AudioChunk]] = {}
         for chunk in chunks:
             if chunk.role is Role.AGENT and not self._analyze_agent:
@@ -153,7 +155,7 @@ class Engine:
             if one and one.card.version not in self._models.versions:
                 self.add_model(one)
         with self._models.using(Route(model, canary, share)):
-            self.feed(chunks)
+            self._hear(chunks, FeedResult(told=True))
 
     def take_changes(self, before: Mapping[int, int] | None = None) -> list[StateRecord]:
         """State records of the streams that changed since they were last taken, one each.
@@ -261,6 +263,8 @@ class Engine:
 
         too_long = segments.too_long(rows, rate, spec)
         self._close(index[too_long], "length", result)
+        if result.told:
+            return
         for some, model in self._by_model(index[segments.update_due(rows, rate, spec) & ~too_long]):
             result.written += self._events.updates(self._events.utterances(some, model))
 
@@ -305,7 +309,7 @@ class Engine:
             pick = np.flatnonzero(speaking & (table.model[index] == slot))
             at, window = index[pick], model.front_end.window_samples(rate)
             features = model.front_end.compute(windows[pick, -window:], rate)
-            if self._measure:
+            if self._measure and not result.told:
                 bands = drift.of_blocks(features, steps[pick], model.card.front_end.context_frames)
                 result.measured.append(drift.Measured(model.card.version, bands))
             state = table.state[at, : model.card.network.state_size]
@@ -326,11 +330,16 @@ class Engine:
             result.clicks += int(clicks.sum())
             if not clicks.all():
                 said = self._events.utterances(some[~clicks], model)
-                result.written += self._events.segments(said, ended_by)
-                if self._measure:
-                    figures = drift.of_utterances(model.card.labels, said.alone, said.rows, said.measured)
-                    result.measured.append(drift.Measured(model.card.version, figures))
+                if not result.told:
+                    self._tell(said, ended_by, result)
                 self._remember(said)
+
+    def _tell(self, said: Utterances, ended_by: str, result: FeedResult) -> None:
+        """The events of segments that have ended, and their figures."""
+        result.written += self._events.segments(said, ended_by)
+        if self._measure:
+            figures = drift.of_utterances(said.model.card.labels, said.alone, said.rows, said.measured)
+            result.measured.append(drift.Measured(said.model.card.version, figures))
 
     def _remember(self, said: Utterances) -> None:
         """Count segments that have ended into their streams' totals and their callers' memory."""

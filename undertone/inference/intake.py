@@ -41,6 +41,7 @@ class FeedResult:
     clicks: int = 0
     skipped: int = 0
     measured: list[Measured] = field(default_factory=list)  # where the engine is to measure
+    told: bool = False  # that all of this has been published: no event but summaries, and no figure is made
 
     @property
     def events(self) -> list[EventEnvelope]:

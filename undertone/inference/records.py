@@ -192,7 +192,7 @@ def _open_record(
     sizes = [2 * (lookback(rate) + held) * carries, 4 * state_size, 4 * logits, 8 * totals, 8 * totals * remembers]
     if len(body) != sum(sizes):
         raise ValueError("state record has another length than it says")
-    edges = np.cumsum([0, *sizes])
+    edges = itertools.accumulate(sizes, initial=0)
     parts = (body[a:b] for a, b in itertools.pairwise(edges))
     kinds = ("<i2", "<f4", "<f4", "<f8", "<f8")
     samples, state, logits_of, sums, heard_of = (np.frombuffer(*pair) for pair in zip(parts, kinds, strict=True))
