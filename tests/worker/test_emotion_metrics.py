@@ -55,7 +55,8 @@ def said(label: str, group: str | None, start_s: float, end_s: float, **more: An
         "audio": {"topic": "call-audio", "partition": 3, "first_offset": 1, "last_offset": 2},
     }
     fields = data | more
-    return WrittenEvent("call/customer", fields["type"], to_json({"data": fields}), last=(3, 2))
+    stream = f"{fields['call_id']}/{fields['channel']}"
+    return WrittenEvent(stream, fields["type"], to_json({"data": fields}), last=(3, 2))
 
 
 def test_labels_are_counted_by_utterance_and_by_speech(heard: Heard) -> None:
