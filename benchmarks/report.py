@@ -81,12 +81,13 @@ def markdown(found: dict[str, Any]) -> str:
     lines = ["", "| | streams a core | Undertone is so many times that |", "|---|---|---|"]
     lines += [f"| **Undertone**, exactly once | **{found['streams_per_core']:,}** | |"]
     lines += [f"| {name} | {streams} | {times} |" for name, streams, times in _peers(found)]
+    others = max(0.0, load["cores_busy_with_others"])
     lines += ["", "| | |", "|---|---|"]
     lines += [f"| {title} | {_written(found, name)} |" for name, (title, _, _) in _GOALS.items()]
     lines += [
         "",
         f"A run of {load['minutes']:.0f} minutes on {machine['date']}; {machine['cores']} cores of {machine['cpu']},",
-        f"of which others took {load['cores_busy_with_others']:.1f}: the more, the longer are the times in ms and s.",
+        f"of which others took {others:.1f}: the more, the longer are the times in ms and s.",
         "",
     ]
     if note := found["details"].get("note"):
