@@ -1,5 +1,6 @@
 // Where a call has met the console's rules: a flag on its timelines, and a list that leads there.
 
+import { plant } from "./flags.js";
 import { clockWords } from "./words.js";
 
 const $ = (id) => document.getElementById(id);
@@ -30,19 +31,7 @@ export class Alerts {
   /** Put those of a channel, and those of the whole call, on its lane; `place(moment)` is where one belongs, 0 to 1. */
   draw(lane, channel, place) {
     const mine = this.list.filter((one) => !one.channel || one.channel === channel);
-    const told = mine.map(({ at, rule }) => `${place(at).toFixed(4)} ${rule}`).join("\n");
-    if (lane.dataset.alerts === told) return;
-    lane.dataset.alerts = told;
-    for (const flag of lane.querySelectorAll(".alert")) flag.remove();
-    for (const { at, rule } of mine) {
-      const where = place(at);
-      if (!(where >= 0 && where <= 1)) continue;
-      const flag = document.createElement("div");
-      flag.className = where > 0.5 ? "flag alert left" : "flag alert";
-      flag.style.left = `${100 * where}%`;
-      flag.textContent = `\u25B2 ${rule}`;
-      lane.append(flag);
-    }
+    plant(lane, "alert", mine.map(({ at, rule }) => ({ where: place(at), text: `\u25B2 ${rule}` })));
   }
 
   /** The list; `origin` is where the call begins, ms. */

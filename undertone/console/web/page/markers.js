@@ -1,5 +1,6 @@
 // Moments of a call that somebody has named. They stand in the address, and so in a link to the call.
 
+import { plant } from "./flags.js";
 import { clockWords } from "./words.js";
 
 const MOST = 50;
@@ -79,19 +80,7 @@ export class Markers {
 
   /** Put them on a lane; `place(second)` is where one belongs, 0 to 1. */
   draw(lane, place) {
-    const told = this.list.map(({ second, name }) => `${place(second).toFixed(4)} ${name}`).join("\n");
-    if (lane.dataset.markers === told) return;
-    lane.dataset.markers = told;
-    for (const flag of lane.querySelectorAll(".flag:not(.alert)")) flag.remove();
-    for (const { second, name } of this.list) {
-      const at = place(second);
-      if (!(at >= 0 && at <= 1)) continue;
-      const flag = document.createElement("div");
-      flag.className = at > 0.5 ? "flag left" : "flag";
-      flag.style.left = `${100 * at}%`;
-      flag.textContent = name;
-      lane.append(flag);
-    }
+    plant(lane, "marker", this.list.map(({ second, name }) => ({ where: place(second), text: name })));
   }
 }
 
