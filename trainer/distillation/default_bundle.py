@@ -23,24 +23,20 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from schemas.card import CalibrationSpec, CallerSpec
+from schemas.card import CalibrationSpec
 from trainer.data.clips import Clips
 from trainer.distillation.curriculum import ALSO_SHARE, Curriculum
-from trainer.distillation.shipping import Making, metric, write
-from trainer.training.calibration import calibrate
+from trainer.distillation.shipping import Expected, Making, metric, write
+from trainer.training.calibration import calibrate, cross_fitted_ece
 from trainer.training.fit import predict, uar_of
 from undertone.acoustics.decode import expand
-from undertone.analysis.metrics import ece
-from undertone.inference.model import softmax
 
 Predictions = dict[str, NDArray[np.float32]]
 
 FOLDS = 4
 # What the bundle expects of calls, and how far it judges an utterance against its caller's earlier ones
 # (docs/research/experiments.md, "Ordinary calls").
-CALLS = {"neutral": 0.6, "calm": 0.2}
-CALLER_WEIGHT = 0.5
-NORMAL = {"neutral": 2.0, "calm": 1.0}
+EXPECTED = Expected(calls={"neutral": 0.6, "calm": 0.2}, caller_weight=0.5, normal={"neutral": 2.0, "calm": 1.0})
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,11 +63,8 @@ class CrossValidation:
             uars = [uar_of(p, self.strangers_truth) for p in self.strangers]
             scores["heldout_uar_second_corpus"] = float(np.mean(uars))
         labels, logs = self.truth.targets.argmax(1), np.log(self.by_condition["clean"] + 1e-9)
-        calibrated = np.zeros_like(logs)
-        for test in self.parts:
-            rest = np.setdiff1d(np.arange(len(labels)), test)
-            calibrated[test] = softmax(logs[test] / calibrate(logs[rest], labels[rest]).temperature)
-        return scores | {"heldout_ece": float(ece(labels, calibrated)), "heldout_files": float(len(labels))}
+        error = cross_fitted_ece(logs, labels, self.parts)
+        return scores | {"heldout_ece": error, "heldout_files": float(len(labels))}
 
     def calibration(self) -> CalibrationSpec:
         """Temperature and threshold from all who were not trained on; of the strangers, what one network says."""
@@ -154,28 +147,7 @@ def main() -> None:
         reference=curriculum.target.utterances,
         reference_held_out=False,
     )
-    expected, caller = options.prior or calls_prior(making.labels), caller_spec(making.labels)
-    write(
-        making,
-        found.calibration(),
-        found.figures(),
-        options.out,
-        prior=expected,
-        caller=caller,
-        int8=options.int8,
-    )
-
-
-def calls_prior(labels: Sequence[str]) -> dict[str, float]:
-    """What is expected of calls, as far as a model has these labels."""
-    return {label: share for label, share in CALLS.items() if label in labels}
-
-
-def caller_spec(labels: Sequence[str]) -> CallerSpec | None:
-    """For a model of these labels; None where none of them is that of a caller as usual."""
-    if not NORMAL.keys() & set(labels):
-        return None
-    return CallerSpec(weight=CALLER_WEIGHT, normal={label: NORMAL.get(label, 0.0) for label in labels})
+    write(making, found.calibration(), found.figures(), options.out, EXPECTED, options.prior, int8=options.int8)
 
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from schemas.card import CalibrationSpec, CallerSpec
+from schemas.card import CalibrationSpec
 from trainer.data.clips import Clips
 from trainer.data.corpora import load as load_corpora
 from trainer.data.dataset import read
@@ -38,15 +38,13 @@ from trainer.distillation.pretraining import (
     strangers_of,
     with_labels_of,
 )
-from trainer.distillation.shipping import Making, metric, write
+from trainer.distillation.shipping import Expected, Making, metric, write
 from trainer.distillation.teacher_outputs import Teacher
 from trainer.training.augmentation import Noises
-from trainer.training.calibration import calibrate
+from trainer.training.calibration import calibrate, cross_fitted_ece
 from trainer.training.fit import fit, predict, uar_of
 from trainer.training.network import CONTEXT_FRAMES, NetworkShape, build_sequence_model, restore_weights
 from undertone.acoustics.decode import expand
-from undertone.analysis.metrics import ece
-from undertone.inference.model import softmax
 
 # Its labels are the bundle's, and some of its speakers the strangers.
 TESTED_ON = "crema-d"
@@ -54,9 +52,7 @@ TESTED_ON = "crema-d"
 EPOCHS = 120
 # What it expects of calls: more of its six emotions' neutral than the default, which has calm beside it, and the caller
 # as the yardstick (docs/research/experiments.md, "A bundle for any use").
-CALLS = {"neutral": 0.9}
-CALLER_WEIGHT = 0.85
-NORMAL = {"neutral": 3.0}
+EXPECTED = Expected(calls={"neutral": 0.9}, caller_weight=0.85, normal={"neutral": 3.0})
 
 
 def main() -> None:
@@ -90,9 +86,7 @@ def main() -> None:
         reference=strangers.utterances,
         reference_held_out=True,
     )
-    caller = CallerSpec(weight=CALLER_WEIGHT, normal={label: NORMAL.get(label, 0.0) for label in dataset.labels})
-    expected = {label: share for label, share in CALLS.items() if label in dataset.labels}
-    write(making, calibration, figures, options.out, prior=expected, caller=caller, int8=True)
+    write(making, calibration, figures, options.out, EXPECTED, int8=True)
 
 
 def trained_on(clips: Clips, noises: Noises, path: Path, seed: int) -> keras.Model:
@@ -113,26 +107,13 @@ def tested_on(
     predicted = {name: predict(model, clips, (1.0, 2.0)) for name, clips in conditions.items()}
     by_condition = {name: whole for name, (whole, _) in predicted.items()}
     by_condition["after 1 s"], by_condition["after 2 s"] = predicted["clean"][1]
-    clean, truth = by_condition["clean"], conditions["clean"]
+    truth = conditions["clean"]
+    labels, logs = truth.targets.argmax(axis=1), np.log(by_condition["clean"] + 1e-9)
     figures = {metric(name): uar_of(found, truth) for name, found in by_condition.items()}
-    figures |= {"heldout_ece": cross_fitted_ece(clean, truth, groups), "heldout_files": float(len(truth))}
-    return figures, calibration_of(clean, truth)
-
-
-def calibration_of(probabilities: NDArray[np.float32], truth: Clips) -> CalibrationSpec:
-    """Temperature and threshold from what a network says of clips."""
-    return calibrate(np.log(probabilities + 1e-9), truth.targets.argmax(axis=1))
-
-
-def cross_fitted_ece(probabilities: NDArray[np.float32], truth: Clips, groups: NDArray[np.str_]) -> float:
-    """ECE where half of the speakers has the temperature of the other half."""
+    # Half of the speakers has the temperature of the other half.
     first = np.isin(groups, sorted(set(groups))[::2])
-    calibrated = np.zeros_like(probabilities)
-    for half in (first, ~first):
-        rest = np.flatnonzero(~half)
-        temperature = calibration_of(probabilities[rest], truth.subset(rest)).temperature
-        calibrated[half] = softmax(np.log(probabilities[half] + 1e-9) / temperature)
-    return float(ece(truth.targets.argmax(axis=1), calibrated))
+    error = cross_fitted_ece(logs, labels, [np.flatnonzero(half) for half in (first, ~first)])
+    return figures | {"heldout_ece": error, "heldout_files": float(len(truth))}, calibrate(logs, labels)
 
 
 if __name__ == "__main__":

@@ -22,6 +22,29 @@ from undertone.inference.bundle import bundle_bytes
 
 
 @dataclass(frozen=True, slots=True)
+class Expected:
+    """What a bundle expects of calls, and how far it judges an utterance against its caller's earlier ones.
+
+    calls: how often labels are in calls. caller_weight, normal: as the card's `caller` has them, of a caller as usual
+    (docs/research/experiments.md, "Ordinary calls").
+    """
+
+    calls: Mapping[str, float]
+    caller_weight: float
+    normal: Mapping[str, float]
+
+    def prior(self, labels: Sequence[str]) -> dict[str, float]:
+        """For calls, as far as a model has these labels."""
+        return {label: share for label, share in self.calls.items() if label in labels}
+
+    def caller(self, labels: Sequence[str]) -> CallerSpec | None:
+        """For a model of these labels; None where none of them is that of a caller as usual."""
+        if not self.normal.keys() & set(labels):
+            return None
+        return CallerSpec(weight=self.caller_weight, normal={label: self.normal.get(label, 0.0) for label in labels})
+
+
+@dataclass(frozen=True, slots=True)
 class Making:
     """A trained network and what its card says of the data.
 
@@ -43,16 +66,12 @@ def write(
     calibration: CalibrationSpec,
     figures: dict[str, float],
     out: Path,
+    expected: Expected,
+    prior: str | None = None,
     *,
-    prior: str | Mapping[str, float],
-    caller: CallerSpec | None,
     int8: bool = False,
 ) -> None:
-    """The bundle, and the weights beside it for those who train on from here.
-
-    `prior` and `caller` are what it expects of calls, and how far it judges an utterance against its caller's earlier
-    ones (docs/research/experiments.md, "Ordinary calls").
-    """
+    """The bundle, and the weights beside it for those who train on from here; `prior` instead of what is expected."""
     labels = making.labels
     bundle = make_bundle(
         making.model,
@@ -64,7 +83,7 @@ def write(
         int8=int8,
     )
     shares = training_prior(labels, making.drawn)
-    bundle = for_calls(bundle, prior, shares, caller)
+    bundle = for_calls(bundle, prior or expected.prior(labels), shares, expected.caller(labels))
     bundle = with_metrics(bundle, figures | {"us_per_s": us_per_second(bundle)})
     bundle = with_reference(bundle, making.reference, held_out=making.reference_held_out)
     out.write_bytes(bundle_bytes(bundle))

@@ -1,9 +1,12 @@
 """Calibration on validation speakers: the softmax temperature, and below which probability a label is `uncertain`."""
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
 from schemas.card import CalibrationSpec
+from undertone.analysis.metrics import ece
 from undertone.inference.model import softmax
 
 # Outside of this no temperature helps: the validation speakers are too few or the network has learnt nothing.
@@ -38,3 +41,15 @@ def calibrate(log_probabilities: NDArray[np.floating], truth: NDArray[np.integer
         temperature=round(temperature, 4),
         uncertain_below=round(min(_HIGHEST_THRESHOLD, float(np.quantile(confidence, _UNCERTAIN_SHARE))), 3),
     )
+
+
+def cross_fitted_ece(
+    log_probabilities: NDArray[np.floating], truth: NDArray[np.integer], parts: Sequence[NDArray[np.integer]]
+) -> float:
+    """ECE where the rows of each part have the temperature of all others; arguments as for `calibrate`."""
+    calibrated = np.zeros_like(log_probabilities)
+    for part in parts:
+        rest = np.setdiff1d(np.arange(len(truth)), part)
+        temperature = calibrate(log_probabilities[rest], truth[rest]).temperature
+        calibrated[part] = softmax(log_probabilities[part] / temperature)
+    return float(ece(truth, calibrated))
