@@ -56,13 +56,13 @@ class WorkerSettings(Settings):
     @property
     def queue_names(self) -> list[str]:
         """The queues that metrics tell apart."""
-        return [name for name in map(str.strip, self.queues.split(",")) if name]
+        return _names(self.queues)
 
     @field_validator("queues")
     @classmethod
     def _few_enough(cls, text: str) -> str:
         # Each has some 40 series at each worker.
-        names = [name for name in map(str.strip, text.split(",")) if name]
+        names = _names(text)
         if len(names) > _MOST_QUEUES or len(set(names)) < len(names):
             raise ValueError(f"want at most {_MOST_QUEUES} different names, after commas")
         return text
@@ -82,3 +82,7 @@ class WorkerSettings(Settings):
         if not re.fullmatch(r"[A-Za-z0-9._-]{1,200}", name):
             raise ValueError(f"{name[:40]!r} is no name of letters, digits, dots, dashes and underscores")
         return name
+
+
+def _names(text: str) -> list[str]:
+    return [name for name in map(str.strip, text.split(",")) if name]

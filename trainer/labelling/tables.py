@@ -23,10 +23,8 @@ def suggestions_table(found: Sequence[Suggestion], console: str | None) -> Table
         sound = [Text(sound_of(one.utterance, console))] if console else []
         table.add_row(one.utterance.id, Text(one.utterance.stream), f"{start:.1f} to {end:.1f}", one.why, *sound)
     if not console:
-        table.caption, table.caption_justify = (
-            "undertone audio EVENT --output heard.wav writes what one sounds like",
-            "left",
-        )
+        table.caption = "undertone audio EVENT --output heard.wav writes what one sounds like"
+        table.caption_justify = "left"
     return table
 
 

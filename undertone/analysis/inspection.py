@@ -72,9 +72,8 @@ def check_bundle(path: Path) -> Iterator[str]:
     """
     bundle = read_bundle(path)
     yield f"{path}: sizes, card and checksum"
-    if reason := Trial(
-        located(path).read_bytes()
-    ).reason():  # in a process of its own, for a crafted network can crash it
+    # In a process of its own, for a crafted network can crash it.
+    if reason := Trial(located(path).read_bytes()).reason():
         raise UserError(f"{path}: {reason}")
     runtime = Runtime(bundle)
     yield f"ops and signatures, batches of {', '.join(map(str, bundle.card.network.batch_sizes))}"

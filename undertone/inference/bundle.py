@@ -145,7 +145,8 @@ def parts_of(source: Path | bytes) -> dict[str, bytes]:
         UserError: not a zip, a part missing or too large.
     """
     origin = _origin(source)
-    source = source if isinstance(source, bytes) else located(source)
+    if isinstance(source, Path):
+        source = located(source)
     size = len(source) if isinstance(source, bytes) else _file_size(source)
     if size > MAX_BUNDLE_BYTES:
         raise UserError(f"{origin}: {size} bytes, more than the {MAX_BUNDLE_BYTES} that a bundle may have")
