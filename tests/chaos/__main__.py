@@ -2,7 +2,9 @@
 
 import argparse
 import logging
+import shutil
 import sys
+import tempfile
 from pathlib import Path
 
 from tests.chaos.faults import FAULTS, schedule
@@ -22,7 +24,12 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, help="of each kind alone; 3, or 1 in a run of less than 50,000 chunks")
     parser.add_argument("--mixed", type=int, help="rounds of several kinds at once; as many as --rounds")
     parser.add_argument("--kinds", nargs="+", choices=sorted(FAULTS), default=list(FAULTS))
-    parser.add_argument("--logs", type=Path, help="a new folder for the logs of brokers, workers and producer")
+    parser.add_argument(
+        "--logs",
+        type=Path,
+        help="a new folder for the logs of brokers, workers and producer; without it they are kept only by a run"
+        " that has not passed",
+    )
     options = parser.parse_args()
     logging.getLogger("kafka").setLevel(logging.CRITICAL)
     rounds = options.rounds or (3 if options.chunks >= _LONG else 1)
@@ -30,7 +37,12 @@ def main() -> int:
     steps = schedule(options.seed, options.kinds, rounds, mixed)
     if options.logs:
         options.logs.mkdir(parents=True)
-    outcome = run(Plan(options.seed, options.calls, options.chunks), steps, _say, options.logs)
+    directory = options.logs or Path(tempfile.mkdtemp(prefix="undertone-chaos-"))
+    outcome = run(Plan(options.seed, options.calls, options.chunks), steps, directory, _say)
+    if not outcome.passed:
+        _say(f"logs are in {directory}")
+    elif not options.logs:
+        shutil.rmtree(directory)
     _say(table(outcome))
     _say(json_line(outcome))
     return 0 if outcome.passed else 1

@@ -70,9 +70,15 @@ class Process:
         try:
             return self._process.wait(_STOP_S)
         except subprocess.TimeoutExpired:
-            # With the fault handler on, the log then says where each thread stands.
-            self._process.send_signal(signal.SIGABRT)
+            self.abort()
             return self._process.wait()
+
+    def abort(self) -> None:
+        """SIGABRT: with the fault handler on, the log then says where each thread stands."""
+        if self.running:
+            assert self._process is not None
+            self._process.send_signal(signal.SIGABRT)
+            self._process.wait()
 
     def kill(self) -> None:
         """kill -9."""

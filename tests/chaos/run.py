@@ -63,11 +63,13 @@ class Outcome:
         return self.verdict.passed and not wrong
 
 
-def run(plan: Plan, steps: list[list[Fault]], say: Say = lambda _: None, directory: Path | None = None) -> Outcome:
+def run(plan: Plan, steps: list[list[Fault]], directory: Path, say: Say = lambda _: None) -> Outcome:
     """Start everything, disturb it step by step while calls go on, let it finish, and judge.
 
+    Logs and what the processes share lie in `directory`.
+
     Raises:
-        TimeoutError: something stood still; the line says what was waited for.
+        TimeoutError: something stood still; the line says what was waited for, and the logs where each thread stood.
     """
     start = time.monotonic()
     choose = random.Random(f"{plan.seed} targets")

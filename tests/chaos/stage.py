@@ -1,6 +1,5 @@
 """A whole installation to be disturbed: brokers, workers, producer, gateway and trainer, each of them within reach."""
 
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
@@ -235,23 +234,33 @@ class Stage:
                 raise TimeoutError(f"waited {PATIENCE_S:.0f} s for {what}; logs are in {self.directory}")
             time.sleep(0.2)
 
+    def abort(self) -> None:
+        """End every process so that its log says where each of its threads stands."""
+        for process in self._processes():
+            process.abort()
+
     def close(self) -> None:
         """Leave no process behind."""
-        for process in (self.producer, self.gateway, self.trainer, *self.workers.values()):
+        for process in self._processes():
             process.kill()
+
+    def _processes(self) -> list[Process]:
+        return [self.producer, self.gateway, self.trainer, *self.workers.values()]
 
 
 @contextmanager
-def running_stage(plan: Plan, directory: Path | None = None) -> Iterator[Stage]:
-    """An installation that works; everything is gone after the block, but the logs where `directory` is given."""
+def running_stage(plan: Plan, directory: Path) -> Iterator[Stage]:
+    """An installation that works; everything is gone after the block, but the logs in `directory`."""
     with ExitStack() as stack:
-        if directory is None:
-            directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="undertone-chaos-")))
         network = Network()
         stack.callback(network.close)
         links = {name: network.link() for name in (*WORKERS, SPARE)}
         cluster = stack.enter_context(running_cluster(directory, links))
         stage = Stage(cluster, links, plan, directory)
         stack.callback(stage.close)
-        stage.start()
-        yield stage
+        try:
+            stage.start()
+            yield stage
+        except TimeoutError:
+            stage.abort()
+            raise

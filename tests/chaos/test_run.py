@@ -1,5 +1,7 @@
 """The short form of `make chaos`: one fault of each place, at once and alone, on three real brokers."""
 
+from pathlib import Path
+
 import pytest
 
 from tests.chaos.faults import FAULTS, schedule
@@ -10,12 +12,12 @@ from tests.chaos.run import run
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)  # it takes 50 s on an idle machine with two cores
-def test_a_short_disturbed_run(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_short_disturbed_run(tmp_path: Path) -> None:
     steps = [
         [FAULTS["worker_sigkill"], FAULTS["model_published"], FAULTS["gateway_sigkill"]],
         [FAULTS["transaction_coordinator_down"], FAULTS["producer_sigkill"], FAULTS["trainer_sigkill"]],
     ]
-    outcome = run(Plan(seed=5, calls=16, chunks=1500), steps)
+    outcome = run(Plan(seed=5, calls=16, chunks=1500), steps, tmp_path)
     assert outcome.passed, table(outcome)
     assert outcome.verdict.events > 50
     assert outcome.states > 10
