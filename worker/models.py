@@ -2,9 +2,7 @@
 
 Where the alias `champion` names a version, that is it, whatever else is published; else it is the newest bundle.
 
-Whoever may write to `models` is a stranger here: each bundle of it is tried in a child process before this one loads
-it, and must be signed where keys are set. A bundle that the operator has pinned, and the one that ships, need neither:
-the start would take half a second longer.
+Here is decided which bundle that is; `model_loading.py` loads it.
 """
 
 import logging
@@ -15,9 +13,9 @@ from kafka.consumer.fetcher import ConsumerRecord
 from kafka.errors import KafkaError
 
 from schemas.aliases import Alias
-from schemas.dead_letters import Reason, Rejected
+from schemas.dead_letters import Rejected
 from schemas.errors import UserError, one_line
-from undertone.inference.bundle import DEFAULT_BUNDLE, Unsigned, read_bundle
+from undertone.inference.bundle import DEFAULT_BUNDLE, read_bundle
 from undertone.inference.class_prior import CARD, parse_prior
 from undertone.inference.model import Model
 from undertone.inference.routing import Route
@@ -27,6 +25,7 @@ from undertone.messaging.settings import KafkaSettings
 from undertone.registry.signing import SigningSettings
 from undertone.registry.state import Place, is_bundle
 from worker.metrics import WorkerMetrics
+from worker.model_loading import ModelLoader
 from worker.model_topic import ModelTopic, records_of
 
 log = logging.getLogger(__name__)
@@ -58,18 +57,16 @@ class ModelFeed:
         `signing` says who must have signed the bundles of the topic; None: as the environment says. With `shadow` the
         challenger is wanted though no call goes to it.
         """
-        self._signing = signing or SigningSettings.load()
-        self._prior = parse_prior(prior)
-        self.current = current.with_prior(self._prior)
+        shipped = read_bundle(DEFAULT_BUNDLE).card
+        self._shipped = shipped.version
+        signing = signing or SigningSettings.load()
+        self._loader = ModelLoader(metrics, parse_prior(prior), signing, {shipped.network.sha256})
+        self.current = current.with_prior(self._loader.prior)
         self.challenger: Model | None = None
         self._shadow = shadow
         self._kafka = kafka
         self._topic = ModelTopic(kafka) if kafka else None
         self._metrics = metrics
-        shipped = read_bundle(DEFAULT_BUNDLE).card
-        self._shipped = shipped.version
-        # Networks that have been run: it is the flatbuffer that can crash a process, the card cannot.
-        self._tried = {shipped.network.sha256}
         self._on_trial: tuple[ConsumerRecord, Trial] | None = None
         self._offset = self._challenger_offset = -1  # of the two models' bundles
         self._refused: set[int] = set()  # offsets of bundles that cannot be used
@@ -91,11 +88,11 @@ class ModelFeed:
             UserError: no Kafka, or no such topic; `prior` names a label that the model does not know.
         """
         feed = cls(Model.load(), metrics, kafka, signing=signing, shadow=shadow)
-        feed._prior = parse_prior(prior)
+        feed._loader.prior = parse_prior(prior)
         try:
             feed._start()
             # One that comes later may have other labels; a name that the first does not know is a slip of the pen.
-            feed.current = feed.current.with_prior(feed._prior)
+            feed.current = feed.current.with_prior(feed._loader.prior)
         except (KafkaError, UserError):
             feed.close()
             raise
@@ -116,7 +113,7 @@ class ModelFeed:
             KafkaTimeoutError: the topic cannot be read to its end now.
         """
         if version == self._shipped:
-            return self._with_prior(Model.load())
+            return self._loader.with_prior(Model.load())
         if self._kafka is None:
             return None
         # Not with the reader that follows: what it has not seen yet is still to be taken up.
@@ -125,7 +122,7 @@ class ModelFeed:
             for record in records_of(self._kafka, client):
                 if is_bundle(record) and record.key == version.encode():
                     newest = record
-        loaded = self._load(newest) if newest else None
+        loaded = self._loader.load(newest, chosen=self._is_chosen(newest)) if newest else None
         return loaded if isinstance(loaded, Model) else None
 
     @property
@@ -208,12 +205,12 @@ class ModelFeed:
             self.current, self._offset = self.challenger, self._challenger_offset
             log.info("model %s: the challenger is the champion", champion)
         elif champion == self._shipped != self.current.card.version:
-            self.current, self._offset = self._with_prior(Model.load()), -1
+            self.current, self._offset = self._loader.with_prior(Model.load()), -1
             log.info("model %s, the one that ships: it is the champion", self._shipped)
         if self.challenger and self.challenger.card.version != challenger:
             self.challenger, self._challenger_offset = None, -1
         if challenger == self._shipped and not self.challenger:
-            self.challenger, self._challenger_offset = self._with_prior(Model.load()), -1
+            self.challenger, self._challenger_offset = self._loader.with_prior(Model.load()), -1
 
     def _candidates(self, topic: ModelTopic) -> list[Place | None]:
         """What to start from, best first; None stands for the bundle that ships."""
@@ -229,7 +226,7 @@ class ModelFeed:
         try:
             topic.state.note(record)
         except UserError as error:
-            return [(record, self._reject(record, error))]
+            return [(record, self._loader.reject(record, error))]
         return []
 
     def _is_wanted(self, topic: ModelTopic, record: ConsumerRecord) -> bool:
@@ -271,13 +268,13 @@ class ModelFeed:
 
     def _try(self, record: ConsumerRecord) -> Letters:
         """Begin a bundle's trial, or take it where it needs none."""
-        if not self._needs_trial(record):
+        if not self._loader.needs_trial(record):
             return self._take(record)
         self._on_trial = record, Trial(record.value)
         return []
 
     def _take(self, record: ConsumerRecord, trial: Trial | None = None) -> Letters:
-        loaded = self._load(record, trial)
+        loaded = self._loader.load(record, trial, chosen=self._is_chosen(record))
         if isinstance(loaded, Rejected):
             self._refused.add(record.offset)
             return [(record, loaded)]
@@ -287,51 +284,8 @@ class ModelFeed:
             self.current, self._offset = loaded, record.offset
         return []
 
-    def _with_prior(self, model: Model) -> Model:
-        """The model under this worker's class prior, as far as it knows the labels."""
-        prior = self._prior
-        if not isinstance(prior, str):
-            prior = {label: share for label, share in prior.items() if label in model.card.labels}
-            if len(prior) < len(self._prior):
-                log.warning("model %s does not know all labels of the class prior", model.card.version)
-        return model.with_prior(prior)
-
-    def _needs_trial(self, record: ConsumerRecord) -> bool:
-        try:
-            self._signing.check(record.value)
-            return read_bundle(record.value).card.network.sha256 not in self._tried
-        except UserError:
-            return False  # it is refused before anything of it runs
-
-    def _load(self, record: ConsumerRecord, trial: Trial | None = None) -> Model | Rejected:
-        """Load a bundle here once it has passed its trial; waits for that where none is given."""
-        try:
-            self._signing.check(record.value)
-            if trial is None and self._needs_trial(record):
-                trial = Trial(record.value)
-            reason = trial.reason() if trial else ""
-            if reason:
-                raise UserError(reason)
-            model = self._with_prior(Model.load(record.value))
-            self._check_name(record, model)
-        except Exception as error:
-            # UserError where all is well, and what a stranger's card may bring about besides.
-            unsigned = "unsigned" if isinstance(error, Unsigned) else "invalid"
-            return self._reject(record, error, "crashed" if trial and trial.died else unsigned)
-        self._tried.add(model.card.network.sha256)
-        self._metrics.models.labels("loaded").inc()
-        log.info("model %s, from offset %d of models", model.card.version, record.offset)
-        return model
-
-    def _check_name(self, record: ConsumerRecord, model: Model) -> None:
-        """An alias chooses by the key: a card that says otherwise would never be what it names."""
+    def _is_chosen(self, record: ConsumerRecord) -> bool:
+        """Whether an alias has chosen a bundle, which it does by its key."""
         if not self._topic or self._topic.state.named(Alias.CHAMPION) is None:
-            return
-        key = (record.key or b"").decode(errors="replace")
-        if key in self._missing(self._topic) and model.card.version != key:
-            raise UserError(f"its key is {key}, its card's version {model.card.version}")
-
-    def _reject(self, record: ConsumerRecord, error: Exception, outcome: str = "invalid") -> Rejected:
-        self._metrics.models.labels(outcome).inc()
-        log.error("models, offset %d: %s; it is not used", record.offset, one_line(error, limit=600))
-        return Rejected(Reason.INVALID_MODEL, one_line(error))
+            return False
+        return (record.key or b"").decode(errors="replace") in self._missing(self._topic)

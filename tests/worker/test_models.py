@@ -11,7 +11,9 @@ from tests.support.streams import customer, cut, hear, lines
 from undertone.inference.bundle import DEFAULT_BUNDLE
 from undertone.inference.engine import Engine
 from undertone.inference.model import Model
+from undertone.registry.signing import SigningSettings
 from worker.metrics import WorkerMetrics
+from worker.model_loading import ModelLoader
 from worker.models import ModelFeed
 from worker.settings import WorkerSettings
 
@@ -80,8 +82,9 @@ def test_a_class_prior_of_labels_that_the_model_does_not_know_ends_the_start_wit
 
 def test_a_later_model_without_a_label_of_the_class_prior_is_taken_up_all_the_same() -> None:
     model = Model.load()
-    feed = ModelFeed(model, WorkerMetrics(), prior="neutral=0.5,sad=0.1")
+    prior = {"neutral": 0.5, "sad": 0.1}
+    loader = ModelLoader(WorkerMetrics(), prior, SigningSettings.load(), set())
     labels = tuple("gloomy" if label == "sad" else label for label in model.card.labels)
     changes = {"labels": labels, "calibration": CalibrationSpec(), "caller": None}
     other = model.with_card(model.card.model_copy(update=changes))
-    assert feed._with_prior(other).class_prior["neutral"] == pytest.approx(0.5)
+    assert loader.with_prior(other).class_prior["neutral"] == pytest.approx(0.5)
