@@ -16,9 +16,9 @@ from undertone.inference.model import Model
 from undertone.inference.records import OpenRecord, read_record
 from undertone.messaging.clients import reader
 from undertone.messaging.dead_letters import unreadable
+from undertone.messaging.fetched_records import UnreadableRecordsError
 from undertone.messaging.reading import end_reader
 from undertone.messaging.settings import KafkaSettings
-from undertone.messaging.workarounds import UnreadableRecordsError
 from worker.batch import DeadLetters
 
 log = logging.getLogger(__name__)

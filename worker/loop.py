@@ -10,7 +10,7 @@ from schemas.dead_letters import Reason
 from undertone.inference.engine import Engine, StateRecord
 from undertone.inference.intake import FeedResult
 from undertone.messaging.dead_letters import unreadable
-from undertone.messaging.workarounds import UnreadableRecordsError
+from undertone.messaging.fetched_records import UnreadableRecordsError
 from worker.assignment import Assignment
 from worker.batch import Batch, DeadLetters, Polled, decode
 from worker.checkpoint import Checkpoint

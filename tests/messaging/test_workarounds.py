@@ -17,25 +17,20 @@ from kafka import KafkaConsumer, TopicPartition
 from kafka.consumer import group
 from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssignor
 from kafka.coordinator.consumer import ConsumerCoordinator
-from kafka.errors import CorruptRecordError, KafkaConnectionError, KafkaTimeoutError, ProducerFencedError
+from kafka.errors import KafkaConnectionError, KafkaTimeoutError, ProducerFencedError
 from kafka.net import manager
 from kafka.net.transport import KafkaTCPTransport
 from kafka.producer import transaction_manager
-from kafka.record import MemoryRecords, memory_records
-from kafka.record.default_records import DefaultRecordBatch, DefaultRecordBatchBuilder
 from kafka.structs import MemberState
 
 from schemas.topics import Topics
 from undertone.devbroker.broker import local_broker
 from undertone.messaging.clients import admin, group_consumer, idempotent_producer, reader
+from undertone.messaging.fetched_records import FetchedRecords, LocatingFetcher
 from undertone.messaging.settings import KafkaSettings
 from undertone.messaging.workarounds import (
     BoundedResult,
-    LenientBatch,
-    LocatedRecords,
-    LocatingFetcher,
     SteadyCoordinator,
-    UnreadableRecordsError,
     WideTLSTransport,
     WideTransport,
     bounded,
@@ -44,31 +39,6 @@ from undertone.messaging.workarounds import (
     has_joined,
     learn_partitions,
 )
-
-
-class ForeignName(str):
-    """A header's name that is no UTF-8, as clients in other languages may write it."""
-
-    def encode(self, *_: object) -> bytes:
-        return b"\xff\xfe"
-
-
-def with_a_foreign_name() -> bytes:
-    """A batch of two records; the second has such a header."""
-    builder = DefaultRecordBatchBuilder(2, 0, False, -1, -1, -1, 1000)
-    builder.append(0, 0, b"a", b"1", [("name", b"0")])
-    builder.append(1, 0, b"b", b"2", [(ForeignName("x"), b"3")])
-    return bytes(builder.build())
-
-
-def test_a_foreign_header_name_is_read() -> None:
-    read = [(record.key, record.value, record.headers) for record in LenientBatch(with_a_foreign_name())]
-    assert read == [(b"a", b"1", [("name", b"0")]), (b"b", b"2", [("\ufffd\ufffd", b"3")])]
-
-
-def test_kafka_python_still_raises_for_a_foreign_header_name() -> None:
-    with pytest.raises(CorruptRecordError):
-        list(DefaultRecordBatch(with_a_foreign_name()))
 
 
 def asks_at_once(consumer: KafkaConsumer) -> bool:
@@ -378,9 +348,8 @@ def test_every_client_of_ours_is_mended(kafka_settings: KafkaSettings, topics: T
         assert manager.KafkaSSLTransport is WideTLSTransport
         assert transaction_manager.TransactionalRequestResult is BoundedResult
         assert group.ConsumerCoordinator is SteadyCoordinator
-        assert memory_records.DefaultRecordBatch is LenientBatch
         assert group.Fetcher is LocatingFetcher
-        assert LocatingFetcher.PartitionRecords is LocatedRecords
+        assert LocatingFetcher.PartitionRecords is FetchedRecords
 
 
 @pytest.mark.slow
@@ -419,35 +388,3 @@ def test_a_join_is_finished_however_short_the_polls_are(kafka_settings: KafkaSet
             while len(consumer.assignment()) != partitions or consumer.group_metadata().state != MemberState.STABLE:
                 assert time.monotonic() < end, (consumer.group_metadata(), consumer.assignment())
                 consumer.poll(timeout_ms=1)
-
-
-def test_a_damaged_batch_is_located_and_none_other_is_passed_over() -> None:
-    place = TopicPartition("call-audio", 3)
-    batches = [damaged_batch(), with_a_foreign_name()]
-    with pytest.raises(UnreadableRecordsError, match=r"call-audio, partition 3, from offset 0: .*crc") as caught:
-        list(LocatedRecords(0, place, MemoryRecords(b"".join(batches))).record_iterator)
-    assert (caught.value.partition, caught.value.offset, caught.value.next_offset) == (place, 0, 2)
-    lying = bytearray(damaged_batch())
-    lying[23:27] = (1_000_000).to_bytes(4, "big")  # the last offset's delta
-    with pytest.raises(UnreadableRecordsError) as caught:
-        list(LocatedRecords(0, place, MemoryRecords(bytes(lying))).record_iterator)
-    assert caught.value.next_offset == 2
-    lying[8:12] = (3).to_bytes(4)  # the length: where the next batch begins nobody knows
-    with pytest.raises(UnreadableRecordsError) as caught:
-        list(LocatedRecords(7, place, MemoryRecords(bytes(lying))).record_iterator)
-    assert (caught.value.offset, caught.value.next_offset) == (7, 8)
-
-
-def test_kafka_python_still_does_not_tell_where_a_damaged_batch_lies() -> None:
-    original = LocatedRecords.__bases__[0]
-    records = MemoryRecords(damaged_batch())
-    with pytest.raises(CorruptRecordError) as caught:
-        list(original(0, TopicPartition("call-audio", 3), records).record_iterator)
-    assert not hasattr(caught.value, "next_offset")
-
-
-def damaged_batch() -> bytes:
-    """A batch of two records with one bit that has changed."""
-    batch = bytearray(with_a_foreign_name())
-    batch[-1] ^= 1
-    return bytes(batch)

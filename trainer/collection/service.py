@@ -25,11 +25,11 @@ from trainer.collection.metrics import CollectorMetrics
 from trainer.collection.settings import TrainerSettings
 from undertone.messaging.clients import KafkaAway, admin, reader
 from undertone.messaging.dead_letters import unreadable
+from undertone.messaging.fetched_records import UnreadableRecordsError
 from undertone.messaging.letters import Letters
 from undertone.messaging.reading import UnfinishedRead, end_offsets, partitions_of
 from undertone.messaging.settings import KafkaSettings
 from undertone.messaging.topics import require_topics
-from undertone.messaging.workarounds import UnreadableRecordsError
 from undertone.observability.telemetry import Health
 from undertone.storage.store import StoreAway
 

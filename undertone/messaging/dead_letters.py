@@ -9,7 +9,7 @@ from kafka.consumer.fetcher import ConsumerRecord
 
 from schemas.audio import Role
 from schemas.dead_letters import DeadLetter, Reason, Rejected
-from undertone.messaging.workarounds import UnreadableRecordsError
+from undertone.messaging.fetched_records import UnreadableRecordsError
 
 log = logging.getLogger(__name__)
 

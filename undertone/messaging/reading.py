@@ -10,8 +10,8 @@ from kafka.errors import KafkaError
 
 from schemas.errors import UserError
 from undertone.messaging.clients import reader
+from undertone.messaging.fetched_records import UnreadableRecordsError
 from undertone.messaging.settings import KafkaSettings
-from undertone.messaging.workarounds import UnreadableRecordsError
 
 # A topic often ends in a transaction's marker, which no poll returns: a poll then waits for nothing.
 _POLL_MS = 100

@@ -10,30 +10,23 @@ import logging
 import ssl
 import threading
 import time
-from collections.abc import Callable, Iterator
-from typing import Any, SupportsIndex
+from collections.abc import Callable
+from typing import Any
 
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.consumer import group
-from kafka.consumer.fetcher import Fetcher
 from kafka.coordinator.assignors.sticky.sticky_assignor import StickyPartitionAssignor
 from kafka.coordinator.consumer import ConsumerCoordinator
-from kafka.errors import (
-    CorruptRecordError,
-    KafkaConnectionError,
-    KafkaError,
-    KafkaTimeoutError,
-    UnsupportedCodecError,
-)
+from kafka.errors import KafkaConnectionError, KafkaError, KafkaTimeoutError
 from kafka.net import manager
 from kafka.net.transport import KafkaSSLTransport, KafkaTCPTransport
 from kafka.producer import transaction_manager
 from kafka.producer.transaction_manager import TransactionalRequestResult
 from kafka.protocol.admin import DescribeGroupsRequest
 from kafka.protocol.consumer.metadata import ConsumerProtocolAssignment
-from kafka.record import memory_records
-from kafka.record.default_records import DefaultRecordBatch
 from kafka.structs import MemberState
+
+from undertone.messaging.fetched_records import LocatingFetcher
 
 log = logging.getLogger(__name__)
 
@@ -47,7 +40,6 @@ _REST_S = 0.05
 def mend() -> None:
     """Let every client that this process makes from now on use what is mended."""
     group.ConsumerCoordinator = SteadyCoordinator
-    memory_records.DefaultRecordBatch = LenientBatch
     group.Fetcher = LocatingFetcher
     manager.KafkaTCPTransport, manager.KafkaSSLTransport = WideTransport, WideTLSTransport
     transaction_manager.TransactionalRequestResult = BoundedResult
@@ -299,106 +291,3 @@ class WideTransport(WideReads, KafkaTCPTransport):
 
 class WideTLSTransport(WideReads, KafkaSSLTransport):
     """A connection with TLS."""
-
-
-class LenientBatch(DefaultRecordBatch):
-    """Reads records whose header names are no UTF-8, which any client may write and the broker takes.
-
-    Symptom: `poll` raises CorruptRecordError and, polled again, spins for ever; restarted, it meets the same record.
-    One such record would end every worker of its partition. Here the name gets replacement characters, and the record
-    goes the way of all others. Strict reading is quicker: only a record that cannot be read so is read once more.
-    """
-
-    _buffer: Any
-
-    def _read_msg(self, *args: Any) -> Any:
-        try:
-            return super()._read_msg(*args)
-        except UnicodeDecodeError:
-            strict, self._buffer = self._buffer, _LenientBuffer(self._buffer)
-            try:
-                return super()._read_msg(*args)
-            finally:
-                self._buffer = strict
-
-
-class _LenientBuffer(bytearray):
-    def __getitem__(self, key: SupportsIndex | slice) -> Any:
-        found: Any = super().__getitem__(key)
-        return _LenientBytes(found) if isinstance(key, slice) else found
-
-
-class _LenientBytes(bytes):
-    def decode(self, encoding: str = "utf-8", errors: str = "replace") -> str:
-        return super().decode(encoding, errors)
-
-
-class UnreadableRecordsError(CorruptRecordError):
-    """Records that are damaged where they lie. Whoever polls goes on by seeking `next_offset` in `partition`."""
-
-    def __init__(self, partition: TopicPartition, offset: int, next_offset: int, cause: Exception) -> None:
-        super().__init__(f"{partition.topic}, partition {partition.partition}, from offset {offset}: {cause}")
-        self.partition = partition
-        self.offset = offset
-        self.next_offset = next_offset
-        self.cause = cause
-
-
-class LocatedRecords(Fetcher.PartitionRecords):
-    """Says where records are that cannot be read.
-
-    Symptom: for a batch with a wrong checksum `poll` raises CorruptRecordError, which tells neither its partition nor
-    where the next batch begins; polled again it spins for ever, and a new client meets the same batch. One damaged
-    block of a disk would stop its partition's worker for good.
-    """
-
-    def _unpack_records(self, tp: TopicPartition, records: Any, *deserializers: Any) -> Iterator[Any]:
-        batches = _LastBatch(records)
-        try:
-            yield from super()._unpack_records(tp, batches, *deserializers)
-        except UnsupportedCodecError:
-            raise  # nothing is damaged: a codec is missing, for every batch
-        except Exception as error:
-            if batches.last is None:
-                raise UnreadableRecordsError(tp, self.next_fetch_offset, self.next_fetch_offset + 1, error) from error
-            offset = max(self.next_fetch_offset, batches.last.base_offset)
-            raise UnreadableRecordsError(tp, offset, batches.after(offset), error) from error
-
-
-class LocatingFetcher(Fetcher):
-    """Also says where records are that the broker cannot read.
-
-    Symptom: `poll` raises CorruptRecordError for a batch whose length is damaged, and so does that of a new client.
-
-    Cause: the broker reads the headers of some batches itself, to find an offset. It answers CORRUPT_MESSAGE to whoever
-    asks for an offset of the damaged one, or for one behind it and before the next place in its index (4 KB on, by
-    default). Where that is it does not say, so the next offset is tried: good ones are given up for no more than that.
-    """
-
-    PartitionRecords = LocatedRecords
-
-    def _parse_fetched_data(self, completed_fetch: Any) -> Any:
-        try:
-            return super()._parse_fetched_data(completed_fetch)
-        except CorruptRecordError as error:
-            offset = completed_fetch.fetched_offset
-            raise UnreadableRecordsError(completed_fetch.topic_partition, offset, offset + 1, error) from error
-
-
-class _LastBatch:
-    """Hands out batches and keeps the last one."""
-
-    def __init__(self, records: Any) -> None:
-        self._records = records
-        self.last: Any = None
-
-    def next_batch(self) -> Any:
-        self.last = self._records.next_batch()
-        return self.last
-
-    def after(self, offset: int) -> int:
-        """Where to go on after the last batch. What its header says may be damaged, too: one step too short finds the
-        same batch again, one too long would lose others, so the smaller of the two numbers that tell it counts.
-        """
-        length = min(self.last.last_offset_delta + 1, self.last.records_count)
-        return max(offset + 1, int(self.last.base_offset) + length)

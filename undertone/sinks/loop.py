@@ -15,8 +15,8 @@ from kafka.errors import KafkaError, OffsetOutOfRangeError
 from kafka.structs import OffsetAndMetadata
 
 from undertone.messaging.dead_letters import unreadable
+from undertone.messaging.fetched_records import UnreadableRecordsError
 from undertone.messaging.letters import Letters
-from undertone.messaging.workarounds import UnreadableRecordsError
 from undertone.observability.telemetry import Health
 from undertone.sinks.buffer import Buffer
 from undertone.sinks.metrics import SinkMetrics

@@ -16,9 +16,9 @@ from kafka.errors import KafkaError, OffsetOutOfRangeError
 
 from schemas.errors import UserError, one_line
 from undertone.messaging.clients import admin, reader
+from undertone.messaging.fetched_records import UnreadableRecordsError
 from undertone.messaging.reading import answers, end_offsets, partitions_of
 from undertone.messaging.settings import KafkaSettings
-from undertone.messaging.workarounds import UnreadableRecordsError
 
 _POLL_MS = 250
 # Between tries: 1 s, then twice as long each time; a right that is missing is not asked for every second.
