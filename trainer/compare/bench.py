@@ -26,6 +26,8 @@ from trainer.compare.systems import Labels, Rows
 from trainer.data import splits
 from trainer.data.corpora import Utterance
 from trainer.data.layouts import ravdess
+from trainer.evaluation.in_calls import BEFORE, USUAL, draw_calls
+from undertone.analysis.evaluate import UTTERANCES_HEARD
 
 SplitName = Literal["speakers", "random"]
 MOST_FOLDS = 5
@@ -61,6 +63,21 @@ class Bench:
         """80/20 whoever speaks: what a split by speaker is there to avoid."""
         test = np.array(splits.random_split(len(self.y), seed).test)
         return np.setdiff1d(np.arange(len(self.y)), test), test
+
+    def calls(self, test: Rows, seed: int) -> list[list[Rows]]:
+        """Each test clip at the end of a call of its speaker, by UTTERANCES_HEARD before it.
+
+        Rows of each call [heard + 1]: of ten before it seven are neutral or calm where there are as many, for people in
+        calls mostly are. Clips of speakers with too few others are in none.
+        """
+        usual = np.isin([self.labels[label] for label in self.y[test]], sorted(USUAL))
+        return [
+            [
+                test[call]
+                for call in draw_calls(usual, self.groups[test], heard, BEFORE.get(heard, 0), seed, most=len(test))
+            ]
+            for heard in UTTERANCES_HEARD
+        ]
 
     def inputs(self, takes: str, features: str, after: int = -1) -> Any:
         """The corpus as a system takes it; with `after`, its first AFTER_SECONDS[after] of speech.

@@ -12,7 +12,8 @@ from trainer.compare.bench import Bench, SplitName
 from trainer.compare.features import AFTER_SECONDS
 from trainer.compare.measures import mean_recall
 from trainer.compare.search import Choice, choose, inner_splits
-from trainer.compare.systems import Labels, Rows, System
+from trainer.compare.systems import Labels, Remembering, Rows, System
+from undertone.analysis.evaluate import UTTERANCES_HEARD
 
 
 class Cell(BaseModel):
@@ -73,7 +74,8 @@ class CellResult(BaseModel):
     """A finished cell. `predictions`: a row for each repeat (or random split), a class for each clip, -1: not tested.
 
     `after`: the same for all clips of the test folds after AFTER_SECONDS of speech, for the first repeat. Kept cells
-    know the two by their first names.
+    know the two by their first names. `in_calls`: the same after UTTERANCES_HEARD of the clip's speaker, of models that
+    remember them; -1 where there were too few.
     """
 
     model_config = ConfigDict(populate_by_name=True, serialize_by_alias=True)
@@ -83,6 +85,7 @@ class CellResult(BaseModel):
     chosen: list[Chosen]
     predictions: list[list[int]] = Field(alias="answers")
     after: list[list[int]] = Field(alias="heard")
+    in_calls: list[list[int]] = []
     seconds: float
 
 
@@ -95,6 +98,7 @@ def run_cell(bench: Bench, system: System, cell: Cell, protocol: Protocol) -> Ce
     rows = repeats if cell.split == "speakers" else len(parts)
     predictions = np.full((rows, len(bench.y)), -1, np.int64)
     after = np.full((len(AFTER_SECONDS), len(bench.y)), -1, np.int64)
+    in_calls = np.full((len(UTTERANCES_HEARD), len(bench.y)), -1, np.int64)
     trainings: list[Training] = []
     chosen: list[Chosen] = []
     for part, (train, test) in enumerate(parts):
@@ -120,6 +124,10 @@ def run_cell(bench: Bench, system: System, cell: Cell, protocol: Protocol) -> Ce
             if cell.split == "speakers" and repeat == 0:
                 for k, early in _predict_early(bench, system, cell.features, model, test):
                     after[k, test] = early
+                if isinstance(model, Remembering):
+                    for k, calls in enumerate(bench.calls(test, seed)):
+                        if calls:
+                            in_calls[k, [call[-1] for call in calls]] = model.predict_in_calls(inputs, calls)
     known = [row for row in after if (row >= 0).all()]
     return CellResult(
         cell=cell,
@@ -127,6 +135,7 @@ def run_cell(bench: Bench, system: System, cell: Cell, protocol: Protocol) -> Ce
         chosen=chosen,
         predictions=predictions.tolist(),
         after=[row.tolist() for row in known],
+        in_calls=in_calls.tolist() if (in_calls >= 0).any() else [],
         seconds=round(time.perf_counter() - started, 2),
     )
 

@@ -6,6 +6,7 @@ import numpy as np
 
 from trainer.compare.findings import Board, in_words, named, percent
 from trainer.compare.summary import CellSummary
+from trainer.evaluation.in_calls import BEFORE
 
 LEADERS = 5  # systems whose errors are looked at together
 
@@ -66,6 +67,28 @@ def how_long(board: Board) -> list[str]:
             found.append(f"{named(summary)}: {steps} of speech, {percent(summary.uar)} at the end of the clip.")
     if found:
         found.append(f"Half of the clips hold less than {np.median(board.bench.speech_s):.1f} s of speech.")
+    return found
+
+
+def after_what_was_said_before(board: Board) -> list[str]:
+    """UAR of the first utterance of a speaker, and after three and ten others."""
+    found = []
+    for summary in (s for s in board.best_of_each if s.remembers):
+        steps = [
+            f"{percent(uar)} {'for the first utterance' if heard == '0' else f'after {heard}'}"
+            for heard, uar in summary.uar_after_utterances.items()
+        ]
+        found.append(f"{named(summary)} judges against what the speaker said before: {in_words(steps)} of theirs.")
+    others = [s for s in board.best_of_each if not s.remembers and s.uar_after_utterances]
+    if found and others:
+        listed = in_words(f"{percent(s.uar_after_utterances['0'])} ({named(s)})" for s in others[:LEADERS])
+        found.append(f"The others have no memory and stay where they are: {listed}.")
+    if found:
+        counts = in_words(f"{quiet} of {before}" for before, quiet in BEFORE.items())
+        found.append(
+            f"Before each test clip come others of its speaker, a second of silence between; {counts} are neutral or "
+            "calm where there are as many."
+        )
     return found
 
 

@@ -24,6 +24,7 @@ CHAPTERS = {
     "Which emotions are confused": error_analysis.which_emotions,
     "Whose voices are hard": error_analysis.which_speakers,
     "How much has to be heard": error_analysis.how_long,
+    "What the speaker's earlier utterances add": error_analysis.after_what_was_said_before,
     "What varies": findings.what_varies,
     "What the search chose": findings.what_was_chosen,
     "What it costs": findings.what_it_costs,

@@ -26,14 +26,17 @@ from trainer.compare.grid import DEFAULT_NETWORK, NETWORK_NAMES, Grid
 from trainer.compare.threads import one_thread
 from trainer.data.cache import cache_folder
 from trainer.data.corpora import Utterance, load
+from undertone.inference.bundle import DEFAULT_BUNDLE, read_bundle
 
 # Raise it when a change to the systems, the search or the cells changes figures: older results are then not used.
 REVISION = 1
 # What the shipped network's figures depend on.
 RECIPE_MODULES = (
+    "trainer.compare.default_network",
     "trainer.data.clips",
     "trainer.data.preprocessing",
     "trainer.data.speech",
+    "trainer.evaluation.in_calls",
     "trainer.options",
     "trainer.training.augmentation",
     "trainer.training.batches",
@@ -181,8 +184,8 @@ def _entry(bench: Bench, grid: Grid, cell: Cell) -> Path:
 
 
 def _recipe_code() -> str:
-    """Hash of the recipe's sources: the shipped network's figures follow every change to it."""
-    digest = hashlib.sha256()
+    """Hash of the recipe's sources and of the memory that ships: the network's figures follow every change to them."""
+    digest = hashlib.sha256(repr(read_bundle(DEFAULT_BUNDLE).card.caller).encode())
     for module in RECIPE_MODULES:
         spec = find_spec(module)  # found, and not imported: TensorFlow takes seconds
         if spec is None or spec.origin is None:

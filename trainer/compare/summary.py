@@ -19,6 +19,7 @@ from trainer.compare.measures import (
     speaker_confusions,
     uar_by,
 )
+from undertone.analysis.evaluate import UTTERANCES_HEARD, after_utterances
 
 
 class CellSummary(BaseModel):
@@ -27,7 +28,9 @@ class CellSummary(BaseModel):
     `uar`: mean over folds (or random splits) of the mean over repeats. `uar_std_folds` and `uar_std_repeats`: standard
     deviation over folds, and over the repeats' means; None where there was one. `interval`: the middle 95% of the UAR
     of all predictions with the test speakers drawn anew, None for a random split. `confusion`: rows are the truth, all
-    repeats added up. `after`: UAR after so many seconds of speech, `heard` in compare.json.
+    repeats added up. `after`: UAR after so many seconds of speech, `heard` in compare.json. `uar_after_utterances`,
+    `n_after_utterances`: as `undertone evaluate --calls` has them, of the first repeat; a model that does not remember
+    predicts for a clip what it predicts alone.
     """
 
     model_config = ConfigDict(frozen=True, populate_by_name=True, serialize_by_alias=True)
@@ -53,6 +56,9 @@ class CellSummary(BaseModel):
     by_gender: dict[str, float]
     by_intensity: dict[str, float]
     after: dict[str, float] = Field(alias="heard")
+    remembers: bool
+    uar_after_utterances: dict[str, float]
+    n_after_utterances: dict[str, int]
 
 
 def summarise(bench: Bench, result: CellResult, family: str) -> CellSummary:
@@ -63,6 +69,7 @@ def summarise(bench: Bench, result: CellResult, family: str) -> CellSummary:
     by_fold, by_repeat = _table(result.trainings, "part"), _table(result.trainings, "seed")
     speakers = result.cell.split == "speakers"
     counts = speaker_confusions(bench.y, predictions, classes, bench.groups) if speakers else None
+    in_calls = _in_calls(bench, result) if speakers else {}
     return CellSummary(
         system=result.cell.system,
         family=family,
@@ -88,6 +95,9 @@ def summarise(bench: Bench, result: CellResult, family: str) -> CellSummary:
             f"{seconds:g}": round(mean_recall(bench.y, np.array(row)), 4)
             for seconds, row in zip(AFTER_SECONDS, result.after, strict=False)
         },
+        remembers=bool(result.in_calls),
+        uar_after_utterances={heard: round(uar, 4) for heard, (_, uar) in in_calls.items()},
+        n_after_utterances={heard: clips for heard, (clips, _) in in_calls.items()},
     )
 
 
@@ -98,6 +108,18 @@ def advantage(bench: Bench, one: CellResult, other: CellResult) -> tuple[float, 
         for cell in (one, other)
     )
     return (float((first - second).mean()), *interval(first - second))
+
+
+def _in_calls(bench: Bench, result: CellResult) -> dict[str, tuple[int, float]]:
+    """Clips and UAR by how many utterances of the speaker were heard before."""
+    heard = np.array(UTTERANCES_HEARD)[:, None]
+    predictions = np.array(result.in_calls)
+    if not result.in_calls:
+        _, who, clips = np.unique(bench.groups, return_inverse=True, return_counts=True)
+        predictions = np.where(clips[who] > heard, np.array(result.predictions[0]), -1)
+    judged = predictions >= 0
+    truth, before = np.broadcast_to(bench.y, judged.shape), np.broadcast_to(heard, judged.shape)
+    return after_utterances(truth[judged], predictions[judged], before[judged], len(bench.labels))
 
 
 def _table(trainings: Sequence[Training], by: str) -> list[float]:

@@ -5,9 +5,9 @@ each class counts the same (UAR is the figure, and corpora are rarely balanced).
 """
 
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,6 +45,14 @@ class Model(Protocol):
 
     def predict(self, inputs: Any, rows: Rows) -> Labels:
         """Class numbers of the clips at `rows` of `inputs` (the corpus, or its first seconds)."""
+
+
+@runtime_checkable
+class Remembering(Model, Protocol):
+    """A model that judges a clip against what its speaker said before."""
+
+    def predict_in_calls(self, inputs: Any, calls: Sequence[Rows]) -> Labels:
+        """Class number of the last clip of each call, whose clips are heard one after the other."""
 
 
 class System(Protocol):

@@ -46,11 +46,16 @@ def evaluate_in_calls(
 
 
 def draw_calls(
-    usual: NDArray[np.bool_], speakers: Sequence[str], before: int, quiet: int, seed: int
+    usual: NDArray[np.bool_],
+    speakers: Sequence[str] | NDArray[np.str_],
+    before: int,
+    quiet: int,
+    seed: int,
+    most: int = _MOST_CALLS,
 ) -> list[NDArray[np.int64]]:
     """Rows of each call [before + 1]: `quiet` usual ones of a speaker and some of any kind, then the one to judge.
 
-    Where a speaker has fewer usual ones, more of any kind are taken.
+    Where a speaker has fewer usual ones, more of any kind are taken. At most `most` rows are judged, each once.
     """
     rng, who = np.random.default_rng(seed), np.array(speakers)
     calls = []
@@ -61,7 +66,7 @@ def draw_calls(
         first = others[usual[others]][:quiet]
         rest = others[~np.isin(others, first)][: before - len(first)]
         calls.append(np.array([*rng.permutation(np.concatenate([first, rest])), row], np.int64))
-        if len(calls) == _MOST_CALLS:
+        if len(calls) == most:
             break
     return calls
 

@@ -5,7 +5,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, ClassVar, cast
 
 import numpy as np
 import pytest
@@ -19,6 +19,7 @@ from trainer.compare import run
 from trainer.compare.bench import Bench, fold_count, make_bench
 from trainer.compare.cells import Cell, CellResult, Protocol, run_cell
 from trainer.compare.default_network import DefaultNetwork
+from trainer.compare.error_analysis import after_what_was_said_before
 from trainer.compare.features import (
     AFTER_SECONDS,
     POPULAR,
@@ -29,6 +30,7 @@ from trainer.compare.features import (
     step_columns,
     vector_columns,
 )
+from trainer.compare.findings import Board
 from trainer.compare.grid import Grid, choose_grid, system_names
 from trainer.compare.measures import hardest_pairs, interval, mean_recall, resampled_uars, speaker_confusions
 from trainer.compare.networks import NETWORKS, Network
@@ -37,6 +39,7 @@ from trainer.compare.service import CompareRequest, serve
 from trainer.compare.summary import summarise
 from trainer.compare.systems import CLASSIC, System
 from trainer.data.corpora import Utterance, load
+from undertone.inference.model import Model
 
 MOODS = ("frustrated", "satisfied", "puzzled")
 TINY = Protocol(trials=2, network_trials=1, inner_folds=2, repeats=2, random_splits=1)
@@ -176,7 +179,8 @@ def test_kept_cells_and_compare_json_keep_their_names(bench: Bench) -> None:
     cell = Cell(corpus="calls", system="naive-bayes", features="pitch", split="speakers")
     result = run_cell(bench, next(s for s in CLASSIC if s.name == cell.system), cell, TINY)
     kept = json.loads(result.model_dump_json())
-    assert set(kept) == {"cell", "trainings", "chosen", "answers", "heard", "seconds"}
+    assert set(kept) == {"cell", "trainings", "chosen", "answers", "heard", "in_calls", "seconds"}
+    assert CellResult.model_validate({name: value for name, value in kept.items() if name != "in_calls"}) == result
     assert CellResult.model_validate(kept) == result
     assert set(summarise(bench, result, "Bayes").model_dump()["heard"]) == {"0.5", "1", "2", "3"}
 
@@ -259,6 +263,82 @@ def test_the_shipped_network_takes_its_place(corpus: Path) -> None:
     assert result.chosen[0].config == {"epochs": 1}
     assert result.trainings[0].parameters < 300_000
     assert sum(answer >= 0 for answer in result.predictions[0]) == 7
+
+
+class _Remembering:
+    """Says what the first clip of a call is, and of a clip alone what it is."""
+
+    name, family, takes, seeded = "remembering", "Undertone", "vectors", False
+    space: ClassVar[Any] = {}
+    defaults: ClassVar[Any] = {}
+    parameters = 1
+
+    def fit(self, inputs: Any, rows: Any, y: Any, config: Any, seed: int) -> "_Remembering":
+        self.y = y
+        return self
+
+    def predict(self, inputs: Any, rows: Any) -> Any:
+        return self.y[rows]
+
+    def predict_in_calls(self, inputs: Any, calls: Any) -> Any:
+        assert all(len(set(call)) == len(call) for call in calls)
+        return self.y[[call[0] for call in calls]]
+
+
+def test_figures_after_utterances_are_of_the_test_speakers_own(bench: Bench) -> None:
+    cell = Cell(corpus="calls", system="remembering", features="mfcc", split="speakers")
+    found = summarise(bench, run_cell(bench, cast(System, _Remembering()), cell, TINY), "Undertone")
+    # Nine clips a speaker: all can be judged after three others, and none after ten.
+    assert found.n_after_utterances == {"0": 36, "3": 36}
+    assert found.uar_after_utterances["0"] == 1
+    assert found.uar_after_utterances["3"] < 0.6
+    for (_, test), per_fold in ((fold, bench.calls(fold[1], 0)) for fold in bench.folds):
+        for call in (call for calls in per_fold for call in calls):
+            assert set(call) <= set(test)
+            assert len(set(bench.groups[call])) == 1
+
+
+def test_without_a_memory_what_was_said_before_changes_nothing(bench: Bench) -> None:
+    cell = Cell(corpus="calls", system="svm-linear", features="mfcc", split="speakers")
+    result = run_cell(bench, next(s for s in CLASSIC if s.name == cell.system), cell, TINY)
+    found = summarise(bench, result, "kernels")
+    assert not found.remembers
+    alone = round(mean_recall(bench.y, np.array(result.predictions[0])), 4)
+    assert found.uar_after_utterances == {"0": alone, "3": alone}
+
+
+def test_the_page_says_what_earlier_utterances_add(bench: Bench) -> None:
+    boards = []
+    for system, features in ((_Remembering(), "log-mel"), (CLASSIC[0], "mfcc")):
+        cell = Cell(corpus="calls", system=system.name, features="mfcc", split="speakers")
+        result = run_cell(bench, cast(System, system), cell, TINY)
+        boards.append((summarise(bench, result, system.family), result, features))
+    board = Board(bench, [summary for summary, *_ in boards], [result for _, result, _ in boards])
+    first, second, _ = after_what_was_said_before(board)
+    assert first.startswith("remembering on mfcc")
+    assert "100.0 for the first utterance and" in first
+    assert "decision-tree on mfcc" in second
+    assert not after_what_was_said_before(Board(bench, board.summaries[1:], board.results[1:]))
+
+
+def test_the_shipped_network_remembers_as_its_bundle_does(tmp_path: Path) -> None:
+    """In a call of one clip it says what it says of the clip; the memory is the one that ships."""
+    from trainer.compare.default_network import ClipInputs, _caller_as_shipped  # noqa: PLC0415 - loads TensorFlow
+
+    names = {"frustrated": "angry", "satisfied": "neutral"}
+    read = load([write_corpus(tmp_path, tuple(names), range(2), 3)]).utterances
+    utterances = tuple(replace(one, emotion=names[one.emotion]) for one in read)
+    inputs = ClipInputs(utterances)
+    rows, labels = np.arange(len(utterances)), inputs.dataset.labels
+    y = np.array([labels.index(u.emotion) for u in utterances])
+    model = DefaultNetwork(epochs=6).fit(inputs, rows, y, {"epochs": 6}, 0)
+    alone = model.predict_in_calls(inputs, [rows[[row]] for row in rows])
+    assert alone.tolist() == model.predict(inputs, rows).tolist()
+    assert len(model.predict_in_calls(inputs, [rows[:4], rows[::-1]])) == 2
+    shipped, caller = Model.load().card.caller, _caller_as_shipped(labels)
+    assert shipped and caller
+    assert (caller.weight, caller.normal) == (shipped.weight, {"angry": 0.0, "neutral": shipped.normal["neutral"]})
+    assert _caller_as_shipped(("puzzled", "satisfied")) is None
 
 
 def test_the_shipped_networks_kept_figures_depend_on_all_that_trains_it(monkeypatch: pytest.MonkeyPatch) -> None:
