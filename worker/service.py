@@ -18,6 +18,7 @@ from undertone.observability.spans import Spans, spans
 from undertone.observability.telemetry import Health
 from undertone.registry.signing import SigningSettings
 from worker.disk import KafkaDisk
+from worker.hang import HangGuard
 from worker.metrics import WorkerMetrics
 from worker.models import ModelFeed
 from worker.poison_pill import EngineFailure, PoisonPills
@@ -31,8 +32,9 @@ log = logging.getLogger(__name__)
 
 # An attempt may itself take a connect timeout, so that a worker is back some 20 s after its Kafka.
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.5, 10.0
-# A pass may hold this many calls that each last as long as a transaction may: flush, offsets, commit, abort.
-_ALIVE_S, _TRANSACTIONS = 90.0, 4
+# A pass may hold this many calls that each last as long as a transaction may: flush, offsets, commit, abort. A new
+# session connects twice, consumer and producer.
+_ALIVE_S, _TRANSACTIONS, _CONNECTS = 90.0, 4, 2
 
 
 class Stalled(Exception):
@@ -46,7 +48,8 @@ class Worker:
         self._kafka = kafka
         self._settings = settings
         self.metrics = metrics or WorkerMetrics(settings.drift_utterances, settings.queue_names)
-        self.health = Health(max(_ALIVE_S, _TRANSACTIONS * settings.transaction_timeout_s), waits_for="Kafka")
+        slowest_s = _TRANSACTIONS * settings.transaction_timeout_s, _CONNECTS * kafka.connect_timeout_s
+        self.health = Health(max(_ALIVE_S, *slowest_s), waits_for="Kafka")
         self._stop = threading.Event()
         self._poison_pills = PoisonPills()
         self._pause_s = _FIRST_PAUSE_S
@@ -68,6 +71,16 @@ class Worker:
                 used, another worker with this one's instance id, an engine that fails where no message is to blame, no
                 progress for `stall_exit_s` though Kafka answers.
         """
+        guard = HangGuard(self.health)
+        try:
+            self._run(on_ready)
+        finally:
+            guard.close()
+        if self._gave_up:
+            raise UserError(self._gave_up)
+
+    def _run(self, on_ready: Callable[[list[int]], None]) -> None:
+        """One session after another, and what watches them."""
         models = self._open_models()
         if models is None:
             return
@@ -84,8 +97,6 @@ class Worker:
             models.close()
             if self._spans:
                 self._spans.close()
-        if self._gave_up:
-            raise UserError(self._gave_up)
 
     def _watch(self) -> Watch:
         topic = Topics(self._kafka.topic_prefix).call_audio.name

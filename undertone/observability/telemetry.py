@@ -43,9 +43,14 @@ class Health:
         self._last = time.monotonic()
 
     @property
+    def still_s(self) -> float:
+        """For how many seconds the loop has not gone round."""
+        return time.monotonic() - self._last
+
+    @property
     def alive(self) -> bool:
         """Whether the loop has gone round within `limit_s`."""
-        return time.monotonic() - self._last < self.limit_s
+        return self.still_s < self.limit_s
 
 
 class Telemetry:
