@@ -19,6 +19,7 @@ from schemas.events import WrittenEvent
 from schemas.topics import Topics
 from undertone.inference.engine import StateRecord
 from undertone.messaging.dead_letters import DeadLetterPolicy, dead_letter
+from undertone.messaging.sending import Outgoing, send_together
 from undertone.messaging.workarounds import bounded
 from worker.metrics import WorkerMetrics
 from worker.traces import Traces
@@ -39,16 +40,13 @@ class Transaction:
 
     def publish(self, events: Iterable[WrittenEvent], traces: Traces) -> None:
         """Events, each under its stream's key, so that a stream's events keep their order."""
-        topic = self._topics.emotion_events.name
-        for event in events:
-            headers = traces.headers(event)
-            self._producer.send(topic, key=event.subject.encode(), value=event.value, headers=headers)
+        records = (Outgoing(event.subject.encode(), event.value, traces.headers(event)) for event in events)
+        send_together(self._producer, self._topics.emotion_events.name, records)
 
     def save(self, records: Iterable[StateRecord]) -> None:
         """The changelog: each stream's state, in the partition with the number of its audio's partition."""
-        topic = self._topics.worker_state.name
-        for record in records:
-            self._producer.send(topic, key=record.stream.encode(), value=record.value, partition=record.partition)
+        states = (Outgoing(one.stream.encode(), one.value, partition=one.partition) for one in records)
+        send_together(self._producer, self._topics.worker_state.name, states)
 
     def reject(self, rejected_records: Iterable[tuple[ConsumerRecord, Rejected]]) -> None:
         """Messages that could not be used, as they came, or without their value where that is not to be kept."""

@@ -18,6 +18,11 @@ def _hash(key: bytes) -> int:
     return int(murmur2(key)) & 0x7FFFFFFF
 
 
+def partition_of(key: bytes, count: int) -> int:
+    """The partition of `count` that a key goes to."""
+    return _hash(key) % count
+
+
 class KeyPartitioner(DefaultPartitioner):
     """The client's own partitioner, but for the time that it takes where there is a key."""
 
@@ -34,4 +39,4 @@ class KeyPartitioner(DefaultPartitioner):
         count = len(cluster.partitions_for_topic(topic) or ())
         if serialized_key is None or not count:
             return int(super().partition(topic, key, serialized_key, value, serialized_value, cluster))
-        return _hash(serialized_key) % count
+        return partition_of(serialized_key, count)
