@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from pathlib import Path
 
 import numpy as np
@@ -84,8 +84,12 @@ def rows_by_corpus(dataset: Dataset) -> dict[str, NDArray[np.integer]]:
 
 def strangers_of(dataset: Dataset, rows: NDArray[np.integer]) -> set[str]:
     """Some speakers of a corpus, the same ones each time."""
-    speakers = sorted({dataset.groups[row] for row in rows})
-    return set(np.random.default_rng(STRANGERS_SEED).choice(speakers, STRANGERS, replace=False).tolist())
+    return strangers_among({dataset.groups[row] for row in rows})
+
+
+def strangers_among(speakers: Set[str]) -> set[str]:
+    """Some of these speakers, the same ones each time."""
+    return set(np.random.default_rng(STRANGERS_SEED).choice(sorted(speakers), STRANGERS, replace=False).tolist())
 
 
 def rows_without(

@@ -1,7 +1,7 @@
 """How often the model is right on labelled files, run through the engine that workers run: one by one, or in calls."""
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -180,6 +180,11 @@ def _score(
     )
 
 
+def heard_before() -> Iterator[tuple[int, float]]:
+    """From and below how many utterances of the call: none, 3 to 9, 10 and more."""
+    return zip(UTTERANCES_HEARD, (1, UTTERANCES_HEARD[-1], np.inf), strict=True)
+
+
 def after_utterances(
     truth: NDArray[np.int_], guesses: NDArray[np.int_], heard: NDArray[np.int_], classes: int
 ) -> dict[str, tuple[int, float]]:
@@ -189,7 +194,7 @@ def after_utterances(
         heard: int [n], utterances of its call before each file. Files that had one or two before are in no group.
     """
     groups: dict[str, tuple[int, float]] = {}
-    for least, below in zip(UTTERANCES_HEARD, (1, UTTERANCES_HEARD[-1], np.inf), strict=True):
+    for least, below in heard_before():
         some = (heard >= least) & (heard < below)
         if some.any():
             groups[str(least)] = int(some.sum()), uar(confusion_matrix(truth[some], guesses[some], classes))

@@ -6,10 +6,12 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from undertone.analysis.alarms import ALARMS, WITHIN_S, AngerInCalls
 from undertone.analysis.evaluate import Evaluation
-from undertone.analysis.unlabelled import ALARMS, Unlabelled
+from undertone.analysis.unlabelled import Unlabelled
 
 _MOST_STREAMS = 6  # more columns fit no terminal; --json has them all
+_BEFORE = {"0": "none", "3": "3 to 9", "10": "10 or more"}
 _HEARD = {"0": "UAR of the first", "3": "UAR after 3 to 9", "10": "UAR after 10 or more"}
 
 
@@ -29,6 +31,23 @@ def print_evaluation(result: Evaluation, console: Console) -> None:
         say(f"UAR by speaker: {by_speaker[worst]:.3f} ({worst}) to {by_speaker[best]:.3f} ({best})")
     for line in _remarks(result):
         say(line, "yellow")
+
+
+def print_anger(result: AngerInCalls, console: Console) -> None:
+    """Print how many angry files an alarm would find, and how often it would go off for nothing."""
+    table = Table(title="Alarm of anger, as workers hear calls", title_justify="left", title_style="bold")
+    table.add_column("utterances heard before")
+    table.add_column("angry files", justify="right")
+    table.add_column(f"found within {WITHIN_S:g} s", justify="right")
+    for heard, share in result.found_within_3_s.items():
+        table.add_row(_BEFORE[heard], str(result.n_angry[heard]), _percent(share))
+    console.print(table)
+    say = partial(_say, console)
+    rate, minutes = _number(result.false_alarms_per_hour), result.quiet_hours * 60
+    say(f"false alarms an hour: {rate}, in {minutes:.1f} minutes of neutral and calm files; {_expected(result)}")
+    shares = ", ".join(f"{label} {_percent(share)}" for label, share in result.met_by_label.items())
+    if shares:
+        say(f"after 10 or more it is met in {shares}")
 
 
 def print_unlabelled(result: Unlabelled, console: Console) -> None:
@@ -61,7 +80,7 @@ def _by_stream(result: Unlabelled) -> Table:
     return table
 
 
-def _expected(result: Evaluation | Unlabelled) -> str:
+def _expected(result: Evaluation | Unlabelled | AngerInCalls) -> str:
     """The class prior, in words."""
     shares = {label: f"{share:.3g}" for label, share in result.class_prior.items()}
     if len(set(shares.values())) == 1:

@@ -15,12 +15,11 @@ from schemas.errors import UserError
 from schemas.events import UNCERTAIN, Segment, Summary, Update
 from undertone.acoustics.sources import find
 from undertone.analysis import analyze
+from undertone.analysis.alarms import ALARMS, Watch
 from undertone.analysis.manifest import CALL_COLUMNS, Call, columns_of, read_calls, read_rows
 from undertone.analysis.prediction import Band, hear
 from undertone.inference.model import Model
 
-# The labels of an alarm. It goes off when a label turns to one of these, and not again until it has turned away.
-ALARMS = {"anger": frozenset({"angry"}), "distress": frozenset({"fearful", "sad"})}
 _CHUNK_MS = 1000 * MAX_CHUNK_SECONDS
 _OPTIONS = {
     Band.CLEAN: analyze.AnalyzeOptions(encoding=Encoding.L16LE, chunk_ms=_CHUNK_MS, analyze_agent=True),
@@ -139,6 +138,7 @@ class Tally:
         self.calls: set[str] = set()
         self.unreadable: dict[str, str] = {}
         self._label: dict[str, str] = {}  # by stream, the last one
+        self._watch = Watch()
 
     def begin(self, call: analyze.Call) -> None:
         """A recording begins; its events name it."""
@@ -167,9 +167,9 @@ class Tally:
             return
         before = self._label.get(stream)
         self._label[stream] = event.label
+        alarms = self._watch.take(stream, event)
         for heard in counts:
             if isinstance(event, Segment):
                 heard.speech_s[event.label] += event.speech_s
             heard.flips += before not in (None, event.label)
-            for alarm, labels in ALARMS.items():
-                heard.alarms[alarm] += event.label in labels and before not in labels
+            heard.alarms.update(alarms)

@@ -65,6 +65,11 @@ class Affect:
         if set(places) == set(card.labels):
             self._places = np.array([(places[label].arousal, places[label].valence) for label in card.labels])
 
+    @property
+    def has_places(self) -> bool:
+        """Whether every label has a place, so that there is an arousal."""
+        return self._places is not None
+
     # Both take a product for each row of its own, of one shape: its bits do not depend on how many rows there are.
 
     def groups(self, probabilities: NDArray[np.float64]) -> NDArray[np.float64]:

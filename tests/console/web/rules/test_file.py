@@ -26,7 +26,8 @@ def read(tmp_path: Path, text: str) -> Rules:
 def test_the_example_is_a_file_of_rules(tmp_path: Path) -> None:
     rules = read(tmp_path, example())
     assert [rule.words for rule in rules.rules] == [
-        "customer: angry or disgust with 60 % or more, for 6 s of 30 s",
+        "customer: angry with 15 % or more and level +0.5 from their normal and arousal +0.5 from their normal, "
+        "for 1 s of 2 s",
         "anybody: negative with 50 % or more and level +1.5 from their normal, for 3 s of 30 s",
         "anybody: arousal +2 from their normal, for 4 s of 30 s",
         "nobody speaks for 20 s, calls that begin with sales-",

@@ -193,7 +193,8 @@ def test_another_topic_of_the_name_and_a_rule_that_is_gone(tmp_path: Path) -> No
 def test_the_example_finds_what_it_says(tmp_path: Path) -> None:
     log = Log(2)
     anna, agent, loud = speaker("sales-1"), speaker("sales-1", "agent"), speaker("call-2")
-    for event in utterance(anna, 1, 9, "angry", probability=0.9):
+    louder = Relative(level=0.9, pitch=0, arousal=1.2)
+    for event in utterance(anna, 1, 9, "angry", probability=0.9, relative=louder):
         log.put(event, 0)
     for event in utterance(agent, 4, 8.5, "neutral"):
         log.put(event, 1)
