@@ -9,7 +9,7 @@ from kafka import KafkaProducer
 from kafka.errors import KafkaError
 
 from schemas.topics import Topics
-from undertone.messaging.clients import idempotent_producer, reader, transactional_producer
+from undertone.messaging.clients import reader, transactional_producer
 from undertone.messaging.reading import partitions_of, read_to_end
 from undertone.messaging.sending import Outgoing, send_together
 from undertone.messaging.settings import KafkaSettings
@@ -34,14 +34,21 @@ def heard(settings: KafkaSettings, topic: str) -> dict[int, list[tuple[Any, ...]
     return found
 
 
+def transacting(settings: KafkaSettings) -> KafkaProducer:
+    producer = transactional_producer(settings, "together", linger_ms=60_000, batch_size=BATCH)
+    producer.init_transactions()
+    return producer
+
+
 def test_records_that_are_sent_together_are_those_that_are_sent_one_by_one(
     kafka_settings: KafkaSettings, topics: Topics
 ) -> None:
-    with closing(idempotent_producer(kafka_settings, batch_size=BATCH)) as producer:
+    with closing(transacting(kafka_settings)) as producer:
+        producer.begin_transaction()
         for record in RECORDS:
             producer.send(topics.call_audio.name, key=record.key, value=record.value, headers=list(record.headers))
         send_together(producer, topics.emotion_events.name, RECORDS)
-        producer.flush(60)
+        producer.commit_transaction()
     events = heard(kafka_settings, topics.emotion_events.name)
     assert sum(map(len, events.values())) == len(RECORDS)
     assert events == heard(kafka_settings, topics.call_audio.name)
@@ -49,19 +56,12 @@ def test_records_that_are_sent_together_are_those_that_are_sent_one_by_one(
 
 def test_records_go_to_the_partition_that_they_name(kafka_settings: KafkaSettings, topics: Topics) -> None:
     states = [Outgoing(b"call-%d/customer" % number, None, partition=number % 2) for number in range(20)]
-    with closing(idempotent_producer(kafka_settings)) as producer:
+    with closing(transacting(kafka_settings)) as producer:
+        producer.begin_transaction()
         send_together(producer, topics.worker_state.name, states)
-        producer.flush(60)
-    assert {number: len(keys) for number, keys in heard(kafka_settings, topics.worker_state.name).items()} == {
-        0: 10,
-        1: 10,
-    }
-
-
-def transacting(settings: KafkaSettings) -> KafkaProducer:
-    producer = transactional_producer(settings, "together", linger_ms=60_000)
-    producer.init_transactions()
-    return producer
+        producer.commit_transaction()
+    found = heard(kafka_settings, topics.worker_state.name)
+    assert {number: len(keys) for number, keys in found.items()} == {0: 10, 1: 10}
 
 
 def test_they_are_of_the_transaction(kafka_settings: KafkaSettings, topics: Topics) -> None:

@@ -1,4 +1,4 @@
-"""Many records at once for a topic: what a record costs beside its bytes is paid once for each partition.
+"""Many records at once for a topic, in a transaction: what a record costs beside its bytes is paid once a partition.
 
 Of the 18 us that `KafkaProducer.send` takes for an event, 2 are for writing it into its batch; the others choose its
 partition, look at its types, note its partition in the transaction, take locks, and make a future, which costs as much
@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from kafka import KafkaProducer, TopicPartition
+from kafka.producer.record_accumulator import RecordAccumulator
 
 from undertone.messaging.partitioner import partition_of
 
@@ -25,12 +26,12 @@ class Outgoing(NamedTuple):
 
 
 def send_together(producer: KafkaProducer, topic: str, records: Iterable[Outgoing]) -> None:
-    """Hand records to a producer, those of each partition in their order.
+    """Hand records to a transactional producer, those of each partition in their order.
 
-    What becomes of them is told where the producer is flushed and its transaction committed, and nowhere else.
+    They go out when it is flushed; what becomes of them is told where its transaction is committed, and nowhere else.
 
     Raises:
-        KafkaError: as `KafkaProducer.send` does.
+        KafkaError: no transaction is open, or it has failed.
     """
     by_partition: defaultdict[int, list[Outgoing]] = defaultdict(list)
     partitions = len(producer.partitions_for(topic))
@@ -38,23 +39,26 @@ def send_together(producer: KafkaProducer, topic: str, records: Iterable[Outgoin
         number = partition_of(record.key, partitions) if record.partition is None else record.partition
         by_partition[number].append(record)
     for number, group in by_partition.items():
-        _send_to(producer, TopicPartition(topic, number), group)
+        place = TopicPartition(topic, number)
+        producer._transaction_manager.maybe_add_partition_to_transaction(place)
+        _append(producer._accumulator, place, group)
 
 
-def _send_to(producer: KafkaProducer, place: TopicPartition, records: Sequence[Outgoing]) -> None:
-    """The client sends the first: it checks the transaction, opens a batch and wakes who sends it. The others join it.
+def _append(accumulator: RecordAccumulator, place: TopicPartition, records: Sequence[Outgoing]) -> None:
+    """The client opens a batch with the first; the others join it. One that does not fit is the first of the next.
 
-    Where one does not fit, or the batch has been sent meanwhile, that one is the next first.
+    Unlike `send` this does not wake the sender: for each new batch it would compete with us for the interpreter, and
+    add the partitions to the transaction one by one.
     """
-    accumulator, sent = producer._accumulator, 0
-    while sent < len(records):
-        key, value, headers, _ = records[sent]
-        producer.send(place.topic, value, key, list(headers), place.partition)
-        sent += 1
+    written = 0
+    while written < len(records):
+        key, value, headers, _ = records[written]
+        accumulator.append(place, None, key, value, headers)
+        written += 1
         with accumulator._tp_lock(place):
             batches = accumulator._batches[place]
-            while batches and sent < len(records):
-                key, value, headers, _ = records[sent]
+            while batches and written < len(records):
+                key, value, headers, _ = records[written]
                 if batches[-1].records.append(None, key, value, headers) is None:
                     break
-                sent += 1
+                written += 1
