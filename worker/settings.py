@@ -27,7 +27,7 @@ class WorkerSettings(Settings):
     analyze_agent: bool = False
     max_streams: int = Field(20_000, ge=1, le=1_000_000)
     idle_seconds: float = Field(300, gt=0, le=86_400)
-    batch_ms: int = Field(150, ge=0, le=5_000)
+    batch_ms: int = Field(200, ge=0, le=5_000)
     """How long the broker may collect chunks, so that many share a transaction."""
     batch_bytes: int = Field(8 * 1024 * 1024, ge=1024 * 1024, le=256 * 1024 * 1024)
     """Audio fetched at once from a broker. It bounds memory: one such answer in hand, one on its way."""

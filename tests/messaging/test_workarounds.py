@@ -13,7 +13,7 @@ from contextlib import ExitStack, closing
 from typing import Any
 
 import pytest
-from kafka import KafkaConsumer, TopicPartition
+from kafka import KafkaConsumer
 from kafka.consumer import group
 from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssignor
 from kafka.coordinator.consumer import ConsumerCoordinator
@@ -35,7 +35,6 @@ from undertone.messaging.workarounds import (
     WideTransport,
     bounded,
     close_at_once,
-    collect,
     has_joined,
     learn_partitions,
 )
@@ -327,19 +326,6 @@ def test_kafka_python_still_waits_for_ever_for_the_end_of_a_transaction() -> Non
     waiting.join(0.5)
     assert waiting.is_alive()
     unanswered.done()
-
-
-def test_how_long_the_broker_collects_can_be_changed(kafka_settings: KafkaSettings, topics: Topics) -> None:
-    place = TopicPartition(topics.call_audio.name, 0)
-    with closing(idempotent_producer(kafka_settings)) as producer:
-        producer.send(place.topic, b"one", partition=0).get(timeout=60)
-    # As it is made it would have nothing for two minutes.
-    patient = {"fetch_min_bytes": 1024 * 1024, "fetch_max_wait_ms": 120_000, "request_timeout_ms": 180_000}
-    with closing(reader(kafka_settings, **patient)) as consumer:
-        consumer.assign([place])
-        consumer.seek_to_beginning(place)
-        collect(consumer, 120_000, 1)
-        assert [record.value for record in consumer.poll(timeout_ms=60_000).get(place, [])] == [b"one"]
 
 
 def test_every_client_of_ours_is_mended(kafka_settings: KafkaSettings, topics: Topics) -> None:

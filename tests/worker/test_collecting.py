@@ -10,17 +10,22 @@ from worker.collecting import Collecting
 MEGABYTES = 8 * 1024 * 1024
 
 
-def new(longest_ms: int = 150) -> Collecting:
+def new(longest_ms: int = 200) -> Collecting:
     return Collecting(Mock(), longest_ms, MEGABYTES)
 
 
 def test_the_more_chunks_come_the_more_share_a_transaction() -> None:
-    waits = [new().times(rate) for rate in (40, 200, 400, 600, 5000)]
-    assert waits == [(30, MEGABYTES), (50, MEGABYTES), (100, MEGABYTES), (150, MEGABYTES), (150, MEGABYTES)]
+    waits = [new().times(rate) for rate in (40, 300, 400, 550, 800)]
+    assert waits == [(wait, MEGABYTES) for wait in (30, 30, 64, 115, 200)]
+
+
+def test_where_they_fill_a_core_a_short_time_brings_enough() -> None:
+    waits = [new().times(rate) for rate in (1600, 2400, 20_000)]
+    assert waits == [(115, MEGABYTES), (30, MEGABYTES), (30, MEGABYTES)]
 
 
 def test_where_hardly_any_come_each_is_answered_at_once() -> None:
-    assert new().times(0) == new().times(30) == (150, 1)
+    assert new().times(0) == new().times(30) == (200, 1)
 
 
 @pytest.mark.parametrize("longest_ms", [0, 20])
@@ -33,6 +38,7 @@ def test_it_follows_what_polls_bring(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(collecting.time, "monotonic", lambda: now)
     asked: list[tuple[int, int]] = []
     monkeypatch.setattr(collecting, "collect", lambda _, wait_ms, least: asked.append((wait_ms, least)))
+    monkeypatch.setattr(collecting, "fetch_ahead", Mock())
     one = new()
 
     def turns(count: int, records: int) -> tuple[int, int]:
@@ -43,7 +49,18 @@ def test_it_follows_what_polls_bring(monkeypatch: pytest.MonkeyPatch) -> None:
             now += 0.1
         return asked[-1]
 
-    assert turns(1, 0) == (150, 1)
-    assert turns(100, 20) == (pytest.approx(50, abs=1), MEGABYTES)
-    assert turns(100, 100) == (150, MEGABYTES)
-    assert turns(100, 0) == (150, 1)
+    assert turns(1, 0) == (200, 1)
+    assert turns(100, 40) == (pytest.approx(64, abs=1), MEGABYTES)
+    assert turns(100, 80) == (pytest.approx(200, abs=1), MEGABYTES)
+    assert turns(100, 0) == (200, 1)
+
+
+def test_while_a_poll_is_worked_on_the_broker_collects_for_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
+    sent = Mock()
+    monkeypatch.setattr(collecting, "fetch_ahead", sent)
+    one = new()
+    one.begin()
+    one.heard(0)
+    sent.assert_not_called()  # nothing has come: the fetch before is still under way
+    one.heard(1)
+    sent.assert_called_once()

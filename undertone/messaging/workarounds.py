@@ -58,14 +58,6 @@ def ask_at_once(consumer: KafkaConsumer) -> None:
     consumer._manager.cluster._last_refresh_ms = 0
 
 
-def collect(consumer: KafkaConsumer, wait_ms: int, least_bytes: int) -> None:
-    """Let the broker answer the fetches that are sent from now on when this much is there, or the time is up.
-
-    The client has no way to say it but when it is made.
-    """
-    consumer._fetcher.config.update(fetch_max_wait_ms=wait_ms, fetch_min_bytes=least_bytes)
-
-
 def close_at_once(producer: KafkaProducer, timeout_s: float) -> None:
     """Let go of a producer, of what it still holds, too: that has failed then.
 
