@@ -27,7 +27,8 @@ from benchmarks.stand import speech
 from schemas.audio import AudioChunk, Encoding, RecordPlace
 from tests.support.streams import cut
 from undertone.acoustics.frontend import FrontEnd
-from undertone.inference import engine as engine_module
+from undertone.inference import blocks as blocks_module
+from undertone.inference.blocks import Blocks
 from undertone.inference.engine import Engine
 from undertone.inference.events import EventWriter
 from undertone.inference.intake import Intake
@@ -56,14 +57,14 @@ STAGES: list[tuple[Any, str, str]] = [
     *((Intake, name, "intake") for name in ("take_plain", "take")),
     *((Buffers, name, "runs") for name in ("__init__", "windows", "block_offsets")),
     (Buffers, "keep", "runs"),
-    (engine_module, "sum_squares", "gate"),
-    (Engine, "_gate", "gate"),
+    (blocks_module, "sum_squares", "gate"),
+    (Blocks, "_gate", "gate"),
     (FrontEnd, "compute", "log_mel"),
     (Runtime, "run", "network"),
-    (engine_module, "track_pitch", "pitch"),
-    (engine_module, "pitch_sums", "pitch"),
+    (blocks_module, "track_pitch", "pitch"),
+    (blocks_module, "pitch_sums", "pitch"),
     *((EventWriter, name, "events") for name in ("utterances", "updates", "segments", "summary")),
-    (Engine, "_remember", "events"),
+    (Blocks, "_remember", "events"),
     (Engine, "take_changes", "state"),
     (Engine, "feed", "rest"),
 ]
