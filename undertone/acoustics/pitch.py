@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from undertone.acoustics.frames import block_samples, frame_view
-from undertone.acoustics.transform import fast_length, irfft, rfft
+from undertone.acoustics.transform import even_irfft, fast_length, rfft
 
 Floats = NDArray[np.floating]
 
@@ -18,12 +18,15 @@ TROUGH_THRESHOLD = 0.1
 FRAME_SECONDS = 0.064  # four periods of the lowest voice
 TRACK_RATE = 8000
 TRACK_FRAMES = 5  # per block, 50 ms apart
+# Of which an utterance's pitch rests on three, which costs two fifths less: on 250 utterances of six corpora its mean
+# moves by 1.2 % on the median, and lies 2.7 % from librosa.pyin's in place of 2.2 %; one more of them has none.
+SPARSE = np.array([True, False, True, False, True])
 # Against librosa.pyin on 30 utterances at 8 kHz: finds 55 % of the voiced frames, 2 % of those found are unvoiced, and
 # 1.3 % are off by more than a fifth. At 0.4 it would be 66 %, 3 % and 1.8 %; a mean needs clean frames, not all.
 VOICED_BELOW = 0.3
-# Spectra of 32 blocks (1 MB) stay in the processor's cache: 24 us a block, where 256 blocks at once take 47, and 8 at a
-# time 30, for what a call into NumPy costs whatever it is given.
-_GROUP = 32
+# Spectra of 160 frames (1 MB) stay in the processor's cache: 5 us a frame, where 1280 at once take 9, and 40 at a time
+# 6, for what a call into NumPy costs whatever it is given.
+_GROUP = 160
 
 
 def yin(frames: Floats, rate: int) -> tuple[Floats, Floats]:
@@ -49,33 +52,31 @@ def yin(frames: Floats, rate: int) -> tuple[Floats, Floats]:
     return rate / (shortest + best + shift), np.where(silent, 1, depth)
 
 
-def track_pitch(windows: NDArray[np.int16], rate: int) -> NDArray[np.float64]:
+def track_pitch(windows: NDArray[np.int16], rate: int, wanted: NDArray[np.bool_] | None = None) -> NDArray[np.float64]:
     """Pitch at five points of the block that ends each window.
 
     Args:
         windows: int16 [B, n], the block of 250 ms and at least 14 ms before it.
         rate: 8000 or 16000.
+        wanted: bool [B, 5], the points that are asked for: only they cost. None: all.
 
     Returns:
-        float64 [B, 5], Hz, 0 where the frame of 64 ms has no clear pitch.
+        float64 [B, 5], Hz, 0 where the frame of 64 ms has no clear pitch, or is not wanted.
     """
-    pitch = np.zeros((len(windows), TRACK_FRAMES))
-    for start in range(0, len(windows), _GROUP):
-        f0, depth = yin(_track_frames(windows[start : start + _GROUP], rate), TRACK_RATE)
-        np.copyto(pitch[start : start + _GROUP], f0, where=depth < VOICED_BELOW)
+    length, hop, step = int(FRAME_SECONDS * rate), block_samples(rate) // TRACK_FRAMES, rate // TRACK_RATE
+    frames = frame_view(windows[:, -(length + hop * (TRACK_FRAMES - 1)) :], length, hop)
+    pitch = np.zeros(frames.shape[:2])
+    points = np.nonzero(np.ones(pitch.shape, np.bool_) if wanted is None else wanted)
+    for start in range(0, points[0].size, _GROUP):
+        some = tuple(index[start : start + _GROUP] for index in points)
+        f0, depth = yin(_at_track_rate(frames[some].astype(np.float32), step), TRACK_RATE)
+        pitch[some] = np.where(depth < VOICED_BELOW, f0, 0)
     return pitch
 
 
-def _track_frames(windows: NDArray[np.int16], rate: int) -> NDArray[np.float32]:
-    """The frames at 8 kHz of the block that ends each window: [B, 5, 512]."""
-    length, hop = int(FRAME_SECONDS * rate), block_samples(rate) // TRACK_FRAMES
-    samples = windows[:, -(length + hop * (TRACK_FRAMES - 1)) :].astype(np.float32)
-    step = rate // TRACK_RATE
-    if step == 2:
-        # 16 kHz becomes 8 kHz by sums of pairs: voices lie below 400 Hz, the scale does not matter to YIN, and half
-        # the work is saved.
-        samples = samples[:, ::2] + samples[:, 1::2]
-    return frame_view(samples, length // step, hop // step)
+def _at_track_rate(frames: NDArray[np.float32], step: int) -> NDArray[np.float32]:
+    """16 kHz becomes 8 kHz by sums of pairs: voices lie below 400 Hz, the scale does not matter to YIN."""
+    return frames if step == 1 else frames[:, ::2] + frames[:, 1::2]
 
 
 def pitch_sums(f0: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
@@ -89,9 +90,11 @@ def pitch_sums(f0: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np
 
 def _difference(frames: Floats, longest: int) -> Floats:
     """2 (r(0) - r(k)) - sum of the first k squares, for k = 1 to `longest`, with r the autocorrelation."""
-    n = fast_length(frames.shape[-1] + longest)
+    n = 2 * fast_length(-(-(frames.shape[-1] + longest) // 2))
     spectrum = rfft(frames, n)
-    correlation = irfft(np.square(spectrum.real) + np.square(spectrum.imag), n)[..., : longest + 1]
+    # The power of a real frame is even, and so is its correlation: a cosine transform gives it for three quarters of
+    # what the way back from a complex spectrum takes.
+    correlation = even_irfft(np.square(spectrum.real) + np.square(spectrum.imag))[..., : longest + 1]
     head = np.cumsum(np.square(frames[..., :longest]), axis=-1)
     head[..., 0] = 0  # as librosa has it: with the first square the two part in unvoiced frames, by up to an octave
     return 2 * (correlation[..., :1] - correlation[..., 1:]) - head

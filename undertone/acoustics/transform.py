@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 Floats = NDArray[np.floating]
 
 _NAME = "scipy.fft._pocketfft.pypocketfft"
-# As C++ has them: which way, and divided by nothing or by the length.
+# As C++ has them: which way, and divided by nothing or by the whole signal's length.
 _FORWARD, _UNSCALED, _BY_LENGTH = True, 0, 2
 
 
@@ -50,10 +50,12 @@ def rfft(values: Floats, n: int | None = None) -> NDArray[np.complexfloating]:
     return found
 
 
-def irfft(spectrum: Floats | NDArray[np.complexfloating], n: int) -> Floats:
-    """Rows of `n` real values from spectra of n // 2 + 1, real or complex; bit for bit `scipy.fft.irfft`."""
-    values = spectrum + 0j if np.isrealobj(spectrum) else spectrum
-    found: Floats = _pocketfft.c2r(values, (-1,), n, not _FORWARD, _BY_LENGTH, None, 1)
+def even_irfft(power: Floats) -> Floats:
+    """Rows of an even signal from its spectrum, which is real: [..., n // 2 + 1] to the first n // 2 + 1 of n values.
+
+    Bit for bit `scipy.fft.dct(power, type=1, norm="forward")`.
+    """
+    found: Floats = _pocketfft.dct(power, 1, (-1,), _BY_LENGTH, None, 1)
     return found
 
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from undertone.acoustics.frames import BLOCK_FRAMES, block_samples, hop_samples
 from undertone.acoustics.gate import Gate, GateDecision, GateState
 from undertone.acoustics.level import sum_squares
-from undertone.acoustics.pitch import pitch_sums, track_pitch
+from undertone.acoustics.pitch import SPARSE, pitch_sums, track_pitch
 from undertone.inference import caller_memory, drift, segments
 from undertone.inference.events import EventWriter, Utterances
 from undertone.inference.intake import FeedResult
@@ -134,9 +134,9 @@ class Blocks:
             logits, after = model.runtime.run(features, steps[pick].astype(np.float32), state)
             table.logits[at, : logits.shape[1]], table.state[at, : after.shape[1]] = logits, after
         rows["steps"] += steps.sum(axis=1).astype(np.int32)
-        log_pitch, voiced = pitch_sums(track_pitch(windows[speaking], rate) * steps[speaking])
-        rows["log_pitch"][speaking] += log_pitch
-        rows["voiced"][speaking] += voiced.astype(np.int32)
+        log_pitch, voiced = pitch_sums(track_pitch(windows, rate, steps & SPARSE))
+        rows["log_pitch"] += log_pitch
+        rows["voiced"] += voiced.astype(np.int32)
 
     def _tell(self, said: Utterances, ended_by: str, result: FeedResult) -> None:
         """The events of segments that have ended, and their figures."""
