@@ -276,6 +276,25 @@ def test_an_open_stream_takes_a_few_kilobytes(model: Model) -> None:
     assert (after - before) / 1000 < 8000  # with rows that nobody has yet
 
 
+def test_a_large_batch_takes_no_more_scratch_memory_than_a_small_one(model: Model) -> None:
+    """Of what a worker finds after an outage its memory must not depend: it keeps what it has once taken."""
+    samples, rate = load("angry.flac")
+    chunks = cut(samples, rate, rate // 2, end=False)[:2]
+    calls = [[chunk.model_copy(update={"call_id": f"c{n}"}) for n in range(2000)] for chunk in chunks]
+    engine = Engine(model)
+    engine.feed(calls[0])
+    scratch = []
+    tracemalloc.start()
+    for count in (500, 1500):
+        before, _ = tracemalloc.get_traced_memory()
+        tracemalloc.reset_peak()
+        engine.feed(calls[1][:count])
+        del calls[1][:count]
+        scratch.append(tracemalloc.get_traced_memory()[1] - before)
+    tracemalloc.stop()
+    assert scratch[1] < 1.5 * scratch[0]  # its events are in both; all of it together would be three times as much
+
+
 def test_the_table_gives_memory_back_and_goes_on(model: Model) -> None:
     """Hundreds of calls of which some stay, of both rates: their rows move, their events do not change."""
     engine = Engine(model)
