@@ -57,7 +57,7 @@ class Store:
 
     def write(self, path: str, content: bytes) -> None:
         """Write a file that nobody else writes."""
-        with self._told():
+        with self._writing():
             self._fs.pipe_file(self._path(path), content)
 
     def create(self, path: str, content: bytes) -> None:
@@ -66,12 +66,12 @@ class Store:
         Raises:
             FileExistsError: it does.
         """
-        with self._told():
+        with self._writing():
             self._fs.pipe_file(self._path(path), content, mode="create")
 
     def replace(self, path: str, content: bytes) -> None:
         """Write a file, whole and at once, in place of the one that is there."""
-        with self._told():
+        with self._writing():
             self._fs.pipe_file(self._path(path), content)
 
     @property
@@ -103,6 +103,15 @@ class Store:
             raise UserError(f"{self.root} cannot be written: {one_line(error)}") from error
         except Exception as error:  # each driver has exceptions of its own
             raise StoreAway(f"{self.root}: {type(error).__name__}: {one_line(error)}") from error
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        """Folders of an object store need no making, so whatever is missing for a write is the bucket."""
+        with self._told():
+            try:
+                yield
+            except FileNotFoundError as error:
+                raise UserError(f"{self.root} cannot be written: there is no such bucket; create it first") from error
 
 
 class LocalStore(Store):
