@@ -143,6 +143,7 @@ def test_a_zombie_whose_number_was_deleted_is_told(tmp_path: Path, monkeypatch: 
     assert len(list(tmp_path.glob("_undertone/manifests/**/*.json"))) == 1
     with pytest.raises(Fenced):
         write(zombie, events, 0)
+    assert not list(tmp_path.glob("**/*.tmp"))
     assert len(read(tmp_path)) == 4
     write(owner, events[4:], 4)
     assert [row["id"] for row in read(tmp_path)] == [event.id for event in events]

@@ -101,7 +101,13 @@ class Parquet:
             if log is None:
                 raise Fenced(f"partition {number} was not claimed")
             events = [event for event in batch.events if event.record.partition == number]
-            log.commit(position, self._stage(source, number, events))
+            files = self._stage(source, number, events)
+            try:
+                log.commit(position, files)
+            except Fenced:
+                for file in files:  # they were staged behind the new owner's back, which has looked already
+                    self._store.remove(file.staged)
+                raise
         return Written(batch.positions)
 
     def close(self) -> None:
