@@ -59,15 +59,19 @@ class AudioIndex:
         if not named or (named[0].offset, named[-1].offset) != (span.first_offset, span.last_offset):
             return "names records that are not of its stream"
         # Its first record is that of the block in which it begins, so that audio before it is little.
-        begun = max(
-            data.start_sample // block_samples(data.sample_rate) * block_samples(data.sample_rate), mine[0].start
-        )
+        block = block_samples(data.sample_rate)
+        begun = _next_held(mine, data.start_sample // block * block)
         if not named[0].start <= begun < named[0].end:
             return "names audio that does not begin with it"
         # An utterance ends with its last speech; the silence by which that is known is named, too.
-        if data.type != "segment" and named[-1].start >= data.end_sample:
+        if data.type != "segment" and named[-1].start > _next_held(mine, data.end_sample - 1):
             return "names audio behind it"
         # By their samples, for a piece may come again; what no piece holds is a gap of the stream's own.
         needed = {(piece.start, piece.end) for piece in mine if piece.end > begun and piece.start < data.end_sample}
         held = {(piece.start, piece.end) for piece in named}
         return "" if needed <= held else "names audio that does not hold all of it"
+
+
+def _next_held(pieces: Iterable[Piece], sample: int) -> int:
+    """The first sample from `sample` on that a record holds: a gap is known by the record behind it."""
+    return min((max(piece.start, sample) for piece in pieces if piece.end > sample), default=sample)

@@ -1,5 +1,7 @@
 """The verifier says so when an event names audio that is not its own."""
 
+import random
+from collections import Counter
 from collections.abc import Mapping
 
 import pytest
@@ -8,6 +10,7 @@ from schemas.audio import AudioChunk, RecordPlace
 from schemas.events import EventEnvelope
 from tests.chaos.audio_check import AudioIndex
 from tests.chaos.plan import Plan
+from tests.support.streams import hear
 from undertone.inference.engine import Engine
 from undertone.inference.model import Model
 
@@ -42,6 +45,24 @@ def events() -> list[EventEnvelope]:
 def test_what_the_engine_names_is_its_own(index: AudioIndex, events: list[EventEnvelope]) -> None:
     assert {event.data.type for event in events} == {"update", "segment", "summary"}
     verdict = index.judge(events)
+    assert verdict.passed, verdict.remarks
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_what_the_engine_names_of_calls_with_gaps_is_its_own(seed: int) -> None:
+    """Three stretches of each call are missing, so that speech goes on right behind a gap, anywhere in a block."""
+    choose, index, engine = random.Random(seed), AudioIndex("call-audio"), Engine(Model.load())
+    chunks = placed()
+    missing = {
+        (stream, number)
+        for stream, length in Counter(chunk.stream for chunk in chunks).items()
+        for begin in choose.sample(range(length), 3)
+        for number in range(begin, begin + choose.randrange(3, 25))
+    }
+    chunks = [chunk for chunk in chunks if (chunk.stream, chunk.sequence) not in missing]
+    for chunk in chunks:
+        index.add(chunk)
+    verdict = index.judge(hear(engine, chunks, batch=90))
     assert verdict.passed, verdict.remarks
 
 

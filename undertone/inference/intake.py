@@ -125,9 +125,9 @@ class Intake:
             if missing > longest:
                 if run.pieces or fields["open"]:
                     # Enough silence to end the segment; what is missing beyond that is skipped the next time.
-                    run.add(np.zeros(longest, np.int16), chunk.place.offset if chunk.place else NO_OFFSET)
+                    run.add(np.zeros(longest, np.int16), _offset_of(chunk))
                     return run
-                self._skip_to(row, chunk.first_sample)
+                self._skip_to(row, chunk.first_sample, chunk)
                 missing = 0
                 result.gaps += int(chunk.sequence == fields["sequence"])
             waiting.popleft()
@@ -183,7 +183,7 @@ class Intake:
             raise Rejected(Reason.RATE_CHANGED, f"{chunk.sample_rate} Hz in a stream of {record.row['rate']} Hz")
         partition, stream = key
         row = self.put_back(stream, partition, _topic_of(chunk), record)
-        self._skip_to(row, int(record.row["last_sample"]))
+        self._skip_to(row, int(record.row["last_sample"]), chunk)
         self._table.rows[row]["last_sample"] = NO_END
         self._ended.forget(key)
         return row
@@ -197,15 +197,20 @@ class Intake:
         fields = self._table.rows[row]
         fields["start_us"], fields["agent"] = start_us, chunk.role == "agent"
         fields["first_sample"] = chunk.first_sample
-        fields["stream_offset"] = chunk.place.offset if chunk.place else NO_OFFSET
-        self._skip_to(row, chunk.first_sample)
+        fields["stream_offset"] = _offset_of(chunk)
+        self._skip_to(row, chunk.first_sample, chunk)
         return row
 
-    def _skip_to(self, row: int, sample: int) -> None:
-        """Move a row without an open segment to `sample`; what stands before it counts as silence."""
+    def _skip_to(self, row: int, sample: int, chunk: AudioChunk) -> None:
+        """Move a row without an open segment to `sample`; what stands before it counts as silence.
+
+        An utterance that begins in the block of `sample` is to name `chunk` as its first record: nothing before it is
+        its sound.
+        """
         fields, rate = self._table.rows[row], int(self._table.rows[row]["rate"])
         block = block_samples(rate)
         fields["clock"], fields["held"] = sample // block * block, sample % block
+        fields["held_offset"] = _offset_of(chunk)
         self._table.make_room(lookback(rate) + sample % block)
         self._table.samples[row] = 0
 
@@ -221,7 +226,7 @@ class Intake:
 
     def _add(self, run: Run, chunk: AudioChunk, missing: int, result: FeedResult) -> None:
         fields = self._table.rows[run.row]
-        offset = chunk.place.offset if chunk.place else NO_OFFSET
+        offset = _offset_of(chunk)
         if chunk.sequence > fields["sequence"]:
             fields["gap_from"], fields["gap_to"] = fields["sequence"], chunk.sequence
         result.gaps += int(chunk.sequence > fields["sequence"] or missing > 0)
@@ -243,6 +248,10 @@ class Intake:
 
 def _topic_of(chunk: AudioChunk) -> str | None:
     return chunk.place.topic if chunk.place else None
+
+
+def _offset_of(chunk: AudioChunk) -> int:
+    return chunk.place.offset if chunk.place else NO_OFFSET
 
 
 def _start_us(chunk: AudioChunk) -> int:
