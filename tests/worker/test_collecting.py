@@ -15,8 +15,8 @@ def new(longest_ms: int = 200) -> Collecting:
 
 
 def test_the_more_chunks_come_the_more_share_a_transaction() -> None:
-    waits = [new().times(rate) for rate in (40, 300, 400, 550, 800)]
-    assert waits == [(wait, MEGABYTES) for wait in (30, 30, 64, 115, 200)]
+    waits = [new().times(rate) for rate in (40, 300, 400, 600, 800)]
+    assert waits == [(wait, MEGABYTES) for wait in (30, 30, 30, 115, 200)]
 
 
 def test_where_they_fill_a_core_a_short_time_brings_enough() -> None:
@@ -50,7 +50,7 @@ def test_it_follows_what_polls_bring(monkeypatch: pytest.MonkeyPatch) -> None:
         return asked[-1]
 
     assert turns(1, 0) == (200, 1)
-    assert turns(100, 40) == (pytest.approx(64, abs=1), MEGABYTES)
+    assert turns(100, 60) == (pytest.approx(115, abs=1), MEGABYTES)
     assert turns(100, 80) == (pytest.approx(200, abs=1), MEGABYTES)
     assert turns(100, 0) == (200, 1)
 
