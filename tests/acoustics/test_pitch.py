@@ -57,3 +57,12 @@ def test_a_window_gives_the_same_bits_in_any_batch(rate: int) -> None:
     whole = track_pitch(windows, rate)
     for batch in (0, 1, 2, 3, 7, 8, 31):
         assert np.array_equal(track_pitch(windows[:batch], rate), whole[:batch])
+
+
+@pytest.mark.parametrize("rate", [8000, 16000])
+def test_points_that_are_not_wanted_do_not_show_in_the_others(rate: int) -> None:
+    windows = np.concatenate([tone(hertz, rate) for hertz in range(80, 400, 5)])
+    whole, rng = track_pitch(windows, rate), np.random.default_rng(1)
+    for share in (0, 0.1, 0.6, 0.9):
+        wanted = rng.random(whole.shape) < share
+        assert np.array_equal(track_pitch(windows, rate, wanted), whole * wanted)
