@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from schemas.audio import AudioChunk, Encoding, Role
+from schemas.audio import AudioChunk, Encoding, RecordPlace, Role
 from tests.support.streams import customer, cut, hear, lines, load
 from undertone.inference.engine import Engine
 from undertone.inference.model import Model
@@ -293,6 +293,24 @@ def test_a_large_batch_takes_no_more_scratch_memory_than_a_small_one(model: Mode
         scratch.append(tracemalloc.get_traced_memory()[1] - before)
     tracemalloc.stop()
     assert scratch[1] < 1.5 * scratch[0]  # its events are in both; all of it together would be three times as much
+
+
+def test_closing_many_idle_streams_takes_little_more_scratch_memory_than_closing_some(model: Model) -> None:
+    """As where a gateway has gone, with all of its calls."""
+    first = cut(*load("phone.wav"), 1900)[0]
+    engine, counts = Engine(model), (50, 500, 1500)  # the first of them make room for what all carry
+    for partition, count in enumerate(counts):
+        place = RecordPlace(topic="call-audio", partition=partition, offset=1)
+        engine.feed([first.model_copy(update={"call_id": f"c{n}", "place": place}) for n in range(count)])
+    scratch = []
+    tracemalloc.start()
+    for partition, count in enumerate(counts):
+        before, _ = tracemalloc.get_traced_memory()
+        tracemalloc.reset_peak()
+        assert len(engine.close_idle(partition, 10**7).written) == count
+        scratch.append(tracemalloc.get_traced_memory()[1] - before)
+    tracemalloc.stop()
+    assert scratch[2] < 1.5 * scratch[1]  # with their summaries, and what is kept of them
 
 
 def test_the_table_gives_memory_back_and_goes_on(model: Model) -> None:
