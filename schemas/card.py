@@ -3,6 +3,7 @@
 Front end, gate and segmentation are part of the model: both sides build them from the card, so they cannot drift.
 """
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Annotated, Literal, Self
 
@@ -142,6 +143,12 @@ class CallerSpec(_Part):
     normal: dict[str, Annotated[float, Field(ge=-20, le=20)]] = Field(
         max_length=64, description="Evidence (log of the odds, before any prior) of a caller who is as usual, by label."
     )
+
+    def for_labels(self, labels: Sequence[str]) -> Self | None:
+        """The same for a model of other labels; None where none of them is that of a caller as usual."""
+        if not any(self.normal.get(label) for label in labels):
+            return None
+        return self.model_copy(update={"normal": {label: self.normal.get(label, 0.0) for label in labels}})
 
 
 class Place(_Part):

@@ -22,6 +22,7 @@ from worker.poison_pill import EngineFailure, PoisonPills
 from worker.progress import Progress
 from worker.replay import ReplayFrom
 from worker.saving import Saving
+from worker.scratch import give_back
 from worker.shadow import Shadow
 from worker.timer import Timer
 from worker.traces import Traces
@@ -38,6 +39,8 @@ _CHECK_IN_S = 10.0
 _LAST_SAVE_S = 3.0
 # The gauges, and a look for a new model: often enough for people, too seldom to cost anything.
 _CHORES_S = 1.0
+# Memory that lies free: it takes a few ms, and as much of the next blocks.
+_GIVE_BACK_S = 5.0
 
 Positions = Mapping[TopicPartition, int]
 
@@ -78,6 +81,7 @@ class Loop:
         self._event_time = EventTime(consumer, engine, idle_seconds)
         self._saving = Saving(state_seconds)
         self._chores = Timer(_CHORES_S)
+        self._give_back = Timer(_GIVE_BACK_S)
         self._check_in = Timer(_CHECK_IN_S)
         # A stream may live a thirtieth longer than the idle time: 10 s of 300.
         self._idle_check = Timer(idle_seconds / 30)
@@ -240,3 +244,5 @@ class Loop:
         self._metrics.open_streams.set(self._engine.open_streams)
         self._metrics.tell_watermarks(self._event_time.delays())
         self._assignment.tell_restores()
+        if self._give_back.due():
+            give_back()

@@ -6,7 +6,7 @@ import pytest
 from pydantic import ValidationError
 
 from schemas.aliases import Alias
-from schemas.card import Lineage, ModelCard
+from schemas.card import CallerSpec, Lineage, ModelCard
 from undertone.inference.bundle import DEFAULT_BUNDLE, read_bundle
 
 
@@ -36,3 +36,10 @@ def test_no_version_is_named_as_an_alias_is(alias: Alias) -> None:
     card = read_bundle(DEFAULT_BUNDLE).card.model_copy(update={"version": alias})
     with pytest.raises(ValidationError, match=f"{alias} is an alias, and no version"):
         ModelCard.model_validate_json(card.model_dump_json())
+
+
+def test_a_callers_memory_is_kept_for_other_labels_where_they_have_what_is_usual() -> None:
+    memory = CallerSpec(weight=0.5, normal={"angry": 0.0, "neutral": 2.0, "calm": 1.0})
+    kept = memory.for_labels(("angry", "neutral", "puzzled"))
+    assert kept == CallerSpec(weight=0.5, normal={"angry": 0.0, "neutral": 2.0, "puzzled": 0.0})
+    assert memory.for_labels(("angry", "puzzled")) is None

@@ -13,7 +13,7 @@ import pytest
 from rich.console import Console
 from typer.testing import CliRunner
 
-from schemas.card import GateSpec, SegmentSpec
+from schemas.card import CallerSpec, GateSpec, SegmentSpec
 from schemas.errors import UserError
 from schemas.topics import Topics
 from tests.support.voices import write_corpus
@@ -136,7 +136,8 @@ def test_new_emotions_start_from_another_models_weights(
     more = write_corpus(tmp_path / "more", ("satisfied", "puzzled"), range(4), 3)
     start, bundle = tmp_path / "start.zip", read_bundle(trained / "model.zip")
     changed = {"gate": GateSpec(hangover_frames=40), "segments": SegmentSpec(max_seconds=5)}
-    start.write_bytes(bundle_bytes(replace(bundle, card=bundle.card.model_copy(update=changed))))
+    memory = {"caller": CallerSpec(weight=0.5, normal={"frustrated": -1.0, "satisfied": 1.5})}
+    start.write_bytes(bundle_bytes(replace(bundle, card=bundle.card.model_copy(update=changed | memory))))
     weights_path(start).write_bytes(weights_path(trained / "model.zip").read_bytes())
     options = TrainingOptions((more,), start=str(start), epochs=2)
     printed = io.StringIO()
@@ -148,6 +149,7 @@ def test_new_emotions_start_from_another_models_weights(
     card = read_bundle(tmp_path / "out" / "model.zip").card
     assert card.labels == ("puzzled", "satisfied")
     assert {"gate": card.gate, "segments": card.segments} == changed  # a network goes on with what it was trained on
+    assert card.caller == CallerSpec(weight=0.5, normal={"puzzled": 0.0, "satisfied": 1.5})
     assert publish.running_model(kafka_settings).card == card
     old, new = load_start(trained / "model.zip").weights, load_start(tmp_path / "out" / "model.zip").weights
     assert np.array_equal(old["standardise/mean"], new["standardise/mean"])

@@ -40,3 +40,24 @@ def test_what_an_operator_has_chosen_stays(name: str, monkeypatch: pytest.Monkey
 def test_another_c_library_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(scratch.ctypes, "CDLL", lambda _: object())
     assert not scratch.keep_scratch_memory()
+
+
+# Every other one of many small arrays is freed again: half of the memory lies free, in holes.
+HOLES = """
+import resource
+import numpy as np
+from worker.scratch import give_back, keep_scratch_memory
+def resident_bytes():
+    return int(open("/proc/self/statm").read().split()[1]) * resource.getpagesize()
+assert keep_scratch_memory()
+arrays = [np.ones(4_000) for _ in range(4_000)]
+del arrays[::2]
+before = resident_bytes()
+give_back()
+print(before - resident_bytes())
+"""
+
+
+def test_what_lies_free_between_what_is_held_is_given_back() -> None:
+    done = subprocess.run([sys.executable, "-c", HOLES], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert int(done.stdout) > 40_000_000  # of 64 MB

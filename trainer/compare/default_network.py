@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from optuna.distributions import BaseDistribution
 
-from schemas.card import CalibrationSpec, CallerSpec
+from schemas.card import CalibrationSpec
 from schemas.errors import UserError
 from trainer.compare.systems import Config, Labels, Rows
 from trainer.data.corpora import LabelledSpeech, Utterance
@@ -89,15 +89,9 @@ class FittedDefaultNetwork:
             training_data=(),
         )
         prior = training_prior(dataset.labels, self.drawn)
-        return Model.of(for_calls(bundle, UNIFORM, prior, _caller_as_shipped(dataset.labels)))
-
-
-def _caller_as_shipped(labels: Sequence[str]) -> CallerSpec | None:
-    """The memory of the bundle that ships, for other labels; none where it knows none of those of a caller as usual."""
-    shipped = Model.load().card.caller
-    if shipped is None or not any(shipped.normal.get(label) for label in labels):
-        return None
-    return shipped.model_copy(update={"normal": {label: shipped.normal.get(label, 0.0) for label in labels}})
+        shipped = Model.load().card.caller
+        caller = shipped.for_labels(dataset.labels) if shipped else None
+        return Model.of(for_calls(bundle, UNIFORM, prior, caller))
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,9 +39,7 @@ class Expected:
 
     def caller(self, labels: Sequence[str]) -> CallerSpec | None:
         """For a model of these labels; None where none of them is that of a caller as usual."""
-        if not self.normal.keys() & set(labels):
-            return None
-        return CallerSpec(weight=self.caller_weight, normal={label: self.normal.get(label, 0.0) for label in labels})
+        return CallerSpec(weight=self.caller_weight, normal=dict(self.normal)).for_labels(labels)
 
 
 @dataclass(frozen=True, slots=True)
