@@ -5,7 +5,7 @@ import re
 import numpy as np
 import pytest
 
-from benchmarks.scale import PARTITIONS_A_WORKER, assign, markers_a_second, moved, partition_loads, play
+from benchmarks.scale import PARTITIONS_A_WORKER, TRANSACTIONS, assign, markers_a_second, moved, partition_loads, play
 from tests.support.paths import ROOT
 
 
@@ -38,13 +38,13 @@ def test_all_calls_are_somewhere_and_talk_costs_more_than_silence() -> None:
 
 
 def test_few_event_partitions_save_markers() -> None:
-    many, few = (markers_a_second(100, 50_000, 400, partitions) for partitions in (400, 8))
-    assert 100 * 6 * 8 < few < many / 5
+    many, few = (markers_a_second(100, 250_000, 400, partitions) for partitions in (400, 8))
+    assert 100 * TRANSACTIONS * 8 < few < many / 5
 
 
 def test_the_page_says_what_the_simulation_does() -> None:
     page = (ROOT / "docs" / "explanation" / "a-million-calls.md").read_text()
     (row,) = re.findall(r"^\| 100 \| ([\d,]+) \| ([\d,]+) \| (\S+) x", page, re.M)
-    group = play(1_000_000, 100, 700)
+    group = play(1_000_000, 100, 1400)
     assert [f"{group.workers:,}", f"{group.partitions:,}"] == list(row[:2])
     assert float(row[2]) == pytest.approx(group.loads.max() / group.loads.mean(), abs=0.01)
