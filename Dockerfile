@@ -104,8 +104,8 @@ CMD ["console"]
 
 FROM service AS trainer
 COPY --from=trainer-packages /venv /venv
-# librosa compiles functions when it is first loaded, 14 s of CPU; this leaves them in the user's cache.
-RUN python -c "import librosa; librosa.filters.mel"
+# librosa compiles functions when it is first loaded, 19 s of CPU; this leaves them in the user's cache.
+RUN python -c "import librosa.util.utils, librosa.core.pitch"
 USER root
 RUN --mount=from=build,source=/tools,target=/tools --mount=from=wheel,source=/wheel,target=/wheel \
     /tools/bin/pip --python /venv/bin/python install --no-deps --no-index /wheel/*.whl \

@@ -65,9 +65,11 @@ is_ready() {
   return 1
 }
 
+# By these two, for librosa loads its parts when they are asked for. Here, for two processes of the tests that compile
+# them at once damage the cache that they share: each later process that calls one ends with a segmentation fault.
 compile_librosa() {
-  echo "setup: letting librosa compile its functions"  # when it is first loaded: 14 s of CPU, once
-  "$venv/bin/python" -c 'import librosa; librosa.filters.mel'
+  echo "setup: letting librosa compile its functions"  # when it is first loaded: 19 s of CPU, once
+  "$venv/bin/python" -c 'import librosa.util.utils, librosa.core.pitch'
 }
 
 install_packages() {
