@@ -31,7 +31,7 @@ from trainer.evaluation.held_out import HeldOutResult, evaluate_conditions, eval
 from trainer.evaluation.in_calls import evaluate_in_calls
 from trainer.evaluation.reference import Heard, listen, reference_of
 from trainer.options import TrainingOptions, choose_recipe, choose_splits, choose_start
-from trainer.packaging.bundle import for_calls, make_bundle, training_prior, version_of, with_metrics
+from trainer.packaging.bundle import for_calls, make_bundle, training_prior, with_metrics
 from trainer.training.calibration import calibrate
 from trainer.training.fit import Epoch, Weights, fit, predict
 from trainer.training.network import CONTEXT_FRAMES, NetworkShape
@@ -184,14 +184,7 @@ class _Training:
         """The bundle with the class prior that was asked for, that of its training, and the memory of what it is of."""
         clips = self.dataset.clips(rows)
         shares = training_prior(self.dataset.labels, clips.weights @ clips.targets)
-        memory = self.start.card.caller if self.start else None
-        caller = memory.for_labels(self.dataset.labels) if memory else None
-        if self.options.prior:
-            return for_calls(bundle, self.options.prior, shares, caller)
-        calibration = bundle.card.calibration.model_copy(update={"training_prior": shares})
-        version = version_of(bundle.card.name, bundle.flatbuffer, calibration, caller)
-        changes = {"calibration": calibration, "caller": caller, "version": version}
-        return replace(bundle, card=bundle.card.model_copy(update=changes))
+        return for_calls(bundle, self.options.prior or None, shares, self.start.card.caller if self.start else None)
 
     def _fit(
         self, train: Sequence[int], valid: Sequence[int], what: str, recipe: Recipe

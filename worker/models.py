@@ -231,9 +231,7 @@ class ModelFeed:
 
     def _is_wanted(self, topic: ModelTopic, record: ConsumerRecord) -> bool:
         """Whether a bundle that has just come is to be used."""
-        if topic.state.named(Alias.CHAMPION) is None:
-            return True
-        return (record.key or b"").decode(errors="replace") in self._missing(topic)
+        return topic.state.named(Alias.CHAMPION) is None or self._is_chosen(record)
 
     def _wanted(self, topic: ModelTopic) -> Place | None:
         """The bundle to fetch, now that all records have been read: one that is to be current and is not."""

@@ -38,11 +38,15 @@ def main() -> int:
     if options.logs:
         options.logs.mkdir(parents=True)
     directory = options.logs or Path(tempfile.mkdtemp(prefix="undertone-chaos-"))
-    outcome = run(Plan(options.seed, options.calls, options.chunks), steps, directory, _say)
-    if not outcome.passed:
-        _say(f"logs are in {directory}")
-    elif not options.logs:
-        shutil.rmtree(directory)
+    passed = False
+    try:
+        outcome = run(Plan(options.seed, options.calls, options.chunks), steps, directory, _say)
+        passed = outcome.passed
+    finally:
+        if not passed:
+            _say(f"logs are in {directory}")
+        elif not options.logs:
+            shutil.rmtree(directory)
     _say(table(outcome))
     _say(json_line(outcome))
     return 0 if outcome.passed else 1

@@ -231,7 +231,7 @@ class Stage:
             except (KafkaError, UserError, OSError, AssertionError):
                 pass  # brokers may be away while they are asked, and a process that has just begun tells no metrics
             if time.monotonic() > end:
-                raise TimeoutError(f"waited {PATIENCE_S:.0f} s for {what}; logs are in {self.directory}")
+                raise TimeoutError(f"waited {PATIENCE_S:.0f} s for {what}")
             time.sleep(0.2)
 
     def abort(self) -> None:

@@ -26,7 +26,8 @@ from trainer.compare.systems import Labels, Rows
 from trainer.data import splits
 from trainer.data.corpora import Utterance
 from trainer.data.layouts import ravdess
-from trainer.evaluation.in_calls import BEFORE, USUAL, draw_calls
+from trainer.evaluation.in_calls import BEFORE, draw_calls
+from undertone.analysis.alarms import QUIET
 from undertone.analysis.evaluate import UTTERANCES_HEARD
 
 SplitName = Literal["speakers", "random"]
@@ -70,7 +71,7 @@ class Bench:
         Rows of each call [heard + 1]: of ten before it seven are neutral or calm where there are as many, for people in
         calls mostly are. Clips of speakers with too few others are in none.
         """
-        usual = np.isin([self.labels[label] for label in self.y[test]], sorted(USUAL))
+        usual = np.isin([self.labels[label] for label in self.y[test]], sorted(QUIET))
         return [
             [
                 test[call]

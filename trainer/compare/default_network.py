@@ -89,9 +89,7 @@ class FittedDefaultNetwork:
             training_data=(),
         )
         prior = training_prior(dataset.labels, self.drawn)
-        shipped = Model.load().card.caller
-        caller = shipped.for_labels(dataset.labels) if shipped else None
-        return Model.of(for_calls(bundle, UNIFORM, prior, caller))
+        return Model.of(for_calls(bundle, UNIFORM, prior, Model.load().card.caller))
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,9 +37,10 @@ class Expected:
         """For calls, as far as a model has these labels."""
         return {label: share for label, share in self.calls.items() if label in labels}
 
-    def caller(self, labels: Sequence[str]) -> CallerSpec | None:
-        """For a model of these labels; None where none of them is that of a caller as usual."""
-        return CallerSpec(weight=self.caller_weight, normal=dict(self.normal)).for_labels(labels)
+    @property
+    def caller(self) -> CallerSpec:
+        """As the card has it."""
+        return CallerSpec(weight=self.caller_weight, normal=dict(self.normal))
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +82,7 @@ def write(
         int8=int8,
     )
     shares = training_prior(labels, making.drawn)
-    bundle = for_calls(bundle, prior or expected.prior(labels), shares, expected.caller(labels))
+    bundle = for_calls(bundle, prior or expected.prior(labels), shares, expected.caller)
     bundle = with_metrics(bundle, figures | {"us_per_s": us_per_second(bundle)})
     bundle = with_reference(bundle, making.reference, held_out=making.reference_held_out)
     out.write_bytes(bundle_bytes(bundle))

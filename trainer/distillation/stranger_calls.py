@@ -18,7 +18,8 @@ import numpy as np
 from trainer.data.corpora import load
 from trainer.distillation.open_bundle import TESTED_ON
 from trainer.distillation.pretraining import strangers_among, with_labels_of
-from trainer.evaluation.in_calls import BEFORE, USUAL, draw_calls
+from trainer.evaluation.in_calls import BEFORE, draw_calls
+from undertone.analysis.alarms import QUIET
 
 _HEARD = max(BEFORE)
 
@@ -32,7 +33,7 @@ def write(data: Path, out: Path, seed: int = 1) -> int:
     spoken = [one for one in with_labels_of(TESTED_ON, load([data])).utterances if one.corpus == TESTED_ON]
     strangers = strangers_among({one.speaker for one in spoken})
     spoken = [one for one in spoken if one.speaker in strangers]
-    usual = np.array([one.emotion in USUAL for one in spoken])
+    usual = np.array([one.emotion in QUIET for one in spoken])
     speakers = [one.speaker for one in spoken]
     calls = draw_calls(usual, speakers, _HEARD, BEFORE[_HEARD], seed, most=len(spoken))
     with out.open("w", newline="", encoding="utf-8") as file:

@@ -8,13 +8,13 @@ from numpy.typing import NDArray
 
 from schemas.errors import UserError
 from trainer.evaluation.held_out import HeldOutResult, known_classes
+from undertone.analysis.alarms import QUIET
 from undertone.analysis.prediction import AFTER_S, predict_calls
 from undertone.inference.class_prior import UNIFORM
 from undertone.inference.model import Model
 
 # Utterances heard before, and how many of them are neutral or calm: people in calls mostly are.
 BEFORE = {3: 2, 10: 7}
-USUAL = {"neutral", "calm"}
 # Each file costs as many more as are heard before it.
 _MOST_CALLS = 200
 
@@ -36,7 +36,7 @@ def evaluate_in_calls(
     Raises:
         UserError: a file that could be read for training can no longer be read.
     """
-    usual = np.array([model.card.labels[label] in USUAL for label in truth])
+    usual = np.array([model.card.labels[label] in QUIET for label in truth])
     results = {}
     for before, quiet in BEFORE.items():
         calls = draw_calls(usual, speakers, before, quiet, seed)

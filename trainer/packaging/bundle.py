@@ -108,14 +108,16 @@ def version_of(name: str, flatbuffer: bytes, calibration: CalibrationSpec, calle
 
 def for_calls(
     bundle: Bundle,
-    prior: str | Mapping[str, float],
+    prior: str | Mapping[str, float] | None,
     training_prior: Mapping[str, float] | None = None,
     caller: CallerSpec | None = None,
 ) -> Bundle:
     """The bundle for calls in which labels are as often as `prior` says: another card, so another version.
 
     Args:
-        caller: how far an utterance is judged against its caller's earlier ones; None: as the card says.
+        prior: None: as the card says.
+        caller: how far an utterance is judged against its caller's earlier ones, as far as the model has the labels;
+            None: as the card says.
         training_prior: shares in the training data; None: as the card has them.
 
     Raises:
@@ -124,10 +126,11 @@ def for_calls(
     calibration = bundle.card.calibration
     if training_prior is not None:
         calibration = calibration.model_copy(update={"training_prior": dict(training_prior)})
-    shares = shares_of(parse_prior(prior) if isinstance(prior, str) else prior, bundle.card.labels, calibration)
-    rounded = {label: round(share, 6) for label, share in shares.items()}
-    calibration = calibration.model_copy(update={"prior": rounded})
-    caller = caller or bundle.card.caller
+    if prior is not None:
+        shares = shares_of(parse_prior(prior) if isinstance(prior, str) else prior, bundle.card.labels, calibration)
+        rounded = {label: round(share, 6) for label, share in shares.items()}
+        calibration = calibration.model_copy(update={"prior": rounded})
+    caller = (caller.for_labels(bundle.card.labels) if caller else None) or bundle.card.caller
     version = version_of(bundle.card.name, bundle.flatbuffer, calibration, caller)
     changes = {"calibration": calibration, "caller": caller, "version": version}
     return replace(bundle, card=bundle.card.model_copy(update=changes))

@@ -13,7 +13,7 @@ from undertone.analysis import prediction
 from undertone.analysis.evaluate import UTTERANCES_HEARD, heard_before
 from undertone.analysis.manifest import read_calls
 from undertone.analysis.prediction import Band, hear
-from undertone.inference.affect import Affect
+from undertone.inference.affect import GROUPS, Affect
 from undertone.inference.model import Model
 
 # How long somebody may have spoken before the alarm goes off.
@@ -21,7 +21,7 @@ WITHIN_S = 3.0
 # So long after it has gone off, it does not in the same stream.
 AGAIN_S = 60.0
 # What people in calls mostly are: an alarm then is a false one.
-QUIET = frozenset({"neutral", "calm"})
+QUIET = frozenset(GROUPS["neutral"])
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,7 +24,7 @@ from undertone.acoustics.frames import block_samples, hop_samples
 from undertone.inference.drift import Measured
 from undertone.inference.ended import EndedStreams
 from undertone.inference.model_slots import ModelSlots
-from undertone.inference.records import NO_END, NO_OFFSET, OpenRecord, StreamKey, lookback
+from undertone.inference.records import NO_END, OpenRecord, StreamKey, lookback, offset_of
 from undertone.inference.routing import lot_of
 from undertone.inference.runs import Run
 from undertone.inference.streams import EPOCH, StreamTable
@@ -89,7 +89,7 @@ class Intake:
             newest_ms = 0
             for chunk in queue:
                 place = chunk.place
-                run.add(next(pieces), place.offset if place else NO_OFFSET)
+                run.add(next(pieces), offset_of(place))
                 if place and place.timestamp_ms > newest_ms:
                     newest_ms = place.timestamp_ms
             seen_ms.append(newest_ms)
@@ -125,7 +125,7 @@ class Intake:
             if missing > longest:
                 if run.pieces or fields["open"]:
                     # Enough silence to end the segment; what is missing beyond that is skipped the next time.
-                    run.add(np.zeros(longest, np.int16), _offset_of(chunk))
+                    run.add(np.zeros(longest, np.int16), offset_of(chunk.place))
                     return run
                 self._skip_to(row, chunk.first_sample, chunk)
                 missing = 0
@@ -197,7 +197,7 @@ class Intake:
         fields = self._table.rows[row]
         fields["start_us"], fields["agent"] = start_us, chunk.role == "agent"
         fields["first_sample"] = chunk.first_sample
-        fields["stream_offset"] = _offset_of(chunk)
+        fields["stream_offset"] = offset_of(chunk.place)
         self._skip_to(row, chunk.first_sample, chunk)
         return row
 
@@ -210,7 +210,7 @@ class Intake:
         fields, rate = self._table.rows[row], int(self._table.rows[row]["rate"])
         block = block_samples(rate)
         fields["clock"], fields["held"] = sample // block * block, sample % block
-        fields["held_offset"] = _offset_of(chunk)
+        fields["held_offset"] = offset_of(chunk.place)
         self._table.make_room(lookback(rate) + sample % block)
         self._table.samples[row] = 0
 
@@ -226,7 +226,7 @@ class Intake:
 
     def _add(self, run: Run, chunk: AudioChunk, missing: int, result: FeedResult) -> None:
         fields = self._table.rows[run.row]
-        offset = _offset_of(chunk)
+        offset = offset_of(chunk.place)
         if chunk.sequence > fields["sequence"]:
             fields["gap_from"], fields["gap_to"] = fields["sequence"], chunk.sequence
         result.gaps += int(chunk.sequence > fields["sequence"] or missing > 0)
@@ -248,10 +248,6 @@ class Intake:
 
 def _topic_of(chunk: AudioChunk) -> str | None:
     return chunk.place.topic if chunk.place else None
-
-
-def _offset_of(chunk: AudioChunk) -> int:
-    return chunk.place.offset if chunk.place else NO_OFFSET
 
 
 def _start_us(chunk: AudioChunk) -> int:

@@ -12,6 +12,7 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
+from schemas.audio import RecordPlace
 from undertone.acoustics.frames import RATES, block_samples, fft_samples, hop_samples
 from undertone.inference import caller_memory
 
@@ -75,6 +76,11 @@ _CHECKSUM = struct.Struct("<I")  # CRC-32 of all that stands before it
 
 
 @cache
+def offset_of(place: RecordPlace | None) -> int:
+    """A record's Kafka offset; NO_OFFSET where it lies nowhere."""
+    return place.offset if place else NO_OFFSET
+
+
 def lookback(rate: int) -> int:
     """Samples before a block that its window may need: 8 frames of context and the rest of a 32 ms frame."""
     return MAX_CONTEXT_FRAMES * hop_samples(rate) + fft_samples(rate) - hop_samples(rate)

@@ -8,7 +8,7 @@ a stream has begun, has ended, is forgotten.
 from collections.abc import Mapping
 
 from schemas.audio import RecordPlace
-from undertone.inference.records import NO_OFFSET, StreamKey
+from undertone.inference.records import NO_OFFSET, StreamKey, offset_of
 
 
 class Unsaved:
@@ -39,7 +39,7 @@ class Unsaved:
         keys = set(self._due) if before is None else {key for key in self._due if key[0] in before}
         for partition, waiting in self._since.items():
             for stream, place in waiting.items():
-                if before is not None and _offset(place) >= before.get(partition, NO_OFFSET):
+                if before is not None and offset_of(place) >= before.get(partition, NO_OFFSET):
                     break
                 keys.add((partition, stream))
         for key in keys:
@@ -55,7 +55,3 @@ class Unsaved:
         """Forget a partition's streams: they are another worker's now."""
         self._since.pop(partition, None)
         self._due = {key for key in self._due if key[0] != partition}
-
-
-def _offset(place: RecordPlace | None) -> int:
-    return place.offset if place else NO_OFFSET
