@@ -1,10 +1,12 @@
 """Ctrl-C and SIGTERM: the first asks for an orderly end, another one leaves at once."""
 
+import os
 import signal
-import sys
 import threading
 from types import FrameType
 from typing import Any, Self
+
+from undertone.signals import from_handler
 
 
 class Stop:
@@ -14,20 +16,21 @@ class Stop:
         self.event = threading.Event()
         self.code = 0
         self._before: dict[int, Any] = {}
+        self._ask = from_handler(self.event.set)
 
     def __enter__(self) -> Self:
         for number in (signal.SIGINT, signal.SIGTERM):
-            self._before[number] = signal.signal(number, self._ask)
+            self._before[number] = signal.signal(number, self._handle)
         return self
 
     def __exit__(self, *_: object) -> None:
         for number, handler in self._before.items():
             signal.signal(number, handler)
 
-    def _ask(self, number: int, _frame: FrameType | None) -> None:
+    def _handle(self, number: int, _frame: FrameType | None) -> None:
         if self.code:
             raise KeyboardInterrupt
         self.code = 128 + number
-        self.event.set()
-        # Not through the console, which could be inside its own lock at this moment.
-        sys.stderr.write("\nstopping: ending the streams that have begun; Ctrl-C again leaves at once\n")
+        self._ask()
+        # Neither through the console nor through a buffer, whose locks the main thread may hold at this moment.
+        os.write(2, b"\nstopping: ending the streams that have begun; Ctrl-C again leaves at once\n")

@@ -60,7 +60,7 @@ class Worker:
         self._rejoin = Timer(settings.stall_timeout_s)
 
     def stop(self) -> None:
-        """Finish the batch in hand, commit it, and return from `run`. Safe to call from a signal handler."""
+        """Finish the batch in hand, commit it, and return from `run`. Safe to call from another thread."""
         self._stop.set()
 
     def run(self, on_ready: Callable[[list[int]], None]) -> None:

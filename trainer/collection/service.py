@@ -66,7 +66,7 @@ class CollectorService:
         self._announced = False
 
     def stop(self) -> None:
-        """Finish the label at hand, and return from `run`. Safe to call from a signal handler."""
+        """Finish the label at hand, and return from `run`. Safe to call from another thread."""
         self._stop.set()
 
     def run(self, on_ready: Callable[[], None], *, until_end: bool = False) -> bool:

@@ -60,12 +60,12 @@ class TrainerService:
         self._not_before, self._pause_s = 0.0, _FIRST_PAUSE_S
 
     def stop(self) -> None:
-        """Leave off: a training under way is given up. Safe to call from a signal handler."""
+        """Leave off: a training under way is given up. Safe to call from another thread."""
         self._stop.set()
         self._collector.stop()
 
     def now(self) -> str:
-        """Rebuild as soon as may be. Safe to call from a signal handler; one call counts, however often it comes."""
+        """Rebuild as soon as may be. Safe to call from another thread; one call counts, however often it comes."""
         self._asked.set()
         return "a rebuild is asked for"
 

@@ -1,13 +1,13 @@
 """`undertone sink`: events to where people keep them."""
 
 import re
-import signal
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from undertone.cli.options import BootstrapServers
+from undertone.signals import stop_on_signals
 
 if TYPE_CHECKING:
     from undertone.sinks.metrics import SinkMetrics
@@ -166,13 +166,7 @@ def _run(
     metrics = SinkMetrics()
     target = make(settings, metrics)
     service = SinkService(kafka, settings, target, metrics, updates=updates)
-
-    def stop(number: int, _: object) -> None:
-        service.stop()
-        signal.signal(number, signal.SIG_DFL)  # asked twice it ends at once, which loses nothing either
-
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, stop)
+    stop_on_signals(service.stop)
     host, port = settings.sink_metrics_host, settings.sink_metrics_port
     with Telemetry(host, port, metrics.registry, service.health) as telemetry:
 

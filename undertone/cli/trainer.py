@@ -1,7 +1,6 @@
 """`undertone trainer`: labels and their audio, kept as data to train on, and models made of them."""
 
 import signal
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -9,6 +8,7 @@ import typer
 
 from undertone.cli.extras import require
 from undertone.cli.options import BootstrapServers
+from undertone.signals import from_handler, stop_on_signals
 
 if TYPE_CHECKING:
     from trainer.collection.dataset import Dataset
@@ -133,12 +133,10 @@ def serve(
     request, opened = _request(out, data, settings, epochs, seed, start, prior, label_weight, name, accept_new_labels)
     schedule = Schedule(parse_every(every), after_labels)
     service = TrainerService(kafka, settings, request, opened, schedule)
-    _on_signals(service.stop)
+    stop_on_signals(service.stop)
 
-    def now(_number: int, _frame: object) -> None:
-        service.now()
-
-    signal.signal(signal.SIGUSR1, now)
+    now = from_handler(service.now)
+    signal.signal(signal.SIGUSR1, lambda *_: now())
     host, port = settings.trainer_metrics_host, settings.trainer_metrics_port
     with Telemetry(host, port, service.registry, service.health, {"/rebuild": service.now}) as telemetry:
         where = f"http://{telemetry.host}:{telemetry.port}/metrics"
@@ -191,7 +189,7 @@ def run(
         stopped.append(True)
         collector.stop()
 
-    _on_signals(stop)
+    stop_on_signals(stop)
     collector.run(lambda: None, until_end=True)
     try:
         done = Rebuild(kafka, request, typer.echo, lambda: bool(stopped)).run() if not stopped else None
@@ -240,7 +238,7 @@ def collect(
     settings = TrainerSettings.load(trainer_dataset=dataset, trainer_metrics_port=metrics_port)
     place = _place(settings.trainer_dataset)
     service = CollectorService(kafka, settings, Dataset.open(place), CollectorMetrics())
-    _on_signals(service.stop)
+    stop_on_signals(service.stop)
     host, port = settings.trainer_metrics_host, settings.trainer_metrics_port
     with Telemetry(host, port, service.metrics.registry, service.health) as telemetry:
         where = f"http://{telemetry.host}:{telemetry.port}/metrics"
@@ -281,15 +279,6 @@ def snapshot(dataset: Place = None) -> None:
 
 def _require_training() -> None:
     require("trainer", "`undertone trainer` needs TensorFlow and more", "fsspec", "tensorflow", "matplotlib", "librosa")
-
-
-def _on_signals(stop: Callable[[], None]) -> None:
-    def handle(number: int, _: object) -> None:
-        stop()
-        signal.signal(number, signal.SIG_DFL)  # asked twice it ends at once, which loses nothing either
-
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, handle)
 
 
 def _request(

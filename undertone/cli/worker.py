@@ -1,13 +1,13 @@
 """`undertone worker`: audio chunks in, emotion events out."""
 
 import gc
-import signal
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from undertone.cli.options import BootstrapServers, ClassPrior
+from undertone.signals import stop_on_signals
 
 app = typer.Typer()
 
@@ -85,12 +85,7 @@ def worker(
     gc.freeze()
     gc.enable()
 
-    def stop(number: int, _: object) -> None:
-        service.stop()
-        signal.signal(number, signal.SIG_DFL)  # asked twice it ends at once, which loses nothing either
-
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, stop)
+    stop_on_signals(service.stop)
     with Telemetry(settings.metrics_host, settings.metrics_port, service.metrics.registry, service.health) as telemetry:
 
         def say_ready(partitions: list[int]) -> None:

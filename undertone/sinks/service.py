@@ -62,7 +62,7 @@ class SinkService:
         self._announced = False
 
     def stop(self) -> None:
-        """Write what has been read, and return from `run`. Safe to call from a signal handler."""
+        """Write what has been read, and return from `run`. Safe to call from another thread."""
         self._stop.set()
 
     def run(self, on_ready: Callable[[list[int]], None]) -> None:
