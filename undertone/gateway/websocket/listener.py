@@ -29,6 +29,9 @@ NAME = "websocket"
 
 # Messages of one connection that are read ahead; more stay in the network.
 _MAX_QUEUE = 16
+# How long TLS and the handshake may take: a machine that starts many calls at once needs more than the library's ten
+# seconds at times.
+_OPEN_S = 30.0
 # How long the other side may take to answer a close.
 _CLOSE_S = 5.0
 
@@ -90,6 +93,7 @@ class WebSocketWire:
                 select_subprotocol=_subprotocol,
                 max_size=self._settings.max_message_bytes,
                 max_queue=_MAX_QUEUE,
+                open_timeout=_OPEN_S,
                 close_timeout=_CLOSE_S,
                 server_header=None,
             )
