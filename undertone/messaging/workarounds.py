@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from kafka import KafkaConsumer, KafkaProducer, TopicPartition
+from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.consumer import group
 from kafka.coordinator.assignors.sticky.sticky_assignor import StickyPartitionAssignor
 from kafka.coordinator.consumer import ConsumerCoordinator
@@ -27,6 +27,7 @@ from kafka.protocol.consumer.metadata import ConsumerProtocolAssignment
 from kafka.structs import MemberState
 
 from undertone.messaging.fetched_records import LocatingFetcher
+from undertone.messaging.orderly_closing import OrderlyClient
 
 log = logging.getLogger(__name__)
 
@@ -43,6 +44,8 @@ def mend() -> None:
     group.Fetcher = LocatingFetcher
     manager.KafkaTCPTransport, manager.KafkaSSLTransport = WideTransport, WideTLSTransport
     transaction_manager.TransactionalRequestResult = BoundedResult
+    for client in (KafkaConsumer, KafkaProducer, KafkaAdminClient):
+        client.DEFAULT_CONFIG["kafka_client"] = OrderlyClient
 
 
 def ask_at_once(consumer: KafkaConsumer) -> None:
