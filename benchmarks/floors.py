@@ -20,7 +20,7 @@ from undertone.acoustics.codecs import decode, encode
 from undertone.acoustics.frames import BLOCK_FRAMES, block_samples, block_windows, fft_samples, frame_view, hop_samples
 from undertone.acoustics.frontend import GROUP
 from undertone.acoustics.level import sum_squares
-from undertone.acoustics.pitch import FMIN_HZ, FRAME_SECONDS, SPARSE, TRACK_FRAMES
+from undertone.acoustics.pitch import FMIN_HZ, FRAME_SECONDS, SPARSE, TRACK_FRAMES, TRACK_RATE
 from undertone.inference.call_stream import CallStream
 from undertone.inference.engine import Engine
 from undertone.inference.model import Model
@@ -95,8 +95,8 @@ def _correlations(windows: np.ndarray, rate: int) -> Callable[[], object]:
     """A transform there and back for each frame of the pitch."""
     length, hop = int(FRAME_SECONDS * rate), block_samples(rate) // TRACK_FRAMES
     tail = windows[:, -(length + hop * (TRACK_FRAMES - 1)) :].astype(np.float32)
-    frames = np.ascontiguousarray(frame_view(tail, length, hop)[:, SPARSE])
-    padded = scipy.fft.next_fast_len(length + int(rate / FMIN_HZ), real=True)
+    frames = np.ascontiguousarray(frame_view(tail, length, hop)[:, SPARSE, :: rate // TRACK_RATE])
+    padded = scipy.fft.next_fast_len(frames.shape[-1] + int(TRACK_RATE / FMIN_HZ), real=True)
     return lambda: scipy.fft.dct(np.square(np.abs(scipy.fft.rfft(frames, padded))), type=1)
 
 

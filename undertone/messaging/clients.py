@@ -11,6 +11,7 @@ from kafka.errors import KafkaConnectionError, KafkaError, KafkaTimeoutError
 
 from schemas.errors import UserError
 from undertone.messaging.partitioner import KeyPartitioner
+from undertone.messaging.selecting import QuickSelector
 from undertone.messaging.settings import KafkaSettings
 from undertone.messaging.workarounds import ask_at_once, mend
 
@@ -123,7 +124,7 @@ def _connect(make: Callable[..., Client], settings: KafkaSettings, options: dict
     mend()
     with _last_reason() as reason:
         try:
-            return make(**settings.client_options() | options)
+            return make(**settings.client_options() | {"selector": QuickSelector} | options)
         except (KafkaTimeoutError, KafkaConnectionError) as exc:
             why = f" ({reason[-1]})" if reason and "ECONNREFUSED" not in reason[-1] else ""
             raise KafkaAway(
