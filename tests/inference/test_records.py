@@ -54,7 +54,7 @@ def without_memory(events: Iterable[EventEnvelope]) -> list[str]:
 
 
 def without_earlier_pitch(events: Iterable[EventEnvelope]) -> list[str]:
-    """Events without what rests on the pitch of utterances before: older records took it at five points of a block."""
+    """Events without what rests on the pitch of utterances before: older records took it otherwise."""
     found = []
     for event in events:
         of_pitch: dict[str, object] = {"pitch_hz": None} if event.data.type == "summary" else {}
@@ -100,7 +100,12 @@ def test_a_call_goes_on_from_a_record_of_the_second_format(old_model: Model) -> 
 
 
 @pytest.mark.parametrize(
-    ("name", "comparable"), [("open-format-3", without_earlier_pitch), ("open-format-3-three-points", lines)]
+    ("name", "comparable"),
+    [
+        ("open-format-3", without_earlier_pitch),
+        ("open-format-3-three-points", without_earlier_pitch),
+        ("open-format-3-pitch-at-4-khz", lines),
+    ],
 )
 def test_a_call_goes_on_from_a_record_of_this_format(
     name: str, comparable: Callable[[Iterable[EventEnvelope]], list[str]], kept_model: Model
