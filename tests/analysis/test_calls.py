@@ -1,8 +1,6 @@
 """Evaluation on calls: files heard one after the other as one stream, and calls that nobody has labelled."""
 
 import json
-import re
-import shutil
 from pathlib import Path
 
 import numpy as np
@@ -12,17 +10,15 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from schemas.errors import UserError
-from schemas.events import Relative, Segment, Summary
-from tests.support.paths import ROOT, SAMPLES
-from undertone.analysis.alarms import AGAIN_S, ALARMS, Alarm, anger_in_calls
+from tests.support.manifests import manifest
+from tests.support.paths import SAMPLES
 from undertone.analysis.analyze import AnalyzeOptions, analyze
 from undertone.analysis.evaluate import after_utterances, evaluate
 from undertone.analysis.manifest import read_calls
 from undertone.analysis.output import JsonLines
 from undertone.analysis.prediction import Band, predict_calls
-from undertone.analysis.unlabelled import Heard, Tally, evaluate_unlabelled
+from undertone.analysis.unlabelled import Heard, evaluate_unlabelled
 from undertone.cli.evaluate import app
-from undertone.console.web.rules.file import read_rules
 from undertone.inference.call_stream import CallStream
 from undertone.inference.model import Model
 
@@ -30,14 +26,6 @@ from undertone.inference.model import Model
 @pytest.fixture(scope="module")
 def model() -> Model:
     return Model.load()
-
-
-def manifest(folder: Path, *rows: str, columns: str = "path,emotion,speaker,call,order") -> Path:
-    for name in ("angry.flac", "calm.flac", "phone.wav", "call.flac"):
-        shutil.copy(SAMPLES / name, folder)
-    file = folder / "calls.csv"
-    file.write_text("\n".join([columns, *rows]) + "\n")
-    return file
 
 
 def test_a_calls_files_are_heard_in_order_as_one_stream_with_a_second_between(tmp_path: Path, model: Model) -> None:
@@ -167,90 +155,6 @@ def test_unlabelled_calls_are_heard_on_both_sides_and_their_shares_are_those_of_
     assert set(result.by_role) == {"agent", "customer"}
     assert (result.calls, result.streams) == (1, len({event["channel"] for event in events}))
     assert sum(figures["speech_s"] for figures in result.by_role.values()) == pytest.approx(speech_s)
-
-
-def events_of(model: Model) -> tuple[Segment, Summary]:
-    """A segment to change, and a summary."""
-    stream = CallStream(model, 8000)
-    noise = np.random.default_rng(0).normal(0, 3000, 16_000).astype(np.int16)
-    events = [event.data for event in [*stream.feed(noise), *stream.end()]]
-    segment, summary = (next(event for event in events if event.type == kind) for kind in ("segment", "summary"))
-    assert isinstance(segment, Segment)
-    assert isinstance(summary, Summary)
-    return segment, summary
-
-
-def said(
-    segment: Segment, at_s: float, label: str, angry: float = 0.0, lasts_s: float = 2.0, level: float | None = 1.0
-) -> Segment:
-    """An utterance that ends then, as far from the caller's normal in level as in arousal."""
-    end = round(8000 * at_s)
-    return segment.model_copy(
-        update={
-            "start_sample": end - round(8000 * lasts_s),
-            "end_sample": end,
-            "label": label,
-            "speech_s": 6.0,
-            "probabilities": segment.probabilities | {"angry": angry},
-            "relative": Relative(level=level, pitch=0.0, arousal=level),
-        }
-    )
-
-
-def test_an_alarm_goes_off_when_it_comes_to_be_met_and_not_again_for_a_minute(model: Model) -> None:
-    segment, summary = events_of(model)
-    tally = Tally()
-    labels = ("angry", "angry", "neutral", "angry", "sad", "fearful", "uncertain", "sad", "uncertain", "sad")
-    for number, label in enumerate(labels):
-        at_s = 10 + 20 * number
-        tally.count("call", said(segment, at_s, label, angry=0.4 if label == "angry" else 0.0))
-    tally.count("call", summary.model_copy(update={"start_sample": 0, "end_sample": 8000 * 360}))
-    figures = tally.all.figures(["angry", "sad"])
-    # Anger at 10 s and at 70 s; distress at 90 s, at 150 s (a minute later) and not at 190 s.
-    assert figures["false_alarms_per_hour"] == {"anger": 20.0, "distress": 20.0}
-    assert figures["label_flips_per_minute"] == pytest.approx(8 * 60 / 60)
-    assert figures["share"] == {"angry": pytest.approx(3 / 10), "sad": pytest.approx(3 / 10)}
-
-
-def test_an_alarm_of_anger_knows_what_is_usual_of_the_caller(model: Model) -> None:
-    segment, _ = events_of(model)
-    anger = ALARMS["anger"]
-    assert anger.met_by(said(segment, 10, "uncertain", angry=0.15, lasts_s=1.0, level=0.5))
-    for short in ({"angry": 0.14}, {"lasts_s": 0.9}, {"level": 0.4}, {"level": None}):
-        asked = {"angry": 0.9, "lasts_s": 2.0, "level": 2.0} | short
-        assert not anger.met_by(said(segment, 10, "angry", **asked)), short
-
-
-def test_the_rule_that_is_documented_is_the_alarm_that_is_counted(tmp_path: Path, model: Model) -> None:
-    page = (ROOT / "docs" / "reference" / "rules.md").read_text(encoding="utf-8")
-    (text,) = re.findall(r"^```yaml\n(.*?)^```", page, flags=re.M | re.S)
-    (tmp_path / "rules.yml").write_text(text)
-    (rule,) = (one for one in read_rules(tmp_path / "rules.yml").rules if one.name == "angry caller")
-    anger = ALARMS["anger"]
-    assert (frozenset(rule.emotion), rule.least, rule.lasts) == (anger.labels, anger.least, anger.lasts_s)
-    assert rule.shift
-    assert (rule.shift.asked, rule.again) == (anger.shift, AGAIN_S)
-
-
-def test_anger_is_counted_by_what_was_heard_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of angry files those where the alarm is met within 3 s, of quiet ones the alarms by their time."""
-    model = Model.load()
-    # Whoever is a little angry, and known: on samples of one synthetic voice nothing is louder than usual.
-    monkeypatch.setitem(ALARMS, "anger", Alarm(frozenset({"angry"}), least=0.3, shift={"level": -9.0}))
-    rows = [f"calm.flac,{'calm' if n == 9 else ''},ann,one,{n}" for n in range(10)] + ["angry.flac,angry,ann,one,10"]
-    found = anger_in_calls(manifest(tmp_path, *rows, "angry.flac,angry,bob,two,1"), model)
-    assert found
-    assert found.n_angry == {"0": 1, "3": 0, "10": 1}
-    assert found.found_within_3_s == {"0": 1.0, "3": None, "10": 1.0}
-    assert found.false_alarms_per_hour == 0
-    assert found.quiet_hours == pytest.approx((soundfile.info(SAMPLES / "calm.flac").duration + 1) / 3600, rel=1e-3)
-    assert found.met_by_label == {"angry": 1.0}
-    assert found.class_prior == pytest.approx(model.class_prior)
-
-
-def test_a_model_without_arousal_gives_no_alarm_of_anger(tmp_path: Path, model: Model) -> None:
-    card = model.card.model_copy(update={"affect": {}})
-    assert anger_in_calls(manifest(tmp_path, "angry.flac,angry,ann,one,1"), model.with_card(card)) is None
 
 
 def test_no_speech_has_no_shares() -> None:

@@ -13,7 +13,7 @@ from schemas.events import EventEnvelope
 from tests.support.paths import SAMPLES
 from undertone.acoustics.decode import load
 from undertone.inference.call_stream import CallStream
-from undertone.inference.class_prior import log_ratio, parse_prior, shares_of
+from undertone.inference.class_prior import log_ratio, moved_prior, parse_prior, shares_of
 from undertone.inference.model import Model, softmax
 
 LABELS = ("angry", "neutral", "sad")
@@ -104,3 +104,12 @@ def test_with_a_prior_chunking_still_changes_no_byte_and_labels_follow_the_proba
         assert data["label"] == (best if sure else "uncertain")
         same = ("start_sample", "end_sample", "speech_s", "level_dbfs", "pitch_hz", "model_version")
         assert [data[name] for name in same] == [before["data"][name] for name in same]
+
+
+def test_probabilities_are_moved_from_one_prior_to_another(model: Model) -> None:
+    before, after = model.with_prior("uniform"), model.with_prior("neutral=0.8,angry=0.01")
+    logits = np.random.default_rng(0).normal(0, 3, (20, len(model.card.labels)))
+    for old, new in zip(before.probabilities(logits), after.probabilities(logits), strict=True):
+        by_label = dict(zip(model.card.labels, old.tolist(), strict=True))
+        moved = moved_prior(by_label, before.class_prior, after.class_prior)
+        assert list(moved.values()) == pytest.approx(new.tolist())

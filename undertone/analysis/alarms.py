@@ -1,7 +1,7 @@
 """Alarms: when somebody would be called to a call, how soon after it has begun, and how often for nothing."""
 
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,8 +12,8 @@ from undertone.acoustics.frames import HOPS_PER_SECOND
 from undertone.analysis import prediction
 from undertone.analysis.evaluate import UTTERANCES_HEARD, heard_before
 from undertone.analysis.manifest import read_calls
-from undertone.analysis.prediction import Band, hear
 from undertone.inference.affect import GROUPS, Affect
+from undertone.inference.class_prior import moved_prior
 from undertone.inference.model import Model
 
 # How long somebody may have spoken before the alarm goes off.
@@ -115,43 +115,50 @@ class _File:
     alarms: int = 0
 
 
-def anger_in_calls(
-    manifest: Path,
-    model: Model,
-    band: Band = Band.CLEAN,
-    progress: Callable[[int, int], None] | None = None,
-) -> AngerInCalls | None:
-    """Hear the calls of a manifest as workers hear them; None where the model can give no alarm of anger.
+class AngerCount:
+    """Counts what the alarm of anger makes of calls that are heard for other figures, too.
 
-    Args:
-        progress: called with (files done, files in all).
-
-    Raises:
-        UserError: the manifest is unusable.
+    They are heard with an update for each block, and labels may be expected otherwise than workers expect them. Of an
+    event a class prior changes the probabilities alone, and they can be moved; updates that a worker would not give are
+    passed over. A second hearing took as long as the first.
     """
-    if not ALARMS["anger"].known_to(model.card):
-        return None
-    calls = [call.rows for call in read_calls(manifest)]
-    files: list[_File] = []
-    open_calls: dict[int, list[_File]] = {}
-    watch, done = Watch(), 0
-    # A segment is known when the silence behind it is.
-    gap_s = model.card.segments.gap_frames / HOPS_PER_SECOND
-    for call, event in hear([[row.path for row in rows] for rows in calls], model, band):
-        begun = open_calls.setdefault(call.number, [_File(row.emotion) for row in calls[call.number]])
+
+    def __init__(self, manifest: Path, model: Model, heard: Model) -> None:
+        """Count in the calls of `manifest` what `model` would find, whose network `heard` has with another prior.
+
+        Raises:
+            UserError: the manifest is unusable.
+        """
+        self._calls = [call.rows for call in read_calls(manifest)]
+        self._model, self._prior, self._heard_under = model, model.class_prior, heard.class_prior
+        self._open: dict[int, list[_File]] = {}
+        self._files: list[_File] = []
+        self._watch = Watch()
+
+    def take(self, call: prediction.Call, event: Update | Segment | Summary) -> None:
+        """Follow one event of a call."""
+        begun = self._open.setdefault(call.number, [_File(row.emotion) for row in self._calls[call.number]])
         if isinstance(event, Summary):
-            files += _ended(open_calls.pop(call.number), call, event)
-            done += len(begun)
-            if progress:
-                progress(done, sum(map(len, calls)))
-            continue
-        one = begun[call.file_of(event)]
+            self._files += _ended(self._open.pop(call.number), call, event)
+            return
+        segments = self._model.card.segments
+        if isinstance(event, Update) and event.end_sample % (event.sample_rate * segments.update_ms // 1000):
+            return
+        moved = moved_prior(event.probabilities, self._heard_under, self._prior)
+        self._count(begun[call.file_of(event)], call, event.model_copy(update={"probabilities": moved}))
+
+    def _count(self, one: _File, call: prediction.Call, event: Update | Segment) -> None:
         start_s, end_s = event.start_sample / event.sample_rate, event.end_sample / event.sample_rate
         one.began_s = start_s if one.began_s is None else one.began_s
+        # A segment is known when the silence behind it is.
+        gap_s = self._model.card.segments.gap_frames / HOPS_PER_SECOND
         known_s = end_s + (gap_s if isinstance(event, Segment) else 0.0)
         one.met |= ALARMS["anger"].met_by(event) and known_s - one.began_s <= WITHIN_S
-        one.alarms += "anger" in watch.take(str(call.number), event)
-    return _figures(files, model)
+        one.alarms += "anger" in self._watch.take(str(call.number), event)
+
+    def result(self) -> AngerInCalls:
+        """The figures of the calls that have ended."""
+        return _figures(self._files, self._prior)
 
 
 def _ended(files: list[_File], call: prediction.Call, summary: Summary) -> list[_File]:
@@ -168,7 +175,7 @@ def _ended(files: list[_File], call: prediction.Call, summary: Summary) -> list[
     return found
 
 
-def _figures(files: Sequence[_File], model: Model) -> AngerInCalls:
+def _figures(files: Sequence[_File], class_prior: dict[str, float]) -> AngerInCalls:
     angry = [one for one in files if one.emotion in ALARMS["anger"].labels]
     groups = {str(least): [one for one in angry if least <= one.heard < below] for least, below in heard_before()}
     quiet = [one for one in files if one.emotion in QUIET]
@@ -183,7 +190,7 @@ def _figures(files: Sequence[_File], model: Model) -> AngerInCalls:
             label: _share([one for one in late if one.emotion == label]) or 0.0
             for label in sorted({one.emotion for one in late})
         },
-        class_prior=model.class_prior,
+        class_prior=class_prior,
     )
 
 

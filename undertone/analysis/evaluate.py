@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from schemas.errors import UserError
 from undertone.analysis.manifest import Labelled, read_calls, read_manifest
 from undertone.analysis.metrics import accuracy, class_scores, confusion_matrix, ece, macro_f1, uar
-from undertone.analysis.prediction import AFTER_S, Band, Prediction, predict_calls
+from undertone.analysis.prediction import AFTER_S, Also, Band, Prediction, predict_calls
 from undertone.inference.model import Model
 
 # In calls, figures by how many of the speaker's utterances had been heard before: none, three to nine, ten and more.
@@ -70,6 +70,7 @@ def evaluate(
     progress: Callable[[int, int], None] | None = None,
     *,
     calls: bool = False,
+    also: Also | None = None,
 ) -> Evaluation:
     """Predict every file of a manifest whose label the model knows, and compare.
 
@@ -81,6 +82,7 @@ def evaluate(
         progress: called with (files done, files in all).
         calls: hear the files of each call one after the other as one stream; those without a label that the model
             knows are heard and not counted.
+        also: as `predict_calls` has it.
 
     Raises:
         UserError: the manifest is unusable, no label of it is known to the model, or no file could be read.
@@ -91,7 +93,7 @@ def evaluate(
     predicted: dict[int, list[_Predicted]] = {}
     unreadable: dict[str, str] = {}
     done, total = 0, sum(map(len, groups))
-    for number, predictions in predict_calls([[row.path for row in group] for group in groups], model, band):
+    for number, predictions in predict_calls([[row.path for row in group] for group in groups], model, band, also):
         predicted[number] = _known(groups[number], predictions, model, unreadable)
         done += len(predictions)
         if progress:

@@ -4,7 +4,7 @@ Each file is a stream of its own, or one of several that make a call.
 """
 
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -70,6 +70,10 @@ class Call:
         return bisect_right(self.starts, event.start_sample + hop_samples(event.sample_rate) - 1) - 1
 
 
+# Whoever wants the events, too.
+Also = Callable[[Call, Update | Segment | Summary], None]
+
+
 def predict_files(
     files: Sequence[Path], model: Model, band: Band = Band.CLEAN
 ) -> Iterator[tuple[int, Prediction | UserError]]:
@@ -82,16 +86,21 @@ def predict_files(
 
 
 def predict_calls(
-    calls: Sequence[Sequence[Path]], model: Model, band: Band = Band.CLEAN
+    calls: Sequence[Sequence[Path]], model: Model, band: Band = Band.CLEAN, also: Also | None = None
 ) -> Iterator[tuple[int, list[Prediction | UserError]]]:
     """(index, a prediction for each of its files) of each call as it is done, in no fixed order.
 
     A call's files are heard one after the other, with a second of silence between, as one stream; a file's prediction
     is made of the utterances that begin in it.
+
+    Args:
+        also: called with each event and its call, the last one a summary; updates are 250 ms apart.
     """
     labels = model.card.labels
     progress: dict[int, list[_Progress]] = {}
     for call, event in hear(calls, _with_updates_each_block(model), band):
+        if also:
+            also(call, event)
         files = progress.setdefault(call.number, [_Progress(labels) for _ in call.files])
         if isinstance(event, Summary):
             # Alone, a file's prediction is its summary's, which rests on more digits than the events tell.

@@ -13,7 +13,6 @@ from schemas.errors import UserError
 from undertone.cli.options import ClassPrior, Model
 
 if TYPE_CHECKING:
-    from undertone.analysis.alarms import AngerInCalls
     from undertone.analysis.evaluate import Evaluation
     from undertone.analysis.unlabelled import Unlabelled
 
@@ -70,10 +69,10 @@ def evaluate(
 
     With --calls, files without a label that the model knows are heard and not
     counted, and figures are given for the first utterance of a call, after
-    three to nine others, and after ten or more. Heard once more as workers
-    hear them, with the card's class prior, angry files are counted in which an
-    alarm of anger would be met within 3 s of speech, and false alarms in
-    neutral and calm ones.
+    three to nine others, and after ten or more. As workers would judge them,
+    with the card's class prior, angry files are counted in which an alarm of
+    anger would be met within 3 s of speech, and false alarms in neutral and
+    calm ones.
 
     With --unlabelled, a recording's channels are heard apart, agents too, and
     files of one call and order as its one speaker's. A flip is any change of
@@ -102,7 +101,7 @@ def evaluate(
     """
     from rich.console import Console
 
-    from undertone.analysis.alarms import anger_in_calls
+    from undertone.analysis.alarms import ALARMS, AngerCount
     from undertone.analysis.evaluate import evaluate as run
     from undertone.analysis.prediction import Band
     from undertone.analysis.tables import print_anger, print_evaluation, print_unlabelled
@@ -112,22 +111,23 @@ def evaluate(
     if json_file and not json_file.parent.is_dir():
         raise UserError(f"{json_file}: no such folder")
     result: Evaluation | Unlabelled  # never evaluated: the names are there for the type checker alone
-    anger: AngerInCalls | None = None
+    anger: AngerCount | None = None
     bare = LoadedModel.load(model)
     as_workers = bare.with_prior(class_prior) if class_prior else bare
     if unlabelled:
         result = evaluate_unlabelled(manifest, as_workers, Band(band.value))
         print_unlabelled(result, Console())
     else:
+        expecting = bare.with_prior(class_prior or "uniform")
+        if calls and ALARMS["anger"].known_to(bare.card):
+            anger = AngerCount(manifest, as_workers, expecting)
         with _progress() as follow:
-            expecting = bare.with_prior(class_prior or "uniform")
-            result = run(manifest, expecting, Band(band.value), follow, calls=calls)
-            anger = anger_in_calls(manifest, as_workers, Band(band.value), follow) if calls else None
+            result = run(manifest, expecting, Band(band.value), follow, calls=calls, also=anger.take if anger else None)
         print_evaluation(result, Console())
         if anger:
-            print_anger(anger, Console())
+            print_anger(anger.result(), Console())
     if json_file:
-        figures = result.to_json() | ({"anger": anger.to_json()} if anger else {})
+        figures = result.to_json() | ({"anger": anger.result().to_json()} if anger else {})
         try:
             json_file.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
         except OSError as error:

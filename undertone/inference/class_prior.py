@@ -74,3 +74,11 @@ def log_ratio(labels: Sequence[str], calibration: CalibrationSpec) -> NDArray[np
     expected = shares_of(CARD, labels, calibration)
     training = shares_of(TRAINING, labels, calibration)
     return np.log([expected[label] / training[label] for label in labels])
+
+
+def moved_prior(
+    probabilities: Mapping[str, float], before: Mapping[str, float], after: Mapping[str, float]
+) -> dict[str, float]:
+    """Probabilities by label that rest on the shares `before`, as they are where the shares are those `after`."""
+    weights = {label: value * after[label] / before[label] for label, value in probabilities.items()}
+    return {label: weight / sum(weights.values()) for label, weight in weights.items()}
