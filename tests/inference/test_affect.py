@@ -14,11 +14,6 @@ from undertone.inference.engine import Engine
 from undertone.inference.model import Model
 
 
-@pytest.fixture(scope="module")
-def model() -> Model:
-    return Model.load()
-
-
 def test_the_default_places_are_on_the_circle_or_in_its_middle() -> None:
     for label, place in CIRCUMPLEX.items():
         radius = np.hypot(place.valence, place.arousal)

@@ -21,11 +21,6 @@ from undertone.analysis.output import JsonLines
 SILENCE = np.zeros(8000, np.int16)
 
 
-@pytest.fixture(scope="module")
-def model() -> Model:
-    return Model.load()
-
-
 def analyzed(model: Model, name: str, roles: str | None = None) -> list[str]:
     """The lines of `undertone analyze --format jsonl`."""
     out = io.StringIO()

@@ -19,11 +19,6 @@ RATE = 8000
 START = datetime(2026, 1, 1, tzinfo=UTC)
 
 
-@pytest.fixture(scope="module")
-def model() -> Model:
-    return Model.load()
-
-
 def memory() -> NDArray[np.void]:
     """One stream's row."""
     return np.zeros(1, ROW)

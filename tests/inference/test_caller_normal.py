@@ -12,11 +12,6 @@ from undertone.inference.engine import Engine
 from undertone.inference.model import Model
 
 
-@pytest.fixture(scope="module")
-def model() -> Model:
-    return Model.load()
-
-
 def card_with(model: Model, weight: float) -> ModelCard:
     normal = dict.fromkeys(model.card.labels, 0.0) | {"neutral": 2.0}
     return model.card.model_copy(update={"caller": CallerSpec(weight=weight, half_s=5, normal=normal)})

@@ -20,11 +20,6 @@ LABELS = ("angry", "neutral", "sad")
 START = datetime(2026, 1, 1, tzinfo=UTC)
 
 
-@pytest.fixture(scope="module")
-def model() -> Model:
-    return Model.load()
-
-
 def test_what_may_be_written() -> None:
     assert [parse_prior(word) for word in ("card", "training", "uniform")] == ["card", "training", "uniform"]
     assert parse_prior(" neutral = 0.6, calm=0.2 ") == {"neutral": 0.6, "calm": 0.2}

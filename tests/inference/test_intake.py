@@ -15,11 +15,6 @@ from undertone.inference.intake import Intake
 from undertone.inference.model import Model
 
 
-@pytest.fixture(scope="module")
-def model() -> Model:
-    return Model.load()
-
-
 @pytest.fixture
 def chunks() -> list[AudioChunk]:
     return cut(*customer(), 4000, partition=0)

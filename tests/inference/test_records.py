@@ -24,11 +24,6 @@ MEMORY_BYTES = np.dtype(caller_memory.FIELDS).itemsize
 
 
 @pytest.fixture(scope="module")
-def model() -> Model:
-    return Model.load()
-
-
-@pytest.fixture(scope="module")
 def kept_model() -> Model:
     return Model.load((RECORDS / "bundle.zip").read_bytes())
 

@@ -6,14 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.crafted_networks import (
-    calls_itself,
-    crafted,
-    endless_loop,
-    foreign_op,
-    huge_tensor,
-    nothing,
-)
+from tests.support.crafted_networks import calls_itself, crafted, endless_loop, foreign_op, huge_tensor, nothing
 from undertone.inference import trial
 from undertone.inference.bundle import DEFAULT_BUNDLE
 from undertone.inference.trial import Trial

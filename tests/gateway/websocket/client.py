@@ -6,10 +6,13 @@ import struct
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+from twilio.request_validator import RequestValidator
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 
 from tests.support.installation import PATIENCE_S
+
+SECRET = "0123456789abcdef" * 2
 
 
 @contextlib.contextmanager
@@ -43,3 +46,8 @@ def cut(connection: ClientConnection) -> None:
     """The network is gone, without a close frame."""
     connection.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     connection.socket.shutdown(socket.SHUT_RDWR)
+
+
+def signed(url: str, secret: str = SECRET) -> str:
+    """What Twilio's own library signs a handshake for `url` with."""
+    return str(RequestValidator(secret).compute_signature(url, {}))
