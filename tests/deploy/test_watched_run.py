@@ -15,7 +15,7 @@ import pytest
 
 from schemas.topics import Topics
 from scripts.dashboards.written import written
-from tests.producer.test_produce import UNDERTONE
+from tests.producer.recordings import UNDERTONE
 from tests.support.installation import Installation, WorkerProcess, wait_for
 from tests.support.paths import SAMPLES
 from tests.support.prometheus import Prometheus

@@ -19,7 +19,7 @@ from kafka.admin import (
 from pydantic import SecretStr
 
 from schemas.topics import Topics
-from tests.producer.test_produce import PHONE, UNDERTONE
+from tests.producer.recordings import PHONE, UNDERTONE
 from tests.support.installation import Installation, wait_for
 from tests.support.paths import ROOT
 from tests.support.streams import customer, cut

@@ -17,7 +17,7 @@ from producer.clock import ClockCheck
 from producer.metrics import ProducerMetrics
 from producer.sender import MAX_RECORDS, Sender
 from schemas.topics import Topics
-from tests.producer.test_produce import CALL, UNDERTONE
+from tests.producer.recordings import CALL, UNDERTONE
 from tests.support.installation import wait_for
 from tests.support.streams import customer, cut
 from undertone.devbroker.broker import local_broker

@@ -14,7 +14,7 @@ from producer.start_times import StartTimes
 from schemas.errors import UserError
 from schemas.events import Summary
 from schemas.topics import Topics
-from tests.producer.test_produce import PHONE, request, sent
+from tests.producer.recordings import PHONE, request, sent
 from tests.support.installation import Installation
 from tests.support.streams import customer, cut
 from undertone.messaging.reading import UnfinishedRead

@@ -1,9 +1,9 @@
 """Faults of kafka-python that would stop a worker, mended from outside. Written for kafka-python 3.0.12.
 
-Each mend stands here with what is seen without it. `tests/messaging/test_workarounds.py` has two tests for each: that
-it helps, and that kafka-python still needs it. The second fails once that has changed: then the mend can go. What a
-client does without the looks for partitions that have no owner, or before it knows a topic, shows in some runs only, so
-they have the first alone.
+Each mend stands here with what is seen without it. In `tests/messaging/`, `test_workarounds.py` and
+`test_steady_coordinator.py` have two tests for each: that it helps, and that kafka-python still needs it. The second
+fails once that has changed: then the mend can go. What a client does without the looks for partitions that have no
+owner, or before it knows a topic, shows in some runs only, so they have the first alone.
 """
 
 import logging

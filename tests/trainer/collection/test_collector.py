@@ -1,52 +1,28 @@
 """Labels and their audio come into the dataset once, whatever is killed when; what cannot be used is set aside."""
 
 import hashlib
-import json
-import random
-import re
 from contextlib import closing
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
-from kafka.consumer.fetcher import ConsumerRecord
 from numpy.typing import NDArray
 
 from schemas.audio import Role
 from schemas.events import EventEnvelope
 from schemas.topics import Topics
-from tests.support.installation import Installation, WorkerProcess, wait_for
 from tests.support.labels import Send, label, stretch
-from tests.support.service import get
 from tests.support.streams import cut
 from tests.support.voices import RATE
-from trainer.collection import event_search, snapshots
-from trainer.collection.dataset import Dataset, audio_path
-from trainer.collection.entry import Entry, State
-from trainer.collection.metrics import CollectorMetrics
-from trainer.collection.service import CollectorService
+from tests.trainer.collection.collecting import collect, letters
+from trainer.collection import event_search
+from trainer.collection.dataset import audio_path
+from trainer.collection.entry import State
 from trainer.collection.settings import TrainerSettings
-from trainer.data.corpora import load
-from trainer.data.snapshot_folders import note_model
 from undertone.messaging.clients import reader
 from undertone.messaging.reading import partitions_of, read_to_end
 from undertone.messaging.settings import KafkaSettings
-
-PROGRAM = ("-c", "from undertone.cli.main import main; main()", "trainer", "collect")
-
-
-def collect(settings: KafkaSettings, folder: Path, how: TrainerSettings | None = None) -> list[Entry]:
-    """Collect all that is there now. Returns the dataset's entries."""
-    dataset = Dataset.open(str(folder))
-    service = CollectorService(settings, how or TrainerSettings(), dataset, CollectorMetrics())
-    assert service.run(lambda: None, until_end=True)
-    return list(dataset.entries())
-
-
-def letters(settings: KafkaSettings, topics: Topics) -> list[ConsumerRecord]:
-    with closing(reader(settings)) as client:
-        return list(read_to_end(settings, client, partitions_of(client, topics.dead_letters.name)))
 
 
 def test_a_label_is_kept_with_its_very_samples_and_who_heard_it(
@@ -174,143 +150,3 @@ def test_an_event_is_found_wherever_it_lies(
     send(topics.emotion_events.name, [("c1/customer", b"not an event")] * 20)
     send(topics.emotion_labels.name, [label("cross", event_id=segment.id), label("cross", event_id="0" * 32)])
     assert [entry.state for entry in collect(kafka_settings, tmp_path)] == ["collected", "rejected"]
-
-
-@pytest.mark.parametrize("key", ["c1", "c1/customer"])
-def test_a_tombstone_deletes_labels_and_audio_and_keeps_later_ones_out(
-    kafka_settings: KafkaSettings, topics: Topics, segment: EventEnvelope, send: Send, tmp_path: Path, key: str
-) -> None:
-    of_call = stretch(segment, 6000, 14_000)
-    labels = [label("cross", **of_call), label("mild", call_id="c2", **of_call)]
-    send(topics.emotion_labels.name, labels)
-    assert [entry.state for entry in collect(kafka_settings, tmp_path)] == ["collected", "collected"]
-    send(topics.emotion_labels.name, [(key, None), labels[0], ("c1/customer", b"not json")])
-    entries = collect(kafka_settings, tmp_path)
-    assert [entry.state for entry in entries] == ["forgotten", "collected", "tombstone", "forgotten", "forgotten"]
-    assert not letters(kafka_settings, topics)
-    assert [path.stem for path in tmp_path.rglob("*.wav")] == [entries[1].audio]
-    # As a word: c1 is also in every fourth hash.
-    texts = [path for path in tmp_path.rglob("*") if path.is_file() and path.suffix != ".wav"]
-    assert not [path for path in texts if re.search(rb"\bc1\b", path.read_bytes())]
-
-
-def test_the_command_deletes_a_call_at_once_and_names_models_and_other_datasets_follow(
-    kafka_settings: KafkaSettings,
-    installation: Installation,
-    topics: Topics,
-    segment: EventEnvelope,
-    send: Send,
-    tmp_path: Path,
-) -> None:
-    of_call = stretch(segment, 6000, 14_000)
-    send(topics.emotion_labels.name, [label("cross", **of_call), label("mild", call_id="c2", **of_call)])
-    folder = tmp_path / "out" / "dataset"
-    collect(kafka_settings, folder)
-    dataset = Dataset.open(str(folder))
-    note_model(snapshots.local_folder(dataset, snapshots.make(dataset).version), "emotions-1")
-    review = tmp_path / "out" / "runs" / "one" / "review.csv"
-    review.parent.mkdir(parents=True)
-    heard = {entry.call_id: audio_path(entry) for entry in dataset.entries()}
-    review.write_text(f"audio\n{heard['c1']}\n{heard['c2']}\n")
-    arguments = ("labels", "forget", "--call-id", "c1", "--out", str(tmp_path / "out"))
-    done = installation.worker("l1", (*PROGRAM[:2], *arguments))
-    assert done.process.wait(120) == 0, done.output
-    assert "labels deleted from the dataset, with their audio: 1\n" in done.output
-    assert "cannot be taken from model emotions-1" in done.output
-    assert "files of reports rewritten without it: 1\n" in done.output
-    assert review.read_text() == f"audio\n{heard['c2']}\n"
-    assert [entry.state for entry in dataset.entries()] == ["forgotten", "collected"]
-    other = collect(kafka_settings, tmp_path / "other")
-    assert sorted(entry.state for entry in other) == ["collected", "forgotten", "tombstone"]
-
-
-def test_a_dataset_is_data_to_train_on(
-    kafka_settings: KafkaSettings,
-    kafka_environment: dict[str, str],
-    installation: Installation,
-    topics: Topics,
-    segment: EventEnvelope,
-    send: Send,
-    tmp_path: Path,
-) -> None:
-    one, other = stretch(segment, 6000, 14_000), stretch(segment, 7000, 14_000)
-    send(
-        topics.emotion_labels.name,
-        [label("cross", event_id=segment.id), label("mild", call_id="c2", **one), label("calm", **other)],
-    )
-    folder = tmp_path / "labels"
-    done = installation.worker("t1", (*PROGRAM, "--until-end", "--dataset", str(folder)), trainer_metrics_port=0)
-    assert done.process.wait(120) == 0, done.output
-    assert "all labels are kept" in done.output
-    made = installation.worker("t2", (*PROGRAM[:-1], "snapshot", "--dataset", str(folder)))
-    assert made.process.wait(120) == 0, made.output
-    for path in (folder, Path(made.output.splitlines()[-1])):
-        found = load([path])
-        assert found.labels == ("calm", "cross", "mild")
-        assert found.speakers == ("labels/c1/customer", "labels/c2/customer")
-        assert all(utterance.path.is_file() for utterance in found.utterances)
-
-
-@pytest.mark.slow
-def test_a_collector_that_is_killed_again_and_again_keeps_each_label_once(
-    kafka_settings: KafkaSettings,
-    installation: Installation,
-    topics: Topics,
-    segment: EventEnvelope,
-    send: Send,
-    tmp_path: Path,
-) -> None:
-    starts = range(4000, 16_000, 40)
-    labels = [label(f"like {start % 7}", **stretch(segment, start, start + 8000)) for start in starts]
-    labels[::10] = [("c1/customer", b"not json")] * len(labels[::10])
-    sent = send(topics.emotion_labels.name, labels)
-    folder, chance = tmp_path / "labels", random.Random(1)
-
-    def start(name: str, *arguments: str) -> WorkerProcess:
-        return installation.worker(name, (*PROGRAM, "--dataset", str(folder), *arguments), trainer_metrics_port=0)
-
-    def kept() -> int:
-        return len(list(folder.rglob("labels/*/*/*.json")))
-
-    for _ in range(6):
-        before = kept()
-        collector = start("t1")
-        enough = before + chance.randrange(1, 40)
-        wait_for(lambda: kept() >= min(enough, len(sent)), "labels", said=collector.last_words)  # noqa: B023
-        collector.kill()
-        assert kept() <= len(sent)
-    # Two at once at the end: neither counts what the other has.
-    both = [start("t1", "--until-end"), start("t2", "--until-end")]
-    assert [collector.process.wait(120) for collector in both] == [0, 0], both[0].output + both[1].output
-    entries = list(Dataset.open(str(folder)).entries())
-    assert [entry.offset for entry in entries] == [place.offset for place in sent]
-    assert sum(entry.state is State.COLLECTED for entry in entries) == len(starts) - len(starts[::10])
-    assert sum(entry.state is State.REJECTED for entry in entries) == len(starts[::10])
-    for entry in entries:
-        if entry.audio:
-            assert hashlib.sha256((folder / audio_path(entry)).read_bytes()).hexdigest() == entry.audio
-    reported = {int(dict(letter.headers)["undertone_offset"]) for letter in letters(kafka_settings, topics)}
-    assert reported == {place.offset for place in sent[::10]}
-    dataset = json.loads((folder / "dataset.json").read_text())["id"]
-    group = f"{kafka_settings.topic_prefix}undertone-trainer-{dataset}"
-    with closing(reader(kafka_settings, group_id=group)) as client:
-        (partition, *_) = partitions_of(client, topics.emotion_labels.name)
-        assert client.committed(partition) == len(sent)
-
-
-@pytest.mark.slow
-def test_a_label_is_collected_within_seconds_and_the_service_tells_of_it(
-    installation: Installation, topics: Topics, segment: EventEnvelope, send: Send, tmp_path: Path
-) -> None:
-    folder = tmp_path / "labels"
-    collector = installation.worker("t1", (*PROGRAM, "--dataset", str(folder)), trainer_metrics_port=0).ready()
-    send(topics.emotion_labels.name, [label("cross", event_id=segment.id), ("c1/customer", b"not json")])
-    wait_for(lambda: len(list(folder.rglob("labels/*/*/*.json"))) == 2, "labels", said=collector.last_words)
-    url = collector.output.split("metrics ")[1].split()[0]
-    wait_for(lambda: 'undertone_collector_lag_records{partition="0"} 0.0' in get(url)[1], "the lag")
-    page = get(url)[1]
-    assert 'undertone_collector_labels_total{state="collected"} 1.0' in page
-    assert 'undertone_collector_dead_letters_total{reason="invalid_label"} 1.0' in page
-    assert get(url.replace("/metrics", "/readyz"))[0] == 200
-    assert collector.stop() == 0
-    assert "stopped" in collector.output
