@@ -7,7 +7,7 @@ has been committed, which is why a revoked partition needs no last commit.
 
 import logging
 import time
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
 
 from kafka import ConsumerRebalanceListener, KafkaConsumer, TopicPartition
@@ -32,7 +32,6 @@ log = logging.getLogger(__name__)
 
 # An open transaction holds offsets back for 20 s by default; one whose end a broker has lost does so for good.
 _PATIENCE_S = 60.0
-_ANSWER_MS = 5000
 # An offset that is not held back is known after some milliseconds.
 _HELD_BACK_S = 0.5
 
@@ -260,13 +259,6 @@ class Assignment(ConsumerRebalanceListener):
         self._metrics.restored_streams.inc(streams)
         self.look_for_new_partitions()
         log.info("partitions %s: %d streams restored in %.2f s", _numbers(partitions), streams, max(seconds))
-
-    def out_of_range(self, offsets: Mapping[TopicPartition, int]) -> None:
-        """Go on where Kafka no longer has the next record of partitions that are being read."""
-        for partition, offset in offsets.items():
-            first = self._consumer.beginning_offsets([partition], timeout_ms=_ANSWER_MS)[partition]
-            end = self._consumer.end_offsets([partition], timeout_ms=_ANSWER_MS)[partition]
-            self._consumer.seek(partition, start_offset(partition, offset, range(first, end), True, self._metrics))
 
     def _know_models(self, partition: TopicPartition, assigned: _Assigned) -> bool:
         """Whether the engine has the models of all restored streams; those that were looked up it is given."""

@@ -24,6 +24,7 @@ from worker.replay import ReplayFrom
 from worker.saving import Saving
 from worker.scratch import give_back
 from worker.shadow import Shadow
+from worker.start_offset import seek_into_range
 from worker.timer import Timer
 from worker.traces import Traces
 
@@ -151,7 +152,7 @@ class Loop:
         try:
             return self._consumer.poll(timeout_ms=wait_ms, max_records=records)
         except OffsetOutOfRangeError as error:
-            self._assignment.out_of_range(error.args[0])
+            seek_into_range(self._consumer, error.args[0], self._metrics)
         except UnreadableRecordsError as error:
             self._metrics.error("poll", error)
             if error.partition in self._consumer.assignment():

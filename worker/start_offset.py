@@ -1,12 +1,15 @@
 """Where a partition is read from, and what is said where that is not the offset that the group has committed."""
 
 import logging
+from collections.abc import Mapping
 
-from kafka import TopicPartition
+from kafka import KafkaConsumer, TopicPartition
 
 from worker.metrics import WorkerMetrics
 
 log = logging.getLogger(__name__)
+
+_ANSWER_MS = 5000
 
 
 def start_offset(
@@ -42,6 +45,14 @@ def start_offset(
         )
         return audio.stop
     return committed
+
+
+def seek_into_range(consumer: KafkaConsumer, offsets: Mapping[TopicPartition, int], metrics: WorkerMetrics) -> None:
+    """Go on where Kafka no longer has the next record, `offsets`, of partitions that are being read."""
+    for partition, offset in offsets.items():
+        first = consumer.beginning_offsets([partition], timeout_ms=_ANSWER_MS)[partition]
+        end = consumer.end_offsets([partition], timeout_ms=_ANSWER_MS)[partition]
+        consumer.seek(partition, start_offset(partition, offset, range(first, end), True, metrics))
 
 
 def tell_lost(partition: TopicPartition, records: int, before: str, start: int, metrics: WorkerMetrics) -> None:
