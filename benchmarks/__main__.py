@@ -40,8 +40,9 @@ class Size:
     open_streams: int
     starts: int
     backlog_calls: int
-    backlog_seconds: float
+    backlog_seconds: float  # long enough that a worker's start is a small part
     workers: tuple[int, ...]
+    workers_seconds: float
     chunks_ms: tuple[int, ...]
     streams: tuple[int, ...]
     peer_seconds: float
@@ -49,9 +50,9 @@ class Size:
     repeats: int
 
 
-FULL = Size(400, 30, (0.1, 0.4, 0.7), 20, 5000, 5, 100, 60, (1, 2, 4), (100, 250, 500, 1000),
+FULL = Size(400, 30, (0.1, 0.4, 0.7), 20, 5000, 5, 100, 600, (1, 2, 4), 60, (100, 250, 500, 1000),
             (10, 100, 1000, 5000, 20_000), 15, 3000, 5)  # fmt: skip
-SHORT = Size(100, 8, (0.1, 0.7), 6, 1000, 2, 50, 15, (1, 2), (250, 500), (10, 100, 1000), 4, 1000, 2)
+SHORT = Size(100, 8, (0.1, 0.7), 6, 1000, 2, 50, 30, (1, 2), 15, (250, 500), (10, 100, 1000), 4, 1000, 2)
 
 
 def measure(broker: Broker, folder: Path, size: Size, console: Console) -> dict[str, Any]:
@@ -84,8 +85,10 @@ def measure(broker: Broker, folder: Path, size: Size, console: Console) -> dict[
     start = worker.start_seconds(servers, size.starts)
     memory = worker.bytes_per_stream(servers, size.open_streams)
     waiting = write_speech(folder / "backlog.wav", size.backlog_seconds)
-    backlogs = [
-        worker.backlog(servers, waiting, size.backlog_seconds, size.backlog_calls, count) for count in size.workers
+    caught_up = worker.backlog(servers, waiting, size.backlog_seconds, size.backlog_calls)
+    shared = write_speech(folder / "shared.wav", size.workers_seconds)
+    side_by_side = [
+        worker.backlog(servers, shared, size.workers_seconds, size.backlog_calls, count) for count in size.workers
     ]
     sent = worker.producer_load(servers, write_speech(folder / "sent.wav", 15), 15, size.producer_calls)
     console.print("peers on the same audio")
@@ -101,9 +104,9 @@ def measure(broker: Broker, folder: Path, size: Size, console: Console) -> dict[
         "bytes_per_stream": memory["bytes_per_stream"],
         "changelog_bytes_per_stream_s": round(spoken.state_bytes / spoken.audio_s),
         "start_s": start["median"],
-        "catch_up": backlogs[0]["times_real_time_of_a_core"],
+        "catch_up": caught_up["times_real_time_of_a_core"],
         "scaling": {
-            str(one["workers"]): round(one["us_per_chunk"] / backlogs[0]["us_per_chunk"], 3) for one in backlogs
+            str(one["workers"]): round(one["us_per_chunk"] / side_by_side[0]["us_per_chunk"], 3) for one in side_by_side
         },
         "peers": others,
         "stages": {**costs, "kafka": {"us": round(kafka, 2), "floor_us": client.floor_us(servers, per_transaction)}},
@@ -115,7 +118,8 @@ def measure(broker: Broker, folder: Path, size: Size, console: Console) -> dict[
             "call": live.told(called),
             "start": start,
             "memory": memory,
-            "backlog": backlogs,
+            "backlog": caught_up,
+            "workers": side_by_side,
             "producer": sent,
         },
         "machine": machine(load),
