@@ -64,13 +64,13 @@ def environment(kafka: KafkaSettings, **settings: object) -> dict[str, str]:
     }
 
 
-def until(reached: Callable[[], bool], what: str, patience_s: float = _PATIENCE_S) -> None:
+def until(reached: Callable[[], bool], what: str, patience_s: float = _PATIENCE_S, look_s: float = 0.2) -> None:
     """Wait for something that a process does; a benchmark that waits for ever measures nothing."""
     end = time.monotonic() + patience_s
     while not reached():
         if time.monotonic() > end:
             sys.exit(f"given up: {what} did not come within {patience_s:.0f} s")
-        time.sleep(0.2)
+        time.sleep(look_s)
 
 
 class Worker:

@@ -90,6 +90,7 @@ def backlog(bootstrap_servers: str, sound: Path, seconds: float, calls: int, wor
         until(
             lambda: sum(worker.value("events_total", type="summary") for worker in started) >= workers * calls,
             f"the summaries of {workers * calls} calls",
+            look_s=1,  # five a second would be a twentieth of what the worker does
         )
         took = time.monotonic() - began
         cpu, chunks = sum(one.cpu_s for one in started), sum(one.value("chunks_total") for one in started)
