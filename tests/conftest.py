@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import cast
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from schemas.errors import UserError
 from schemas.topics import Topics
@@ -21,6 +22,10 @@ from undertone.messaging.topics import ensure_topics
 
 # The tests' brokers do little and most live for seconds: the JVM's second compiler would cost them half of their time.
 os.environ.setdefault("JAVA_TOOL_OPTIONS", "-XX:TieredStopAtLevel=1")
+
+# A machine that is busy with something else is slow at times, and no test is about time.
+settings.register_profile("undertone", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("undertone")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

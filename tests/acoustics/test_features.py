@@ -59,7 +59,7 @@ def test_there_is_a_frame_for_each_whole_hop(rate: int) -> None:
         }
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.lists(st.integers(0, 7000), max_size=12), st.sampled_from([8000, 16000]), st.integers(0, 12_000))
 def test_any_cutting_gives_the_same_frames(cuts: list[int], rate: int, length: int) -> None:
     samples = np.concatenate([noise(length), speech(rate)[8000:16000]])

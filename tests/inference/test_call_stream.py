@@ -40,7 +40,7 @@ def expected(model: Model) -> list[str]:
 
 
 @given(sizes=st.lists(st.integers(0, 90_000), min_size=1, max_size=12).filter(any))
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 def test_events_are_those_of_analyze_for_any_cutting(model: Model, expected: list[str], sizes: list[int]) -> None:
     samples, rate = load("call.flac", 1)
     events: list[EventEnvelope] = []

@@ -37,7 +37,7 @@ def test_segments_lie_where_the_customer_speaks(expected: list[str]) -> None:
 
 
 @given(st.data())
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 def test_any_cutting_gives_the_same_events(model: Model, expected: list[str], data: st.DataObject) -> None:
     samples, rate = customer()
     sizes = data.draw(st.lists(st.integers(1, 9000), min_size=1, max_size=20))
