@@ -1,5 +1,6 @@
 """Many streams in one engine: they are kept apart, and memory and work are bounded."""
 
+import gc
 import sys
 import tracemalloc
 
@@ -48,6 +49,23 @@ def test_an_open_stream_takes_a_few_kilobytes(model: Model) -> None:
     after, _ = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert (after - before) / 1000 < 8000  # with rows that nobody has yet
+
+
+def places_held() -> int:
+    """Places of records in Kafka that this process holds."""
+    gc.collect()
+    return sum(isinstance(one, RecordPlace) for one in gc.get_objects())
+
+
+def test_of_a_stream_s_chunks_nothing_is_kept(model: Model) -> None:
+    """A call of hours takes no more memory than one that has begun: their places in Kafka go with them, too."""
+    samples, rate = load("angry.flac")
+    engine, before = Engine(model), places_held()
+    for chunk in cut(np.tile(samples, 3), rate, rate // 10, partition=0, end=False):
+        engine.feed([chunk])
+        engine.take_changes()
+    del chunk
+    assert places_held() - before <= engine.open_streams
 
 
 def test_a_large_batch_takes_no_more_scratch_memory_than_a_small_one(model: Model) -> None:

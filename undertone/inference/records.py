@@ -75,12 +75,12 @@ _ENDED_MS = struct.Struct("<q")
 _CHECKSUM = struct.Struct("<I")  # CRC-32 of all that stands before it
 
 
-@cache
 def offset_of(place: RecordPlace | None) -> int:
     """A record's Kafka offset; NO_OFFSET where it lies nowhere."""
     return place.offset if place else NO_OFFSET
 
 
+@cache
 def lookback(rate: int) -> int:
     """Samples before a block that its window may need: 8 frames of context and the rest of a 32 ms frame."""
     return MAX_CONTEXT_FRAMES * hop_samples(rate) + fft_samples(rate) - hop_samples(rate)
