@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from undertone.cli.options import BootstrapServers
+from undertone.cli.options import BootstrapServers, metrics_port_option
 
 app = typer.Typer()
 
@@ -53,16 +53,7 @@ def console(
             show_default=False,
         ),
     ] = None,
-    metrics_port: Annotated[
-        int | None,
-        typer.Option(
-            "--metrics-port",
-            min=0,
-            max=65535,
-            help="Port of /metrics, /healthz and /readyz; 0 takes a free one. [default: 9468]",
-            show_default=False,
-        ),
-    ] = None,
+    metrics_port: Annotated[int | None, metrics_port_option(9468)] = None,
     bootstrap_servers: BootstrapServers = None,
 ) -> None:
     """Show live calls in a browser, those that need attention first, until SIGTERM or Ctrl-C.

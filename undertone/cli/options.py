@@ -2,7 +2,7 @@
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -56,3 +56,14 @@ ClassPrior = Annotated[
         show_default=False,
     ),
 ]
+
+
+def metrics_port_option(default: int) -> Any:
+    """The port that a service's metrics are served on; `default` is that of its settings."""
+    return typer.Option(
+        "--metrics-port",
+        min=0,
+        max=65535,
+        help=f"Port of /metrics, /healthz and /readyz; 0 takes a free one. [default: {default}]",
+        show_default=False,
+    )

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from undertone.cli.options import BootstrapServers
+from undertone.cli.options import BootstrapServers, metrics_port_option
 from undertone.signals import stop_on_signals
 
 if TYPE_CHECKING:
@@ -21,16 +21,7 @@ app.add_typer(sink, name="sink", help="Carry emotion events to PostgreSQL, Parqu
 Updates = Annotated[
     bool, typer.Option("--updates", help="Also the updates, twice a second of speech; else segments and summaries.")
 ]
-MetricsPort = Annotated[
-    int | None,
-    typer.Option(
-        "--metrics-port",
-        min=0,
-        max=65535,
-        help="Port of /metrics, /healthz and /readyz; 0 takes a free one. [default: 9466]",
-        show_default=False,
-    ),
-]
+MetricsPort = Annotated[int | None, metrics_port_option(9466)]
 
 
 @sink.command()

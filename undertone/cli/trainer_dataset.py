@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from undertone.cli.extras import require
-from undertone.cli.options import BootstrapServers
+from undertone.cli.options import BootstrapServers, metrics_port_option
 from undertone.signals import stop_on_signals
 
 Place = Annotated[
@@ -17,16 +17,7 @@ Place = Annotated[
         show_default=False,
     ),
 ]
-MetricsPort = Annotated[
-    int | None,
-    typer.Option(
-        "--metrics-port",
-        min=0,
-        max=65535,
-        help="Port of /metrics, /healthz and /readyz; 0 takes a free one. [default: 9467]",
-        show_default=False,
-    ),
-]
+MetricsPort = Annotated[int | None, metrics_port_option(9467)]
 
 
 def collect(
