@@ -13,6 +13,7 @@ from schemas.errors import UserError
 from undertone.cli.options import ClassPrior, Model
 
 if TYPE_CHECKING:
+    from undertone.analysis.alarms import AngerInCalls
     from undertone.analysis.evaluate import Evaluation
     from undertone.analysis.unlabelled import Unlabelled
 
@@ -111,7 +112,7 @@ def evaluate(
     if json_file and not json_file.parent.is_dir():
         raise UserError(f"{json_file}: no such folder")
     result: Evaluation | Unlabelled  # never evaluated: the names are there for the type checker alone
-    anger: AngerCount | None = None
+    anger: AngerInCalls | None = None
     bare = LoadedModel.load(model)
     as_workers = bare.with_prior(class_prior) if class_prior else bare
     if unlabelled:
@@ -119,15 +120,16 @@ def evaluate(
         print_unlabelled(result, Console())
     else:
         expecting = bare.with_prior(class_prior or "uniform")
-        if calls and ALARMS["anger"].known_to(bare.card):
-            anger = AngerCount(manifest, as_workers, expecting)
+        alarmed = calls and ALARMS["anger"].known_to(bare.card)
+        count = AngerCount(manifest, as_workers, expecting) if alarmed else None
         with _progress() as follow:
-            result = run(manifest, expecting, Band(band.value), follow, calls=calls, also=anger.take if anger else None)
+            result = run(manifest, expecting, Band(band.value), follow, calls=calls, also=count.take if count else None)
         print_evaluation(result, Console())
-        if anger:
-            print_anger(anger.result(), Console())
+        if count:
+            anger = count.result()
+            print_anger(anger, Console())
     if json_file:
-        figures = result.to_json() | ({"anger": anger.result().to_json()} if anger else {})
+        figures = result.to_json() | ({"anger": anger.to_json()} if anger else {})
         try:
             json_file.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
         except OSError as error:

@@ -81,4 +81,5 @@ def moved_prior(
 ) -> dict[str, float]:
     """Probabilities by label that rest on the shares `before`, as they are where the shares are those `after`."""
     weights = {label: value * after[label] / before[label] for label, value in probabilities.items()}
-    return {label: weight / sum(weights.values()) for label, weight in weights.items()}
+    whole = sum(weights.values())
+    return {label: weight / whole for label, weight in weights.items()}
