@@ -12,7 +12,6 @@ for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "TF_NUM_INTRAOP_THREADS
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import json
-import signal
 import sys
 import threading
 from collections.abc import Callable
@@ -26,6 +25,7 @@ from schemas.audio import Encoding
 from schemas.topics import Topics
 from undertone.acoustics.codecs import decode
 from undertone.messaging.settings import KafkaSettings
+from undertone.signals import stop_on_signals
 
 # What a chunk of a stream is answered with.
 Hearer = Callable[[bytes, bytes], Any]
@@ -96,7 +96,7 @@ HEARERS = {one.__name__: one for one in (notebook_keras, notebook_litert, libros
 def main(name: str) -> None:
     """Hear until SIGTERM."""
     over = threading.Event()
-    signal.signal(signal.SIGTERM, lambda *_: over.set())
+    stop_on_signals(over.set)
     kafka = KafkaSettings.load()
     topics = Topics(kafka.topic_prefix)
     hear = HEARERS[name]()
