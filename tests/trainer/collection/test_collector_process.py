@@ -23,13 +23,7 @@ from undertone.messaging.settings import KafkaSettings
 
 
 def test_a_dataset_is_data_to_train_on(
-    kafka_settings: KafkaSettings,
-    kafka_environment: dict[str, str],
-    installation: Installation,
-    topics: Topics,
-    segment: EventEnvelope,
-    send: Send,
-    tmp_path: Path,
+    installation: Installation, topics: Topics, segment: EventEnvelope, send: Send, tmp_path: Path
 ) -> None:
     one, other = stretch(segment, 6000, 14_000), stretch(segment, 7000, 14_000)
     send(
