@@ -20,7 +20,7 @@ def test_the_more_chunks_come_the_more_share_a_transaction() -> None:
 
 
 def test_where_they_fill_a_core_a_short_time_brings_enough() -> None:
-    waits = [new().times(rate) for rate in (1600, 2400, 20_000)]
+    waits = [new().times(rate) for rate in (1300, 1800, 20_000)]
     assert waits == [(115, MEGABYTES), (30, MEGABYTES), (30, MEGABYTES)]
 
 
