@@ -1,5 +1,6 @@
-"""A call in Kafka that can be labelled."""
+"""A call in Kafka that can be labelled, and a cache for a file's tests alone."""
 
+from collections.abc import Iterator
 from contextlib import closing
 from typing import Any
 
@@ -16,6 +17,14 @@ from undertone.inference.engine import Engine
 from undertone.inference.model import Model
 from undertone.messaging.clients import idempotent_producer
 from undertone.messaging.settings import KafkaSettings
+
+
+@pytest.fixture(scope="module")
+def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """A cache of features that begins empty and goes with the file."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("UNDERTONE_CACHE_DIR", str(tmp_path_factory.mktemp("cache")))
+        yield
 
 
 @pytest.fixture

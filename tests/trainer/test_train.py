@@ -3,7 +3,6 @@
 import io
 import json
 import re
-from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -32,7 +31,7 @@ from undertone.messaging.reading import partitions_of, read_to_end
 from undertone.messaging.settings import KafkaSettings
 from undertone.registry import changes
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("own_cache")]
 
 EPOCHS = 4
 
@@ -41,13 +40,6 @@ EPOCHS = 4
 def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two moods that no model here was ever told of, six speakers."""
     return write_corpus(tmp_path_factory.mktemp("corpus"), ("frustrated", "satisfied"), range(6), 6)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("UNDERTONE_CACHE_DIR", str(tmp_path_factory.mktemp("cache")))
-        yield
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from undertone.cli.options import BootstrapServers
+from undertone.cli.options import BootstrapServers, metrics_port_option
 
 app = typer.Typer()
 
@@ -65,12 +65,7 @@ def gateway(
             show_default=False,
         ),
     ] = None,
-    metrics_port: Annotated[
-        int | None,
-        typer.Option(
-            "--metrics-port", help="Port of /metrics, /healthz and /readyz; 0 takes a free one. [default: 9465]"
-        ),
-    ] = None,
+    metrics_port: Annotated[int | None, metrics_port_option(9465)] = None,
     bootstrap_servers: BootstrapServers = None,
 ) -> None:
     """Take calls from telephone systems and send their audio to Kafka, live, until SIGTERM or Ctrl-C.

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from undertone.cli.options import BootstrapServers, ClassPrior
+from undertone.cli.options import BootstrapServers, ClassPrior, metrics_port_option
 from undertone.signals import stop_on_signals
 
 app = typer.Typer()
@@ -22,12 +22,7 @@ def worker(
             show_default=False,
         ),
     ] = None,
-    metrics_port: Annotated[
-        int | None,
-        typer.Option(
-            "--metrics-port", help="Port of /metrics, /healthz and /readyz; 0 takes a free one. [default: 9464]"
-        ),
-    ] = None,
+    metrics_port: Annotated[int | None, metrics_port_option(9464)] = None,
     bootstrap_servers: BootstrapServers = None,
     model: Annotated[
         Path | None,

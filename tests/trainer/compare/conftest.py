@@ -1,6 +1,5 @@
 """One corpus and its bench for each file, and a cache of its own."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,10 +11,8 @@ from trainer.data.corpora import load
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("UNDERTONE_CACHE_DIR", str(tmp_path_factory.mktemp("cache")))
-        yield
+def _with_own_cache(own_cache: None) -> None:
+    """Features of these corpora are of no use to anybody else."""
 
 
 @pytest.fixture(scope="module")
