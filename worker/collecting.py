@@ -9,7 +9,7 @@ import time
 import numpy as np
 from kafka import KafkaConsumer
 
-from undertone.messaging.fetching import collect, fetch_ahead
+from undertone.messaging.fetching import collect, fetch_ahead, partitions_behind
 
 # Up to so many chunks a second the shortest time is taken, for events that come within 40 ms: a tenth of a core works
 # on the chunks, a fifth on transactions.
@@ -21,6 +21,9 @@ _MANY = 800.0
 _FULL = 1800.0
 # What all transactions of a second take of a core is bounded by this: a fifth.
 _SHORTEST_MS = 30
+# Brokers take batches of records up to here by default. One that is larger than its partition's share comes only where
+# that partition is the answer's first.
+_LARGEST_BATCH = 1024 * 1024
 # Over how long the chunks are counted.
 _SECONDS = 1.0
 
@@ -44,7 +47,11 @@ class Collecting:
             kept = 0.5 ** (passed / _SECONDS)
             self._rate = kept * self._rate + (1 - kept) * self._heard / passed
             self._heard, self._since = 0, now
-        collect(self._consumer, *self.times(self._rate))
+        wait_ms, least = self.times(self._rate)
+        # Of a backlog the broker would fill an answer with one partition after the other, and to hear the calls of one
+        # takes half as long again for each chunk as to hear those of eight: the network runs for as many at once.
+        each = max(_LARGEST_BATCH, self._most_bytes // max(1, partitions_behind(self._consumer)))
+        collect(self._consumer, wait_ms, min(least, each), each)
 
     def heard(self, records: int) -> None:
         """A poll has brought so many: while they are worked on the broker collects the next ones."""

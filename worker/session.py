@@ -216,11 +216,8 @@ def _consumer(kafka: KafkaSettings, settings: WorkerSettings) -> KafkaConsumer:
         session_timeout_ms=session_ms,
         # It is by a heartbeat that the others learn whom the group has given up: with the client's 3 s, 3 s later.
         heartbeat_interval_ms=min(1000, session_ms // 3),
-        # How long the broker collects is up to `Collecting`.
+        # How long the broker collects, and how much of each partition, is up to `Collecting`.
         fetch_max_bytes=settings.batch_bytes,
-        # With the client's 1 MiB fewer than eight partitions never have as much to give, and each answer of a backlog,
-        # or of what is heard again, takes the whole of its time.
-        max_partition_fetch_bytes=settings.batch_bytes,
         max_poll_records=settings.batch_records,
         reconnect_backoff_max_ms=_RECONNECT_MS,
         metadata_max_age_ms=_METADATA_MS,

@@ -14,6 +14,14 @@ def new(longest_ms: int = 200) -> Collecting:
     return Collecting(Mock(), longest_ms, MEGABYTES)
 
 
+@pytest.fixture(autouse=True)
+def behind(monkeypatch: pytest.MonkeyPatch) -> Mock:
+    """Of how many partitions there is more than has been read."""
+    behind = Mock(return_value=0)
+    monkeypatch.setattr(collecting, "partitions_behind", behind)
+    return behind
+
+
 def test_the_more_chunks_come_the_more_share_a_transaction() -> None:
     waits = [new().times(rate) for rate in (40, 300, 400, 600, 800)]
     assert waits == [(wait, MEGABYTES) for wait in (30, 30, 30, 115, 200)]
@@ -37,7 +45,7 @@ def test_it_follows_what_polls_bring(monkeypatch: pytest.MonkeyPatch) -> None:
     now = 100.0
     monkeypatch.setattr(collecting.time, "monotonic", lambda: now)
     asked: list[tuple[int, int]] = []
-    monkeypatch.setattr(collecting, "collect", lambda _, wait_ms, least: asked.append((wait_ms, least)))
+    monkeypatch.setattr(collecting, "collect", lambda _, wait_ms, least, each: asked.append((wait_ms, least)))
     monkeypatch.setattr(collecting, "fetch_ahead", Mock())
     one = new()
 
@@ -64,3 +72,17 @@ def test_while_a_poll_is_worked_on_the_broker_collects_for_the_next(monkeypatch:
     sent.assert_not_called()  # nothing has come: the fetch before is still under way
     one.heard(1)
     sent.assert_called_once()
+
+
+def test_a_backlog_s_partitions_share_an_answer(monkeypatch: pytest.MonkeyPatch, behind: Mock) -> None:
+    asked: list[tuple[int, int]] = []
+    monkeypatch.setattr(collecting, "collect", lambda _, wait_ms, least, each: asked.append((least, each)))
+    one = new()
+    for count in (0, 1, 4, 500):
+        behind.return_value = count
+        one.begin()
+    assert asked == [(1, MEGABYTES), (1, MEGABYTES), (1, MEGABYTES // 4), (1, MEGABYTES // 8)]
+    behind.return_value = 4
+    monkeypatch.setattr(one, "times", lambda rate: (200, MEGABYTES))
+    one.begin()
+    assert asked[-1] == (MEGABYTES // 4, MEGABYTES // 4)  # no answer can have more of one: nobody is to wait for it

@@ -8,7 +8,7 @@ Work is done in blocks of 250 ms on each stream's own sample index, for all stre
 stream's events depend on its samples alone: not on where the chunks were cut, nor on what else was in a batch.
 """
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -98,6 +98,8 @@ class Engine:
         return self._hear(chunks, FeedResult())
 
     def _hear(self, chunks: Sequence[AudioChunk], result: FeedResult) -> FeedResult:
+        if len(chunks) > _AT_ONCE:
+            chunks = _side_by_side(chunks)
         for start in range(0, len(chunks), _AT_ONCE):
             self._hear_some(chunks[start : start + _AT_ONCE], result)
         return result
@@ -108,8 +110,7 @@ class Engine:
             if chunk.role is Role.AGENT and not self._analyze_agent:
                 result.skipped += 1
             else:
-                partition = chunk.place.partition if chunk.place else 0
-                waiting.setdefault((partition, chunk.stream), deque()).append(chunk)
+                waiting.setdefault(_key(chunk), deque()).append(chunk)
         while waiting:
             plain = self._intake.take_plain(waiting)
             runs = [run for key, queue in waiting.items() if (run := self._take(key, queue, plain.get(key), result))]
@@ -268,3 +269,21 @@ class Engine:
 
     def _model_of(self, row: int) -> Model:
         return self._models[int(self._table.model[row])]
+
+
+def _side_by_side(chunks: Sequence[AudioChunk]) -> list[AudioChunk]:
+    """Every stream's first chunk, then every second one: a backlog comes partition by partition, stream by stream.
+
+    What is heard at once is then of as many streams as there are, and costs the least for each of them.
+    """
+    before: Counter[StreamKey] = Counter()
+    places = []
+    for chunk in chunks:
+        key = _key(chunk)
+        places.append(before[key])
+        before[key] += 1
+    return [chunks[n] for n in np.argsort(places, kind="stable").tolist()]
+
+
+def _key(chunk: AudioChunk) -> StreamKey:
+    return chunk.place.partition if chunk.place else 0, chunk.stream

@@ -23,7 +23,10 @@ class Unsaved:
         self._due.add(key)
 
     def heard(self, key: StreamKey, place: RecordPlace | None) -> None:
-        """A stream that has a record has heard the chunk at `place`; they come in the order of their offsets."""
+        """A stream that has a record has heard the chunk at `place`.
+
+        They come in the order of their offsets, but for those of a stream that is due: it is saved before that counts.
+        """
         partition, stream = key
         self._since.setdefault(partition, {}).setdefault(stream, place)
 

@@ -6,12 +6,23 @@ Written for kafka-python 3.0.12.
 from kafka import KafkaConsumer
 
 
-def collect(consumer: KafkaConsumer, wait_ms: int, least_bytes: int) -> None:
-    """Let the broker answer the fetches that are sent from now on when this much is there, or the time is up.
+def collect(consumer: KafkaConsumer, wait_ms: int, least_bytes: int, most_of_each: int) -> None:
+    """Let the broker answer the fetches that are sent from now on when `least_bytes` are there, or the time is up.
 
-    The client has no way to say it but when it is made.
+    It gives `most_of_each` bytes of a partition. The client has no way to say it but when it is made.
     """
-    consumer._fetcher.config.update(fetch_max_wait_ms=wait_ms, fetch_min_bytes=least_bytes)
+    consumer._fetcher.config.update(
+        fetch_max_wait_ms=wait_ms, fetch_min_bytes=least_bytes, max_partition_fetch_bytes=most_of_each
+    )
+
+
+def partitions_behind(consumer: KafkaConsumer) -> int:
+    """Of how many of its partitions there was more than a consumer has read, when their leaders last answered.
+
+    Those count, too, whose leaders have not answered yet.
+    """
+    known = ((one.position, one.highwater) for one in consumer._subscription.assignment.values())
+    return sum(end is None or bool(position and position.offset < end) for position, end in known)
 
 
 def fetch_ahead(consumer: KafkaConsumer) -> None:
