@@ -21,7 +21,9 @@ def partitions_behind(consumer: KafkaConsumer) -> int:
 
     Those count, too, whose leaders have not answered yet.
     """
-    known = ((one.position, one.highwater) for one in consumer._subscription.assignment.values())
+    # A list of our own: the client's thread may change its one meanwhile.
+    partitions = list(consumer._subscription.assignment.values())
+    known = ((one.position, one.highwater) for one in partitions)
     return sum(end is None or bool(position and position.offset < end) for position, end in known)
 
 
