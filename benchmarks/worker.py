@@ -25,8 +25,9 @@ from schemas.topics import Topics
 from undertone.messaging.clients import reader
 from undertone.messaging.reading import partitions_of
 
-# Two full batches of a worker with its defaults.
-_BASE_STREAMS = 2000
+# Seconds of sound of so many streams are as many chunks as one of 5,000: what lies in Kafka fills what a worker keeps
+# for answers and batches before the streams are counted as it does behind them.
+_BASE_STREAMS, _BASE_SECONDS = 2000, 3
 
 
 def start_seconds(bootstrap_servers: str, times: int) -> dict[str, Any]:
@@ -61,15 +62,15 @@ def bytes_per_stream(bootstrap_servers: str, streams: int) -> dict[str, Any]:
     kafka = installation(bootstrap_servers)
     with Worker(kafka) as worker:
 
-        def hear(count: int, name: str) -> tuple[float, int]:
+        def hear(count: int, seconds: int, name: str) -> tuple[float, int]:
             heard = worker.value("chunks_total")
-            publish(kafka, count, seconds=1, name=name)
-            until(lambda: worker.value("chunks_total") >= heard + 2 * count, f"{count} streams")
+            publish(kafka, count, seconds=seconds, name=name)
+            until(lambda: worker.value("chunks_total") >= heard + 2 * seconds * count, f"{count} streams")
             time.sleep(12)  # the gauge is set once a second, and what lies free is given back every five
             return worker.value("open_streams"), resident_bytes(worker.process.pid)
 
-        before, base = hear(_BASE_STREAMS, "before")
-        after, held = hear(streams, "after")
+        before, base = hear(_BASE_STREAMS, _BASE_SECONDS, "before")
+        after, held = hear(streams, 1, "after")
     return {
         "streams": [before, after],
         "bytes": [base, held],
