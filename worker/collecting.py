@@ -1,7 +1,7 @@
-"""How long the broker may collect chunks for the next transaction, and from when on.
+"""How long the broker may collect chunks for the next transaction, from when on, and how much of each partition.
 
 A transaction costs some 6 ms, however many chunks it holds. So where many come, many share one. Where few do, a worker
-has time to spare, and gives it for events that come sooner. Where a core is nearly full many share one anyway.
+has time to spare, and gives it for events that come sooner. Where a core is more than half full many share one anyway.
 """
 
 import time
@@ -29,7 +29,7 @@ _SECONDS = 1.0
 
 
 class Collecting:
-    """Sets the time before each poll and behind it, by the chunks that polls have brought."""
+    """Sets the time and the shares before each poll and behind it, by the chunks that polls have brought."""
 
     def __init__(self, consumer: KafkaConsumer, longest_ms: int, most_bytes: int) -> None:
         self._consumer = consumer
