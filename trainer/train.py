@@ -35,6 +35,7 @@ from trainer.packaging.bundle import for_calls, make_bundle, training_prior, wit
 from trainer.training.calibration import calibrate
 from trainer.training.fit import Epoch, Weights, fit, predict
 from trainer.training.network import CONTEXT_FRAMES, NetworkShape
+from trainer.training.novelty import fit_novelty
 from trainer.training.recipe import Recipe
 from trainer.training.weights import Start
 from undertone.acoustics.decode import expand
@@ -150,6 +151,7 @@ class _Training:
     def train_and_test(self, split: Split, title: str, recipe: Recipe) -> Trained:
         """Train on a split, and evaluate on its test speakers."""
         model, history = self._fit(split.train, split.valid, title, recipe)
+        self._fit_novelty(model, split.valid)
         bundle = self._pack(model, (*split.train, *split.valid), self._calibrate(model, split.valid))
         clips = self.dataset.clips(split.test)
 
@@ -173,6 +175,7 @@ class _Training:
         rows = tuple(range(len(self.dataset.utterances)))
         recipe = recipe.model_copy(update={"epochs": epochs})
         model, history = self._fit(rows, (), "Training on everybody", recipe)
+        self._fit_novelty(model, rows)
         specs = [network.bundle.card.calibration for network in networks]
         calibration = CalibrationSpec(
             temperature=round(float(np.exp(np.mean([np.log(spec.temperature) for spec in specs]))), 4),
@@ -212,6 +215,9 @@ class _Training:
             patience=math.ceil(PATIENCE * recipe.epochs) if valid else None,
         )
         return result.model, result.history
+
+    def _fit_novelty(self, model: keras.Model, rows: Sequence[int]) -> None:
+        fit_novelty(model, self.dataset.clips(rows), [self.dataset.groups[row] for row in rows])
 
     def _calibrate(self, model: keras.Model, rows: Sequence[int]) -> CalibrationSpec:
         if not rows:

@@ -50,6 +50,7 @@ from trainer.training.network import (
     join_members,
     restore_weights,
 )
+from trainer.training.novelty import fit_novelty
 from trainer.training.recipe import Recipe
 
 OTHERS_SHARE = 0.15  # added to fine-tuning's draws: keeps other languages in mind
@@ -130,7 +131,17 @@ class Curriculum:
         members = [kept(self.work / f"{name}-{member}.npz", partial(train, member)) for member in range(MEMBERS)]
         model = build_sequence_model(self.shape.model_copy(update={"members": MEMBERS}))
         restore_weights(model, join_members(members))
+        self._fit_novelty(model, rows, without)
         return model
+
+    def _fit_novelty(self, model: keras.Model, rows: NDArray[np.integer], without: NDArray[np.integer]) -> None:
+        """Familiar are the two corpora that it was fine-tuned on: from them come those who give the temperature."""
+        clips, groups = [self.target.variants[0].subset(rows)], self.target.groups[rows]
+        if self.also:
+            heard = np.setdiff1d(np.arange(len(self.also)), without)
+            clips.append(self.also.variants[0].subset(heard))
+            groups = np.concatenate([groups, self.also.groups[heard]])
+        fit_novelty(model, concatenate(clips), groups.tolist())
 
     def _fine_tuning_clips(self, rows: NDArray[np.integer], without: NDArray[np.integer]) -> Clips:
         draws = len(rows)

@@ -23,7 +23,9 @@ def review_of(outcome: Outcome, options: TrainingOptions) -> Review | None:
         return None
     clips = dataset.clips(rows)
     start, _ = choose_start(options, outcome.labelled)
-    features = np.hstack([spectra(clips), embed(start, clips)] if start else [spectra(clips)])
+    features = spectra(clips)
+    if start:
+        features = np.hstack([features, embed(start.network(), clips).reshape(len(clips), -1)])
     noise = find_noise(
         features, [dataset.utterances[row].emotion for row in rows], [dataset.groups[row] for row in rows]
     )

@@ -117,8 +117,9 @@ def fit(
     if init is None:
         set_normalisation(model, *band_statistics(train))
     else:
+        # What was familiar to the network before is not what will be.
         same_head = init["head/bias"].shape == (shape.n_classes,)
-        restore_weights(model, init, skip=() if same_head else ("head",))
+        restore_weights(model, init, skip=("novelty",) if same_head else ("novelty", "head"))
     batches = Batches(train, shape, recipe, noises, seed)
     student, losses_of = _student(model, batches)
     student.compile(optimizer=_optimizer(recipe, len(batches)), loss=losses_of, jit_compile=False)

@@ -35,7 +35,7 @@ def test_of_swapped_labels_five_in_six_are_found_with_what_they_sound_like(
     heard: Dataset, features: NDArray[np.float32]
 ) -> None:
     clips = heard.clips(range(len(heard.utterances)))
-    features = np.hstack([features, embed(load_start(), clips)])
+    features = np.hstack([features, embed(load_start().network(), clips).reshape(len(clips), -1)])
     truth = [utterance.emotion for utterance in heard.utterances]
     assert len(truth) == 72
     found = accused = 0

@@ -22,7 +22,7 @@ SHAPE = NetworkShape(n_classes=5, dense=112, members=2)
 
 
 def make_model(seed: int = 0) -> keras.Model:
-    """Untrained, but with normalisation and batch statistics far from their initial zeros and ones."""
+    """Untrained, but with normalisation, batch statistics and novelty far from their initial zeros and ones."""
     keras.utils.set_random_seed(seed)
     rng = np.random.default_rng(seed)
     model = build_sequence_model(SHAPE)
@@ -32,6 +32,11 @@ def make_model(seed: int = 0) -> keras.Model:
             weight.assign(rng.normal(0, 0.2, weight.shape))
         if "moving_variance" in weight.path:
             weight.assign(rng.uniform(0.5, 2, weight.shape))
+    for layers in model.undertone_members:
+        axes, _ = np.linalg.qr(rng.normal(size=layers.novelty.axes.shape[::-1]))
+        layers.novelty.mean.assign(rng.normal(0, 0.3, layers.novelty.mean.shape))
+        layers.novelty.axes.assign(axes.T)
+        layers.novelty.usual.assign([0.4])
     return model
 
 
@@ -129,6 +134,19 @@ def test_weights_survive_a_round_trip_and_a_new_head(model: keras.Model) -> None
     other = build_sequence_model(SHAPE.model_copy(update={"n_classes": 2}))
     restore_weights(other, saved, skip=("head",))
     np.testing.assert_array_equal(network_weights(other)["gru/gru_cell/kernel"], saved["gru/gru_cell/kernel"])
+
+
+def test_networks_of_before_there_was_novelty_find_nothing_novel(model: keras.Model) -> None:
+    saved = {name: weight for name, weight in network_weights(model).items() if "novelty" not in name}
+    same = build_sequence_model(SHAPE)
+    restore_weights(same, saved)
+    pooled = np.random.default_rng(3).normal(0, 10, (4, 2 * SHAPE.dense)).astype(np.float32)
+    for layers, known in zip(same.undertone_members, model.undertone_members, strict=True):
+        np.testing.assert_array_equal(layers.novelty(pooled), np.ones((4, 1)))
+        assert (np.asarray(known.novelty(pooled)) > 1).all()
+    saved.pop("head/bias")
+    with pytest.raises(KeyError):
+        restore_weights(same, saved)
 
 
 def test_members_trained_apart_are_joined_into_their_mean() -> None:
