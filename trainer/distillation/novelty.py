@@ -53,7 +53,8 @@ def main() -> None:
     heard = CorpusClips(dataset, rows)
     model, clips = start.network(), heard.clips("clean")
     fit_novelty(model, clips, heard.groups.tolist())
-    figures, calibration = {}, before.card.calibration
+    figures: dict[str, float] = {}
+    calibration = before.card.calibration
     if options.strangers:
         conditions = heard.conditions(expand(options.unheard_noise), options.seed)
         figures, found = tested_on(conditions, heard.groups, model)

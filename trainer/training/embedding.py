@@ -9,7 +9,7 @@ from trainer.training.fit import segment_batches
 
 
 def embed(model: keras.Model, clips: Clips) -> NDArray[np.float32]:
-    """[N, members, D]: what lies before each member's head, as the mean over a clip's segments, weighted by their speech.
+    """[N, members, D]: what lies before each member's head, the mean over a clip's segments, weighted by their speech.
 
     Zeros where the gate finds no segment.
     """
