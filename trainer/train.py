@@ -217,7 +217,8 @@ class _Training:
         return result.model, result.history
 
     def _fit_novelty(self, model: keras.Model, rows: Sequence[int]) -> None:
-        fit_novelty(model, self.dataset.clips(rows), [self.dataset.groups[row] for row in rows])
+        groups = [self.dataset.groups[row] for row in rows]
+        fit_novelty(model, self.dataset.clips(rows), groups, [self.dataset.utterances[row].corpus for row in rows])
 
     def _calibrate(self, model: keras.Model, rows: Sequence[int]) -> CalibrationSpec:
         if not rows:

@@ -30,6 +30,11 @@ class CorpusClips:
     def __len__(self) -> int:
         return len(self.rows)
 
+    @property
+    def corpora(self) -> list[str]:
+        """Of which corpus each one is."""
+        return [one.corpus for one in self.utterances]
+
     def rows_of(self, groups: set[str]) -> NDArray[np.integer]:
         """Rows of some speakers."""
         return np.flatnonzero(np.isin(self.groups, sorted(groups)))

@@ -136,12 +136,13 @@ class Curriculum:
 
     def _fit_novelty(self, model: keras.Model, rows: NDArray[np.integer], without: NDArray[np.integer]) -> None:
         """Familiar are the two corpora that it was fine-tuned on: from them come those who give the temperature."""
-        clips, groups = [self.target.variants[0].subset(rows)], self.target.groups[rows]
+        heard = [(self.target, rows)]
         if self.also:
-            heard = np.setdiff1d(np.arange(len(self.also)), without)
-            clips.append(self.also.variants[0].subset(heard))
-            groups = np.concatenate([groups, self.also.groups[heard]])
-        fit_novelty(model, concatenate(clips), groups.tolist())
+            heard.append((self.also, np.setdiff1d(np.arange(len(self.also)), without)))
+        clips = concatenate([corpus.variants[0].subset(some) for corpus, some in heard])
+        groups = np.concatenate([corpus.groups[some] for corpus, some in heard])
+        corpora = np.concatenate([np.array(corpus.corpora)[some] for corpus, some in heard])
+        fit_novelty(model, clips, groups.tolist(), corpora.tolist())
 
     def _fine_tuning_clips(self, rows: NDArray[np.integer], without: NDArray[np.integer]) -> Clips:
         draws = len(rows)

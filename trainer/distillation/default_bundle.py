@@ -36,7 +36,7 @@ Predictions = dict[str, NDArray[np.float32]]
 FOLDS = 4
 # What the bundle expects of calls, and how far it judges an utterance against its caller's earlier ones
 # (docs/research/experiments.md, "Voices unlike those of the calibration").
-EXPECTED = Expected(calls={"neutral": 0.4, "calm": 0.1}, caller_weight=0.5, normal={"neutral": 2.0, "calm": 1.0})
+EXPECTED = Expected(calls={"neutral": 0.45, "calm": 0.1}, caller_weight=0.5, normal={"neutral": 2.0, "calm": 1.0})
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +119,7 @@ def main() -> None:
     parser.add_argument(
         "--int8", action="store_true", help="large products in eight bits: half the time, half the size"
     )
-    parser.add_argument("--prior", help="how often labels are in calls; default: neutral 0.4, calm 0.1")
+    parser.add_argument("--prior", help="how often labels are in calls; default: neutral 0.45, calm 0.1")
     options = parser.parse_args()
     options.work.mkdir(parents=True, exist_ok=True)
     unheard = expand(options.unheard_noise)

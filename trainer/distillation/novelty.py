@@ -52,7 +52,7 @@ def main() -> None:
         rows = rows[np.isin(dataset.groups, sorted(strangers_of(dataset, rows)))]
     heard = CorpusClips(dataset, rows)
     model, clips = start.network(), heard.clips("clean")
-    fit_novelty(model, clips, heard.groups.tolist())
+    fit_novelty(model, clips, heard.groups.tolist(), heard.corpora)
     figures: dict[str, float] = {}
     calibration = before.card.calibration
     if options.strangers:

@@ -76,7 +76,7 @@ def main() -> None:
 
     strangers = CorpusClips(dataset, np.setdiff1d(rows[TESTED_ON], heard[TESTED_ON]))
     conditions = strangers.conditions(expand(options.unheard_noise), options.seed)
-    fit_novelty(model, conditions["clean"], strangers.groups.tolist())
+    fit_novelty(model, conditions["clean"], strangers.groups.tolist(), strangers.corpora)
     figures, calibration = tested_on(conditions, strangers.groups, model)
     print(json.dumps(figures, indent=1))
     making = Making(

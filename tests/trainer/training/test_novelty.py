@@ -13,6 +13,7 @@ from trainer.training.network import network_weights, restore_weights
 from trainer.training.novelty import fit_novelty
 
 SPEAKERS = [f"speaker {number // 20}" for number in range(160)]
+ONE = ["one"] * 160
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +45,7 @@ def margin(model: keras.Model, clips: Clips) -> np.ndarray:
 def test_what_is_familiar_keeps_its_logits_and_what_is_not_loses(model: keras.Model) -> None:
     same, other = make_clips(80, seed=9), through_a_wall(make_clips(80, seed=9))
     before = [(logits(model, clips), margin(model, clips)) for clips in (same, other)]
-    fit_novelty(model, make_clips(160, seed=5), SPEAKERS)
+    fit_novelty(model, make_clips(160, seed=5), SPEAKERS, ONE)
     after = [(logits(model, clips), margin(model, clips)) for clips in (same, other)]
     for (known, _), (now, _) in zip(before, after, strict=True):
         np.testing.assert_array_equal(known.argmax(axis=1), now.argmax(axis=1))
@@ -56,9 +57,17 @@ def test_what_is_familiar_keeps_its_logits_and_what_is_not_loses(model: keras.Mo
     assert (other_after < 0.8 * other_before).all()
 
 
+def test_a_small_corpus_is_as_familiar_as_a_large_one(model: keras.Model) -> None:
+    few, many = through_a_wall(make_clips(40, seed=7)), make_clips(160, seed=5)
+    before = margin(model, few)
+    speakers = [*SPEAKERS, *(f"another {number // 10}" for number in range(40))]
+    fit_novelty(model, concatenate([many, few]), speakers, [*ONE, *["two"] * 40])
+    assert np.mean(np.isclose(margin(model, few), before, rtol=1e-3)) > 0.6
+
+
 def test_of_too_few_clips_nothing_is_novel(model: keras.Model) -> None:
     before = network_weights(model)
-    fit_novelty(model, make_clips(15, seed=5), SPEAKERS[:15])
+    fit_novelty(model, make_clips(15, seed=5), SPEAKERS[:15], ONE[:15])
     for name, weight in network_weights(model).items():
         np.testing.assert_array_equal(weight, before[name], err_msg=name)
 
@@ -74,7 +83,7 @@ def test_one_speaker_and_clips_without_speech_are_no_trouble(model: keras.Model)
         clips.weights[:1],
         HOW,
     )
-    fit_novelty(model, concatenate([clips, silent]), ["one"] * 41)
+    fit_novelty(model, concatenate([clips, silent]), ONE[:41], ONE[:41])
     usual = network_weights(model)["novelty/usual"]
     assert 0 < usual[0] < 100
     assert np.isfinite(logits(model, clips)).all()
@@ -82,7 +91,7 @@ def test_one_speaker_and_clips_without_speech_are_no_trouble(model: keras.Model)
 
 def test_training_goes_on_from_the_network_and_not_from_what_was_familiar_to_it(model: keras.Model) -> None:
     initial = network_weights(model)["novelty/usual"]
-    fit_novelty(model, make_clips(160, seed=5), SPEAKERS)
+    fit_novelty(model, make_clips(160, seed=5), SPEAKERS, ONE)
     start = network_weights(model)
     assert start["novelty/usual"] < initial
     short = RECIPE.model_copy(update={"epochs": 1})
