@@ -20,7 +20,7 @@ NOISE_DB = 10.0
 
 
 class CorpusClips:
-    """Rows are those of this corpus, from 0 on. `groups` says whom each one counts as."""
+    """Rows are those of this corpus, or of several, from 0 on. `groups` says whom each one counts as."""
 
     def __init__(self, dataset: Dataset, rows: NDArray[np.integer]) -> None:
         self.dataset, self.rows = dataset, rows

@@ -46,9 +46,8 @@ from trainer.training.fit import FitResult, Weights, fit
 from trainer.training.network import (
     CONTEXT_FRAMES,
     NetworkShape,
-    build_sequence_model,
     join_members,
-    restore_weights,
+    restored,
 )
 from trainer.training.novelty import fit_novelty
 from trainer.training.recipe import Recipe
@@ -129,8 +128,7 @@ class Curriculum:
             return fit(made[0], None, self.shape, recipe, seed=seed, on_epoch=tell, init=start, noises=noise)
 
         members = [kept(self.work / f"{name}-{member}.npz", partial(train, member)) for member in range(MEMBERS)]
-        model = build_sequence_model(self.shape.model_copy(update={"members": MEMBERS}))
-        restore_weights(model, join_members(members))
+        model = restored(self.shape.model_copy(update={"members": MEMBERS}), join_members(members))
         self._fit_novelty(model, rows, without)
         return model
 

@@ -16,6 +16,7 @@ import keras
 import numpy as np
 
 from schemas.card import CalibrationSpec
+from trainer.data.clips import Clips
 from trainer.data.corpora import load
 from trainer.data.dataset import read
 from trainer.data.preprocessing import Preprocessing
@@ -27,7 +28,7 @@ from trainer.distillation.pretraining import strangers_of
 from trainer.distillation.reference import with_reference
 from trainer.evaluation.cost import us_per_second
 from trainer.packaging.bundle import for_calls, make_bundle, with_metrics
-from trainer.training.network import network_weights
+from trainer.training.network import network_weights, restored
 from trainer.training.novelty import fit_novelty
 from trainer.training.weights import load_start, save_weights
 from undertone.acoustics.decode import expand
@@ -51,7 +52,7 @@ def main() -> None:
     if options.strangers:
         rows = rows[np.isin(dataset.groups, sorted(strangers_of(dataset, rows)))]
     heard = CorpusClips(dataset, rows)
-    model, clips = start.network(), heard.clips("clean")
+    model, clips = restored(start.shape, start.weights), heard.clips("clean")
     fit_novelty(model, clips, heard.groups.tolist(), heard.corpora)
     figures: dict[str, float] = {}
     calibration = before.card.calibration
@@ -61,7 +62,7 @@ def main() -> None:
         shares = {"prior": calibration.prior, "training_prior": calibration.training_prior}
         calibration = found.model_copy(update=shares)
     expected = OPEN if options.strangers else DEFAULT
-    bundle = _renewed(before, model, heard, calibration)
+    bundle = _renewed(before, model, clips, calibration)
     bundle = for_calls(bundle, expected.prior(before.card.labels), caller=expected.caller)
     bundle = with_metrics(bundle, figures | {"us_per_s": us_per_second(bundle)})
     bundle = with_reference(bundle, heard.utterances, held_out=options.strangers)
@@ -69,12 +70,12 @@ def main() -> None:
     save_weights(options.out, network_weights(model), model.undertone_shape, bundle.card.version)
 
 
-def _renewed(before: Bundle, model: keras.Model, heard: CorpusClips, calibration: CalibrationSpec) -> Bundle:
+def _renewed(before: Bundle, model: keras.Model, clips: Clips, calibration: CalibrationSpec) -> Bundle:
     """The network exported anew, under what the card said."""
     card = before.card
     bundle = make_bundle(
         model,
-        heard.clips("clean").subset(np.arange(8)),
+        clips.subset(np.arange(8)),
         name=card.name,
         labels=card.labels,
         calibration=calibration,

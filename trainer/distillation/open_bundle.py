@@ -43,7 +43,7 @@ from trainer.distillation.teacher_outputs import Teacher
 from trainer.training.augmentation import Noises
 from trainer.training.calibration import calibrate, cross_fitted_ece
 from trainer.training.fit import fit, predict, uar_of
-from trainer.training.network import CONTEXT_FRAMES, NetworkShape, build_sequence_model, restore_weights
+from trainer.training.network import CONTEXT_FRAMES, NetworkShape, restored
 from trainer.training.novelty import fit_novelty
 from undertone.acoustics.decode import expand
 
@@ -96,10 +96,8 @@ def trained_on(clips: Clips, noises: Noises, path: Path, seed: int) -> keras.Mod
     shape = NetworkShape(n_classes=clips.targets.shape[1], dense=112)
     recipe = PRETRAINING.model_copy(update={"epochs": EPOCHS})
     tell = say("training", recipe)
-    model = build_sequence_model(shape)
     weights = kept(path, lambda: fit(clips, None, shape, recipe, seed=seed, on_epoch=tell, noises=noises))
-    restore_weights(model, weights)
-    return model
+    return restored(shape, weights)
 
 
 def tested_on(

@@ -13,6 +13,7 @@ from trainer.rebuild.label_noise import find_noise, spectra
 from trainer.report.review import Doubted, Review
 from trainer.train import Outcome
 from trainer.training.embedding import embed
+from trainer.training.network import restored
 
 
 def review_of(outcome: Outcome, options: TrainingOptions) -> Review | None:
@@ -25,7 +26,7 @@ def review_of(outcome: Outcome, options: TrainingOptions) -> Review | None:
     start, _ = choose_start(options, outcome.labelled)
     features = spectra(clips)
     if start:
-        features = np.hstack([features, embed(start.network(), clips).reshape(len(clips), -1)])
+        features = np.hstack([features, embed(restored(start.shape, start.weights), clips).reshape(len(clips), -1)])
     noise = find_noise(
         features, [dataset.utterances[row].emotion for row in rows], [dataset.groups[row] for row in rows]
     )

@@ -284,3 +284,13 @@ def restore_weights(model: keras.Model, weights: dict[str, np.ndarray], skip: tu
         if "seed" in weight.path or layer in skip or (layer == "novelty" and weight.path not in weights):
             continue
         weight.assign(weights[weight.path])
+
+
+def restored(shape: NetworkShape, weights: dict[str, np.ndarray]) -> keras.Model:
+    """The sequence model of this shape with all of these weights, of which there may be more.
+
+    Raises as `restore_weights`.
+    """
+    model = build_sequence_model(shape)
+    restore_weights(model, weights)
+    return model

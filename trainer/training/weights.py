@@ -8,14 +8,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import keras
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from schemas.card import ModelCard
 from schemas.errors import UserError
-from trainer.training.network import NetworkShape, build_sequence_model, restore_weights
+from trainer.training.network import NetworkShape
 from undertone.inference.bundle import DEFAULT_BUNDLE, located, read_bundle
 
 MAX_BYTES = 16 * 1024 * 1024  # 300,000 parameters are 1.2 MB
@@ -29,12 +28,6 @@ class Start:
     weights: dict[str, NDArray[np.float32]]
     shape: NetworkShape
     card: ModelCard
-
-    def network(self) -> keras.Model:
-        """The network that has these weights."""
-        model = build_sequence_model(self.shape)
-        restore_weights(model, self.weights)
-        return model
 
     def for_labels(self, labels: Sequence[str]) -> tuple[dict[str, NDArray[np.float32]], NetworkShape]:
         """The weights for a network with other labels: of the head, those labels that both have are kept.

@@ -9,7 +9,7 @@ import pytest
 from tests.support.made_clips import HOW, RECIPE, SHAPE, make_clips
 from trainer.data.clips import Clips, concatenate
 from trainer.training.fit import fit, predict
-from trainer.training.network import network_weights, restore_weights
+from trainer.training.network import network_weights, restored
 from trainer.training.novelty import fit_novelty
 
 SPEAKERS = [f"speaker {number // 20}" for number in range(160)]
@@ -23,9 +23,7 @@ def trained() -> keras.Model:
 
 @pytest.fixture
 def model(trained: keras.Model) -> keras.Model:
-    model = fit(make_clips(32, seed=1), None, SHAPE, RECIPE.model_copy(update={"epochs": 1}), seed=3).model
-    restore_weights(model, network_weights(trained))
-    return model
+    return restored(SHAPE, network_weights(trained))
 
 
 def through_a_wall(clips: Clips) -> Clips:
