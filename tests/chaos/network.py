@@ -29,7 +29,6 @@ class Link:
         self._bytes_per_s: float | None = None
         self._free_at = 0.0  # when the line has sent what it was given
         self._tasks: set[asyncio.Task[None]] = set()
-        self.passed_bytes = 0
 
     def forward_to(self, port: int) -> int:
         """A port of 127.0.0.1 that leads to `port` as long as the link is whole."""
@@ -139,7 +138,6 @@ class Link:
             await self._open.wait()
             writer.write(data)
             await writer.drain()
-            self.passed_bytes += len(data)
 
 
 class Network:

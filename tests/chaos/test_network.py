@@ -51,7 +51,6 @@ def say(client: socket.socket, text: bytes) -> bytes:
 def test_a_whole_link_passes_all(link: Link, echo: int) -> None:
     with socket.create_connection(("127.0.0.1", link.forward_to(echo)), timeout=60) as client:
         assert say(client, b"x" * 300_000) == b"x" * 300_000
-    assert link.passed_bytes >= 600_000
 
 
 def test_a_silent_cut_delivers_afterwards(link: Link, echo: int) -> None:
