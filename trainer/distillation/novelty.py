@@ -1,4 +1,4 @@
-"""What is familiar to a bundle that was made before bundles knew, from labelled speech. Its weights lie beside it.
+"""What is familiar to a bundle, from labelled speech, and its network exported anew. Its weights lie beside it.
 
     python -m trainer.distillation.novelty BUNDLE --data RAVDESS CREMA-D --out model.zip
     python -m trainer.distillation.novelty BUNDLE --data CREMA-D --strangers --unheard-noise ESC-10/rain ... --out ...

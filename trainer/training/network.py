@@ -19,6 +19,7 @@ from keras import ops
 from pydantic import BaseModel, ConfigDict, Field
 
 from schemas.card import FRAMES_PER_STEP, STEPS_PER_BLOCK
+from trainer.training.layers import AttentionSums, Novelty, PooledStatistics, Standardise, UnrolledGRU
 
 FRAMES_PER_BLOCK = FRAMES_PER_STEP * STEPS_PER_BLOCK
 
@@ -26,11 +27,6 @@ TIME_KERNELS = (3, 3, 2)  # any further convolution is one step long: more would
 TIME_STRIDES = (2, 2, 1)
 # The receptive field of 11 frames, less one step.
 CONTEXT_FRAMES = 1 + int(np.dot(np.subtract(TIME_KERNELS, 1), np.cumprod((1, *TIME_STRIDES[:-1])))) - FRAMES_PER_STEP
-NOVELTY_AXES = 16
-# Of the temperature, over how far a voice is. Chosen on four corpora that `open` has not heard (docs/research/
-# experiments.md, "Voices unlike those of the calibration"): from 1.3 to 1.75 all of them are better off than without.
-NOVELTY_POWER = 1.5
-SCORE_BOUND = 5.0  # attention weights stay within exp(-5)..exp(5), so that running sums keep float32's digits
 
 
 class NetworkShape(BaseModel):
@@ -62,88 +58,6 @@ class NetworkShape(BaseModel):
         return self.members * self.member_state
 
 
-@keras.saving.register_keras_serializable("undertone")
-class Standardise(keras.layers.Layer):
-    """(features - mean) / std per band; the constants are weights that training sets and never trains."""
-
-    def build(self, shape: tuple[int | None, ...]) -> None:
-        self.mean = self.add_weight(name="mean", shape=(shape[-1],), initializer="zeros", trainable=False)
-        self.scale = self.add_weight(name="scale", shape=(shape[-1],), initializer="ones", trainable=False)
-
-    def call(self, features: Any) -> Any:
-        return (features - self.mean) * self.scale
-
-
-@keras.saving.register_keras_serializable("undertone")
-class AttentionSums(keras.layers.Layer):
-    """Per step: attention weight, weighted values and weighted squares, ready to be summed over time.
-
-    Input [B, S, D] and speech mask [B, S]; output [B, S, heads + 2 D]. Each head weighs its own D / heads
-    channels. Sums, not means: they are the whole state of the pooling, and adding is all that a block does.
-    """
-
-    def __init__(self, heads: int, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.heads = heads
-        self.score = keras.layers.Dense(heads, name="score")
-
-    def build(self, shape: tuple[int | None, ...]) -> None:
-        self.score.build(shape)
-
-    def call(self, values: Any, speech: Any) -> Any:
-        bounded = SCORE_BOUND * ops.tanh(self.score(values) / SCORE_BOUND)
-        weight = ops.exp(bounded) * ops.expand_dims(speech, -1)
-        spread = ops.repeat(weight, values.shape[-1] // self.heads, axis=-1)
-        weighted = spread * values
-        return ops.concatenate([weight, weighted, weighted * values], axis=-1)
-
-    def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "heads": self.heads}
-
-
-@keras.saving.register_keras_serializable("undertone")
-class PooledStatistics(keras.layers.Layer):
-    """Sums [..., heads + 2 D] -> attended mean and standard deviation [..., 2 D]; zeros before any speech."""
-
-    def __init__(self, heads: int, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.heads = heads
-
-    def call(self, sums: Any) -> Any:
-        width = (sums.shape[-1] - self.heads) // 2
-        mass = ops.repeat(sums[..., : self.heads], width // self.heads, axis=-1) + 1e-6
-        mean = sums[..., self.heads : self.heads + width] / mass
-        square = sums[..., self.heads + width :] / mass
-        return ops.concatenate([mean, ops.sqrt(ops.relu(square - mean * mean) + 1e-4)], axis=-1)
-
-    def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "heads": self.heads}
-
-
-@keras.saving.register_keras_serializable("undertone")
-class Novelty(keras.layers.Layer):
-    """How far a clip is from those on which the network was calibrated, and so by how much its logits are too large.
-
-    Pooled statistics [..., 2 D] -> divisor [..., 1]: 1 for whatever is familiar, else (distance / usual)^1.5. The
-    distance is the residual of Wang et al. 2022, "ViM: Out-of-Distribution with Virtual-logit Matching": what main axes
-    through the mean leave. The constants are weights that `novelty.py` sets and training does not; until then all is 1.
-    """
-
-    def build(self, shape: tuple[int | None, ...]) -> None:
-        width = shape[-1]
-        self.mean = self.add_weight(name="mean", shape=(width,), initializer="zeros", trainable=False)
-        self.axes = self.add_weight(name="axes", shape=(NOVELTY_AXES, width), initializer="zeros", trainable=False)
-        far = keras.initializers.Constant(1e6)
-        self.usual = self.add_weight(name="usual", shape=(1,), initializer=far, trainable=False)
-
-    def call(self, pooled: Any) -> Any:
-        off = pooled - self.mean
-        # Not |off|^2 less what lies along the axes: in eight bits the difference of two large numbers is mostly error.
-        residual = off - ops.matmul(ops.matmul(off, ops.transpose(self.axes)), self.axes)
-        times = ops.mean(ops.square(residual), axis=-1, keepdims=True) / ops.square(self.usual)
-        return ops.power(ops.maximum(times, 1.0), NOVELTY_POWER / 2)
-
-
 class _Layers:
     """One member's layers, which both faces share; made once per sequence model."""
 
@@ -161,6 +75,7 @@ class _Layers:
         self.drop_encoder = keras.layers.Dropout(shape.dropout, name=prefix + "drop_encoder")
         self.project = keras.layers.Dense(shape.dense, activation="relu", name=prefix + "project")
         self.gru = keras.layers.GRU(shape.dense, return_sequences=True, name=prefix + "gru")
+        self.unrolled = UnrolledGRU(self.gru.cell, name=prefix + "unrolled")
         self.residual_norm = keras.layers.LayerNormalization(epsilon=1e-3, name=prefix + "residual_norm")
         self.attend = AttentionSums(shape.heads, name=prefix + "attend")
         self.pool = PooledStatistics(shape.heads, name=prefix + "pool")
@@ -192,18 +107,10 @@ class _Layers:
         """Logits [B, n_classes] and state [B, member_state] after one block, the recurrence unrolled."""
         encoded = self.encode(features)
         hidden, sums = state[:, : self.shape.dense], state[:, self.shape.dense :]
-        recalled = []
-        # Here the cell is a layer of the model, and two members' cells must not share a name. The names of its
-        # weights were fixed when it was built.
-        self.gru.cell.name = self.prefix + "gru_cell"
-        for step in range(STEPS_PER_BLOCK):
-            mask = speech[:, step : step + 1]
-            update, _ = self.gru.cell(encoded[:, step], [hidden])
-            # Not hidden + mask * (update - hidden): that rounds, and this keeps a masked state to the bit.
-            hidden = mask * update + (1.0 - mask) * hidden
-            recalled.append(hidden)
-        added = self.attend(self.residual_norm(encoded + ops.stack(recalled, axis=1)), speech)
+        recalled = self.unrolled(encoded, speech, hidden)
+        added = self.attend(self.residual_norm(encoded + recalled), speech)
         sums = sums + ops.sum(added, axis=1)
+        hidden = ops.reshape(recalled[:, -1:], (-1, self.shape.dense))
         return self.classify(sums), ops.concatenate([hidden, sums], axis=-1)
 
 

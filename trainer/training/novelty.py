@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from trainer.data.clips import Clips
 from trainer.training.calibration import MIN_CLIPS
 from trainer.training.embedding import embed
-from trainer.training.network import NOVELTY_AXES
+from trainer.training.layers import NOVELTY_AXES
 
 # Three clips in four of those on whom the temperature is found are as near as this, and their probabilities untouched.
 _USUAL_SHARE = 0.75
