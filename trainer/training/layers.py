@@ -110,7 +110,6 @@ def _side_by_side(by_head: Any) -> Any:
     return ops.reshape(by_head, (*ops.shape(by_head)[:-2], by_head.shape[-2] * by_head.shape[-1]))
 
 
-@keras.saving.register_keras_serializable("undertone")
 class UnrolledGRU(keras.layers.Layer):
     """A GRU's steps over one block, written out for TFLite, by the weights of the cell that it shares with the GRU.
 
@@ -128,10 +127,12 @@ class UnrolledGRU(keras.layers.Layer):
     def call(self, encoded: Any, speech: Any, hidden: Any) -> Any:
         width = hidden.shape[-1]
         from_inputs = ops.matmul(encoded, self.cell.kernel) + self.cell.bias[0]
+        # Side by side, for a slice and no more at each step.
+        from_inputs = ops.reshape(from_inputs, (-1, STEPS_PER_BLOCK * 3 * width))
         recalled = []
         for step in range(STEPS_PER_BLOCK):
             mask = speech[:, step : step + 1]
-            given = ops.reshape(from_inputs[:, step : step + 1], (-1, 3 * width))
+            given = from_inputs[:, 3 * width * step : 3 * width * (step + 1)]
             own = ops.matmul(hidden, self.cell.recurrent_kernel) + self.cell.bias[1]
             (update, reset, new), (own_update, own_reset, own_new) = ops.split(given, 3, -1), ops.split(own, 3, -1)
             keep = ops.sigmoid(update + own_update)
@@ -139,5 +140,5 @@ class UnrolledGRU(keras.layers.Layer):
             updated = keep * hidden + (1.0 - keep) * new
             # Not hidden + mask * (updated - hidden): that rounds, and this keeps a masked state to the bit.
             hidden = mask * updated + (1.0 - mask) * hidden
-            recalled.append(ops.expand_dims(hidden, 1))
-        return ops.concatenate(recalled, axis=1)
+            recalled.append(hidden)
+        return ops.reshape(ops.concatenate(recalled, axis=-1), (-1, STEPS_PER_BLOCK, width))
