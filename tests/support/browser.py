@@ -23,6 +23,10 @@ CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", 
 AXE = Path(str(find_spec("axe_core_python").submodule_search_locations[0])) / "axe.min.js"  # type: ignore[index, union-attr]
 
 
+class NavigatedError(Exception):
+    """The tab left for another page while it worked out what was asked of this one."""
+
+
 class Page:
     """One tab."""
 
@@ -40,6 +44,8 @@ class Page:
         while True:
             message = json.loads(self._connection.recv(timeout=PATIENCE_S))
             if message.get("id") == number:
+                if message.get("error", {}).get("message") == "Inspected target navigated or closed":
+                    raise NavigatedError(message)
                 assert "error" not in message, message
                 return dict(message["result"])
             self._hear(message)
@@ -67,8 +73,15 @@ class Page:
         return answer["result"].get("value")
 
     def wait(self, script: str, seconds: float = PATIENCE_S) -> None:
-        """Wait until an expression is true."""
-        wait_for(lambda: bool(self.run(script)), script, seconds, said=lambda: str(self.run("document.body.innerText")))
+        """Wait until an expression is true, on whichever page the tab is by then."""
+
+        def true() -> bool:
+            try:
+                return bool(self.run(script))
+            except NavigatedError:
+                return False
+
+        wait_for(true, script, seconds, said=lambda: str(self.run("document.body.innerText")))
 
     def key(self, key: str) -> None:
         """Press a key."""
