@@ -60,7 +60,7 @@ def measure(broker: Broker, folder: Path, size: Size, console: Console) -> dict[
     servers, load, model = broker.bootstrap_servers, Load(broker.process.pid), Model.load()
     console.print("engine, stage by stage")
     costs, calibration = stages.measure(model, 120, 500, 8, size.repeats)
-    streams = {str(n): round(stages.whole(model, n, 500, 4 if n < 5000 else 2), 1) for n in size.streams}
+    streams = {str(n): round(stages.whole(model, n, 500, 4), 1) for n in size.streams}
 
     console.print(f"{size.calls} live calls of speech, then as many real calls of two sides")
     sound = write_speech(folder / "speech.wav", size.seconds)
