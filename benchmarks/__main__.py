@@ -47,12 +47,13 @@ class Size:
     streams: tuple[int, ...]
     peer_seconds: float
     producer_calls: int
-    repeats: int
+    repeats: int  # of the stages
+    runs: int  # of live calls, and of each number of streams: what one of them says differs by a tenth from the next
 
 
 FULL = Size(400, 30, (0.1, 0.4, 0.7), 20, 5000, 5, 100, 600, (1, 2, 4), 60, (100, 250, 500, 1000),
-            (10, 100, 1000, 5000, 20_000), 15, 3000, 5)  # fmt: skip
-SHORT = Size(100, 8, (0.1, 0.7), 6, 1000, 2, 50, 30, (1, 2), 15, (250, 500), (10, 100, 1000), 4, 1000, 2)
+            (10, 100, 1000, 5000, 20_000), 15, 3000, 5, 3)  # fmt: skip
+SHORT = Size(100, 8, (0.1, 0.7), 6, 1000, 2, 50, 30, (1, 2), 15, (250, 500), (10, 100, 1000), 4, 1000, 2, 1)
 
 
 def measure(broker: Broker, folder: Path, size: Size, console: Console) -> dict[str, Any]:
@@ -60,12 +61,15 @@ def measure(broker: Broker, folder: Path, size: Size, console: Console) -> dict[
     servers, load, model = broker.bootstrap_servers, Load(broker.process.pid), Model.load()
     console.print("engine, stage by stage")
     costs, calibration = stages.measure(model, 120, 500, 8, size.repeats)
-    streams = {str(n): round(stages.whole(model, n, 500, 4), 1) for n in size.streams}
+    streams = stages.by_streams(model, size.streams, 500, 4, size.runs)
 
     console.print(f"{size.calls} live calls of speech, then as many real calls of two sides")
     sound = write_speech(folder / "speech.wav", size.seconds)
-    spoken = live.run(servers, sound, size.calls)
-    called = live.run(servers, SAMPLES / "call.flac", max(1, size.calls // 2), roles="customer,agent")
+    spoken = live.middle(live.run(servers, sound, size.calls) for _ in range(size.runs))
+    called = live.middle(
+        live.run(servers, SAMPLES / "call.flac", max(1, size.calls // 2), roles="customer,agent")
+        for _ in range(size.runs)
+    )
     # As many calls as make the same number of chunks a second, by which a worker chooses how long they are collected.
     by_chunk = {
         str(ms): live.told(

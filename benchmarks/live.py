@@ -3,6 +3,7 @@
 import json
 import threading
 import time
+from collections.abc import Iterable
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,6 +43,12 @@ class Live:
     def streams_per_core(self) -> float:
         """Streams that one core keeps up with."""
         return self.audio_s / self.cpu_s
+
+
+def middle(runs: Iterable[Live]) -> Live:
+    """The run of some that took neither the most nor the least of a core."""
+    by_cost = sorted(runs, key=lambda one: one.cpu_s)
+    return by_cost[len(by_cost) // 2]
 
 
 class _Listener(threading.Thread):

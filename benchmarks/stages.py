@@ -10,7 +10,7 @@ Medians over the repeats.
 import argparse
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from functools import wraps
 from statistics import median
@@ -138,6 +138,14 @@ def main() -> None:
 def whole(model: Model, calls: int, chunk_ms: int, seconds: float) -> float:
     """Microseconds a chunk of the engine and the reading of records, all stages together."""
     return sum(microseconds(model, calls, 8 * chunk_ms, seconds).values())
+
+
+def by_streams(model: Model, streams: Sequence[int], chunk_ms: int, seconds: float, repeats: int) -> dict[str, float]:
+    """The same for each of these numbers of streams: medians, measured in turn."""
+    runs = [[whole(model, number, chunk_ms, seconds) for number in streams] for _ in range(repeats)]
+    return {
+        str(number): round(median(costs), 1) for number, costs in zip(streams, zip(*runs, strict=True), strict=True)
+    }
 
 
 def measure(
