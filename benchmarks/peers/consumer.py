@@ -25,6 +25,7 @@ from schemas.audio import Encoding
 from schemas.topics import Topics
 from undertone.acoustics.codecs import decode
 from undertone.messaging.settings import KafkaSettings
+from undertone.messaging.workarounds import mend
 from undertone.signals import stop_on_signals
 
 # What a chunk of a stream is answered with.
@@ -99,6 +100,7 @@ def main(name: str) -> None:
     stop_on_signals(over.set)
     kafka = KafkaSettings.load()
     topics = Topics(kafka.topic_prefix)
+    mend()  # a plain client's first join is lost now and then: one had polled in a circle for twenty minutes
     hear = HEARERS[name]()
     hear(b"warm-up", bytes(RATE // 2))
     consumer = KafkaConsumer(
