@@ -69,6 +69,8 @@ def track_pitch(windows: NDArray[np.int16], rate: int, wanted: NDArray[np.bool_]
     frames = frame_view(windows[:, -(length + hop * (TRACK_FRAMES - 1)) :], length, hop)
     pitch = np.zeros(frames.shape[:2])
     points = np.argwhere(np.ones(pitch.shape, np.bool_) if wanted is None else wanted)
+    if not len(points):  # nobody speaks
+        return pitch
     for part in np.array_split(points, max(1, round(len(points) / _GROUP))):
         some = tuple(part.T)
         f0, depth = yin(_at_track_rate(frames[some], rate), TRACK_RATE)
