@@ -48,7 +48,7 @@ class Size:
     peer_seconds: float
     producer_calls: int
     repeats: int  # of the stages
-    runs: int  # of live calls, and of each number of streams: what one of them says differs by a tenth from the next
+    runs: int  # of live calls, latency, memory and each number of streams: one differs by a tenth or more from the next
 
 
 FULL = Size(400, 30, (0.1, 0.4, 0.7), 20, 5000, 5, 100, 600, (1, 2, 4), 60, (100, 250, 500, 1000),
@@ -81,13 +81,14 @@ def measure(broker: Broker, folder: Path, size: Size, console: Console) -> dict[
     short = write_speech(folder / "latency.wav", size.latency_seconds)
     latency = {
         f"{share:g}": live.percentiles(
-            live.run(servers, short, max(1, round(share * spoken.streams_per_core)), latency=True).latencies
+            live.run(servers, short, max(1, round(share * spoken.streams_per_core)), latency=True)
+            for _ in range(size.runs)
         )
         for share in size.latency_loads
     }
     console.print("start, memory, backlog, workers side by side, producer")
     start = worker.start_seconds(servers, size.starts)
-    memory = worker.bytes_per_stream(servers, size.open_streams)
+    memory = worker.bytes_per_stream(servers, size.open_streams, size.runs)
     waiting = write_speech(folder / "backlog.wav", size.backlog_seconds)
     caught_up = worker.backlog(servers, waiting, size.backlog_seconds, size.backlog_calls)
     shared = write_speech(folder / "shared.wav", size.workers_seconds)

@@ -6,6 +6,7 @@ import sys
 import time
 import urllib.request
 from contextlib import ExitStack, closing
+from operator import itemgetter
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -54,11 +55,16 @@ def start_seconds(bootstrap_servers: str, times: int) -> dict[str, Any]:
     return {"median": round(median(found[1:]), 2), "ready": round(median(ready[1:]), 2), "starts": times}
 
 
-def bytes_per_stream(bootstrap_servers: str, streams: int) -> dict[str, Any]:
-    """Resident memory with `streams` more open, less that of the same worker before.
+def bytes_per_stream(bootstrap_servers: str, streams: int, times: int) -> dict[str, Any]:
+    """Resident memory with `streams` more open, less that of the same worker before: of so many workers the middle one.
 
     It has heard full batches of other streams by then: what they take at their largest is the base's.
     """
+    found = sorted((_memory(bootstrap_servers, streams) for _ in range(times)), key=itemgetter("bytes_per_stream"))
+    return {**found[times // 2], "each": [one["bytes_per_stream"] for one in found]}
+
+
+def _memory(bootstrap_servers: str, streams: int) -> dict[str, Any]:
     kafka = installation(bootstrap_servers)
     with Worker(kafka) as worker:
 
