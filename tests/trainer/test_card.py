@@ -96,10 +96,11 @@ def test_augmentation_opens_where_the_cards_gate_would() -> None:
     """Speech of two levels under noise: a wider margin leaves the quiet part out, a longer hang-over covers it."""
     frames = np.full((120, 64), -8.0, np.float32)
     level = np.repeat([-20.0, -45.0], 60).astype(np.float32)
-    noisy = Augmentation(speed=0, gain_db=0, noise=1.0, snr_db=(20, 20), frequency_mask=0, time_mask=0)
+    noisy = Augmentation(speed=0, gain_db=0, noise=1.0, snr_db=(20, 20), aside=0, loss=0, frequency_mask=0, time_mask=0)
 
     def open_frames(gate: GateSpec) -> int:
-        masks = [Augmenter(noisy, (), 64, seed, gate)(frames, level, np.ones(120, bool))[1] for seed in range(20)]
+        how = replace(DEFAULT, gate=gate)
+        masks = [Augmenter(noisy, (), how, seed)(frames, level, np.ones(120, bool))[1] for seed in range(20)]
         return min(int(mask.sum()) for mask in masks)  # in some draws the floor has not risen yet: all is open
 
     narrow, wide = GateSpec(hangover_frames=0, floor_margin_db=0), GateSpec(hangover_frames=0, floor_margin_db=10)

@@ -92,6 +92,9 @@ def test_the_figures_are_those_of_unheard_speakers(trained: Path) -> None:
         "noise 20 dB",
         "noise 10 dB",
         "noise 0 dB",
+        "packet loss 1 in 10",
+        "echo 15 dB",
+        "hold music 10 dB",
         "after 3 utterances",
         "after 10 utterances",
     }

@@ -14,7 +14,7 @@ from trainer.data.cache import cached_features
 from trainer.data.clips import Clips
 from trainer.data.corpora import Utterance
 from trainer.data.dataset import Dataset
-from trainer.evaluation.babble import write_with_sounds
+from trainer.evaluation.disturbed import on_bad_lines, write_with_sounds
 
 NOISE_DB = 10.0
 
@@ -55,11 +55,13 @@ class CorpusClips:
         )
 
     def conditions(self, unheard_noise: Sequence[Path], seed: int) -> dict[str, Clips]:
-        """The clips to test with: "clean", "telephone" and, where there is such noise, "noise 10 dB"."""
+        """The clips to test with: "clean", "telephone", on bad lines and, where there is such noise, "noise 10 dB"."""
         found = {"clean": self.clips("clean"), "telephone": self.clips("telephone")}
+        paths = [one.path for one in self.utterances]
+        # The other side's echo is another clip of the corpus: the last one's is the first.
+        found |= {name: self.with_features(files) for name, files in on_bad_lines(paths, paths[::-1], seed)}
         if unheard_noise:
             with tempfile.TemporaryDirectory(prefix="undertone-") as folder:
-                paths = [one.path for one in self.utterances]
                 noisy = write_with_sounds(paths, unheard_noise, NOISE_DB, seed, Path(folder))
                 found[f"noise {NOISE_DB:g} dB"] = self.with_features(noisy)
         return found

@@ -81,8 +81,8 @@ def cross_validate(
 ) -> CrossValidation:
     """Predictions for each target speaker's clips by a network that is not trained on that speaker.
 
-    Conditions are "clean", "telephone", "after 1 s" and "after 2 s" of speech, and "noise 10 dB", if there is any noise
-    that no network of a fold was trained with.
+    Conditions are "clean", "telephone", "after 1 s" and "after 2 s" of speech, three bad lines, and "noise 10 dB", if
+    there is any noise that no network of a fold was trained with.
     """
     target, also = curriculum.target, curriculum.also
     conditions = target.conditions(unheard_noise, curriculum.seed)

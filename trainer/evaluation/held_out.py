@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from schemas.errors import UserError
-from trainer.evaluation.babble import write_with_babble
+from trainer.evaluation.disturbed import on_bad_lines, write_with_babble
 from undertone.analysis import metrics
 from undertone.analysis.evaluate import masked
 from undertone.analysis.prediction import AFTER_S, Band, Prediction, predict_files
@@ -113,7 +113,7 @@ def evaluate_conditions(
     seed: int,
     on_condition: Callable[[str], None] | None = None,
 ) -> dict[str, HeldOutResult]:
-    """The same files clean, by telephone, and under the babble of `talkers` at 20, 10 and 0 dB."""
+    """The same files clean, by telephone, under the babble of `talkers` at 20, 10 and 0 dB, and on bad lines."""
     done: dict[str, HeldOutResult] = {}
     say = on_condition or (lambda _: None)
     for band in Band:
@@ -125,6 +125,9 @@ def evaluate_conditions(
         with tempfile.TemporaryDirectory(prefix="undertone-") as folder:
             noisy = write_with_babble([paths[k] for k in some], talkers, snr_db, seed, Path(folder))
             done[f"noise {snr_db} dB"] = evaluate_files(noisy, truth[some], allowed[some], model, Band.CLEAN)
+    for name, files in on_bad_lines([paths[k] for k in some], talkers, seed):
+        say(name)
+        done[name] = evaluate_files(files, truth[some], allowed[some], model, Band.CLEAN)
     return done
 
 

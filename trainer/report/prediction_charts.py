@@ -154,16 +154,18 @@ def coverage(result: HeldOutResult, threshold: float) -> Figure:
 
 
 def conditions(results: Mapping[str, HeldOutResult], labels: int) -> Figure:
-    """UAR clean, by telephone, in noise and in calls; and after so many seconds of speech."""
-    made, (bars, lines) = figure(10.5, 3.2, 1, 2)
+    """UAR clean, by telephone, in noise, on bad lines and in calls; and after so many seconds of speech."""
+    made, (bars, lines) = figure(10.5, 3.6, 1, 2)
     values = [result.uar for result in results.values()]
-    drawn = bars.bar(range(len(values)), values, color=[ACCENT, ACCENT, *["#8fa9cc"] * (len(values) - 2)], width=0.62)
-    bars.bar_label(drawn, [f"{value:.2f}" for value in values], padding=2, color=INK)
-    bars.axhline(1 / labels, **_DASHED)
-    bars.set_xticks(range(len(values)), [_short(name) for name in results], fontsize=9)
-    share_axis(bars, "UAR")
+    colours = [ACCENT, ACCENT, *["#8fa9cc"] * (len(values) - 2)]
+    drawn = bars.barh(range(len(values)), values, color=colours, height=0.68)
+    bars.bar_label(drawn, [f"{value:.2f}" for value in values], padding=3, color=INK)
+    bars.axvline(1 / labels, **_DASHED)
+    bars.set_yticks(range(len(values)), [name.replace("noise", "babble") for name in results], fontsize=9)
+    bars.invert_yaxis()
+    share_axis(bars, "UAR", vertical=False)
     bars.set_title("By condition (dashed: chance)")
-    bars.grid(axis="x", visible=False)
+    bars.grid(axis="y", visible=False)
     for name in ("clean", "telephone"):
         result = results[name]
         seconds = sorted(result.after)
@@ -179,11 +181,6 @@ def conditions(results: Mapping[str, HeldOutResult], labels: int) -> Figure:
     lines.set_title("After so much speech")
     lines.legend(loc="upper left", ncols=2)
     return made
-
-
-def _short(condition: str) -> str:
-    """A condition as it stands under a bar."""
-    return condition.replace("noise", "babble").replace(" utterances", "\nutterances")
 
 
 def fairness(by_speaker: Sequence[GroupScore], by_gender: Sequence[GroupScore]) -> Figure:

@@ -31,7 +31,7 @@ class Batches:
     def __init__(self, clips: Clips, shape: NetworkShape, recipe: Recipe, noises: Noises, seed: int) -> None:
         self.clips, self.shape, self.recipe = clips, shape, recipe
         self.rng = np.random.default_rng(seed)
-        self.augment = Augmenter(recipe.augmentation, noises, shape.n_mels, seed + 1, clips.preprocessing.gate)
+        self.augment = Augmenter(recipe.augmentation, noises, clips.preprocessing, seed + 1, clips.features)
         self.lengths = np.array([speech.sum() for speech in clips.speech])
         self.draws = recipe.clips_per_epoch or len(clips)
         self.frame_hints = clips.frame_hints if recipe.frame_hint_share else None

@@ -20,6 +20,8 @@ _TAIL = """## How to read the figures
 - `heldout_uar_noise_*`: with noise so many dB below the speech, of kinds that were not in their training: babble of
   six other speakers; for the bundles that ship rain, a helicopter, a dog and a clock. `heldout_uar_telephone`: 8 kHz
   mu-law. `heldout_uar_after_*_s`: after so many seconds of speech.
+- `heldout_uar_packet_loss_1_in_10`: a tenth of the packets of 20 ms lost, up to three in a row, and silent.
+  `heldout_uar_echo_*`, `heldout_uar_hold_music_*`: another voice, or music, so many dB below the speech.
 - `heldout_ece`: expected calibration error in 15 bins. A stated probability is off by that much on the mean.
 - `parity`: greatest difference of the TFLite network from the Keras network that was trained, on real speech.
 - `us_per_s`: microseconds of one core for the network on one second of audio of one stream, in batches of 32.

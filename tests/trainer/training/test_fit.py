@@ -90,7 +90,9 @@ def test_frame_hints_follow_the_frames_that_they_belong_to(train: Clips) -> None
         features=[np.repeat(np.arange(len(x), dtype=np.float32)[:, None], 64, 1) for x in train.features],
         frame_hints=numbered,
     )
-    still = Augmentation(speed=0.0, gain_db=0, tilt_db=0, telephone=0, noise=0, frequency_mask=0, time_mask=0)
+    still = Augmentation(
+        speed=0, gain_db=0, tilt_db=0, telephone=0, noise=0, aside=0, loss=0, frequency_mask=0, time_mask=0
+    )
     batches = Batches(clips, SHAPE, RECIPE.model_copy(update={"augmentation": still}), (), seed=3)
     for index in range(len(batches)):
         (features, speech), (_, hints), (_, listened) = batches[index]
@@ -148,7 +150,7 @@ def test_augmentation_keeps_shapes_and_repeats_with_its_seed(train: Clips) -> No
     noises = [np.full((50, 64), -9.0, np.float16)]
     outputs = []
     for _ in range(2):
-        augment = Augmenter(Augmentation(noise=1.0), noises, 64, 5, HOW.gate)
+        augment = Augmenter(Augmentation(noise=1.0, aside=1.0, loss=1.0), noises, HOW, 5, train.features)
         outputs.append([augment(train.features[i], train.level_db[i], train.speech[i]) for i in range(8)])
     for (features, speech, source), (again, _, _) in zip(*outputs, strict=True):
         assert features.dtype == np.float32

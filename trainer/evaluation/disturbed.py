@@ -1,12 +1,17 @@
-"""Babble: several people talking at once behind the speaker. No network here is trained on this kind of noise."""
+"""Files as calls disturb them, to test with: babble, sounds that are no speech, and what a bad line does.
 
-from collections.abc import Sequence
+Babble is several people talking at once behind the speaker. No network here is trained on this kind of noise.
+"""
+
+import tempfile
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
+from trainer.training.hold_music import piece
 from undertone.acoustics.decode import load
 
 _RATE = 16_000
@@ -14,6 +19,9 @@ _TALKERS = 6
 _SECONDS = 20
 # Speech pauses count for nothing in the speech level: only samples within 30 dB of the loudest 12.5 ms do.
 _HOP, _BELOW_PEAK = 200, 1e-3
+_PACKET = _RATE // 50
+_LOST = 0.05  # begin to be lost, one, two or three in a row: a tenth is
+_ECHO_DB, _MUSIC_DB, _PIECES = 15, 10, 12
 
 
 def write_with_babble(
@@ -41,6 +49,42 @@ def write_with_sounds(
     return _write(paths, levelled, snr_db, np.random.default_rng(seed), folder)
 
 
+def on_bad_lines(paths: Sequence[Path], others: Sequence[Path], seed: int) -> Iterator[tuple[str, list[Path]]]:
+    """The files as three bad lines give them, a condition's name and 16 kHz WAVs that last until the next is asked for.
+
+    One packet of 20 ms in ten is lost, and silent; the other side's echo lies 15 dB below the speech (`others`, one
+    after another); music on hold lies 10 dB below it, of the make of training's but not the same.
+    """
+    for name, write in (
+        ("packet loss 1 in 10", lambda folder: _write_with_losses(paths, seed, folder)),
+        (f"echo {_ECHO_DB} dB", lambda folder: write_with_sounds(paths, others, _ECHO_DB, seed, folder)),
+        (f"hold music {_MUSIC_DB} dB", lambda folder: _write_with_music(paths, seed, folder)),
+    ):
+        with tempfile.TemporaryDirectory(prefix="undertone-") as folder:
+            yield name, write(Path(folder))
+
+
+def _write_with_losses(paths: Sequence[Path], seed: int, folder: Path) -> list[Path]:
+    rng, written = np.random.default_rng(seed), []
+    for number, path in enumerate(paths):
+        speech = _mono(path)
+        begins = rng.random(-(-len(speech) // _PACKET)) < _LOST
+        lost = begins.copy()
+        for row in (1, 2):
+            lost[row:] |= begins[:-row] & (rng.integers(0, 3, len(begins) - row) >= row)
+        written.append(_keep(np.where(np.repeat(lost, _PACKET)[: len(speech)], 0, speech), folder, number))
+    return written
+
+
+def _write_with_music(paths: Sequence[Path], seed: int, folder: Path) -> list[Path]:
+    # Training's seeds are small numbers.
+    rng = np.random.default_rng((seed, 2))
+    pieces = [piece(rng) for _ in range(_PIECES)]
+    return _write(
+        paths, [np.asarray(one / np.sqrt(np.mean(one**2)), np.float32) for one in pieces], _MUSIC_DB, rng, folder
+    )
+
+
 def _write(
     paths: Sequence[Path],
     noises: Sequence[NDArray[np.float32]],
@@ -56,10 +100,14 @@ def _write(
         mixed = speech + noise
         # Clipping would be another distortion than the one that is measured.
         mixed /= max(1.0, float(np.abs(mixed).max(initial=0.0)) / 0.99)
-        target = folder / f"{number}.wav"
-        soundfile.write(target, mixed, _RATE, subtype="PCM_16")
-        written.append(target)
+        written.append(_keep(mixed, folder, number))
     return written
+
+
+def _keep(sound: NDArray[np.float32], folder: Path, number: int) -> Path:
+    target = folder / f"{number}.wav"
+    soundfile.write(target, sound, _RATE, subtype="PCM_16")
+    return target
 
 
 def _babble(talkers: Sequence[Path]) -> NDArray[np.float32]:
