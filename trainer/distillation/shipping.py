@@ -13,12 +13,15 @@ from numpy.typing import NDArray
 from schemas.card import CalibrationSpec, CallerSpec, TrainingData
 from trainer.data.clips import Clips
 from trainer.data.corpora import Utterance
+from trainer.distillation.corpus_clips import CorpusClips
 from trainer.distillation.reference import with_reference
 from trainer.evaluation.cost import us_per_second
+from trainer.evaluation.in_calls import evaluate_in_calls
 from trainer.packaging.bundle import for_calls, make_bundle, training_prior, with_metrics
 from trainer.training.network import network_weights
 from trainer.training.weights import save_weights
 from undertone.inference.bundle import bundle_bytes
+from undertone.inference.model import Model
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +90,33 @@ def write(
     bundle = with_reference(bundle, making.reference, held_out=making.reference_held_out)
     out.write_bytes(bundle_bytes(bundle))
     save_weights(out, network_weights(making.model), making.model.undertone_shape, bundle.card.version)
+
+
+def heard_in_calls(
+    model: keras.Model,
+    corpus: CorpusClips,
+    rows: NDArray[np.integer],
+    drawn: NDArray[np.floating],
+    calibration: CalibrationSpec,
+    expected: Expected,
+    seed: int,
+    *,
+    int8: bool = False,
+) -> dict[str, float]:
+    """UAR of a corpus's clips at these rows after 3 and 10 others of their speakers, as the bundle would hear them.
+
+    Args:
+        drawn: as in `Making`.
+    """
+    clips, labels = corpus.clips("clean").subset(rows), corpus.dataset.labels
+    probes = clips.subset(np.arange(min(8, len(clips))))
+    bundle = make_bundle(
+        model, probes, name="calls", labels=labels, calibration=calibration, training_data=(), int8=int8
+    )
+    bundle = for_calls(bundle, None, training_prior(labels, drawn), expected.caller)
+    paths, truth = [corpus.utterances[row].path for row in rows], clips.targets.argmax(axis=1)
+    found = evaluate_in_calls(paths, truth, clips.allowed, corpus.groups[rows].tolist(), Model.of(bundle), seed)
+    return {metric(name): result.uar for name, result in found.items()}
 
 
 def metric(condition: str) -> str:

@@ -90,9 +90,11 @@ def test_folds_then_everybody_then_a_bundle(
     printed = capsys.readouterr().out
     assert '"heldout_uar_noise_10_dB"' in printed
     assert '"heldout_uar_second_corpus"' in printed
+    assert '"heldout_uar_packet_loss_1_in_10"' in printed
     card = Model.load(tmp_path / "moods.zip").card
     assert card.labels == MOODS
-    assert {"heldout_uar", "heldout_uar_telephone", "heldout_uar_after_1_s", "heldout_ece"} <= set(card.metrics)
+    figures = {"heldout_uar", "heldout_uar_telephone", "heldout_uar_after_1_s", "heldout_ece"}
+    assert figures | {"heldout_uar_echo_15_dB", "heldout_uar_after_3_utterances"} <= set(card.metrics)
     assert {part.corpus: part.utterances for part in card.training_data} == {"target": 32, "second": 24, "other": 128}
     assert load_start(tmp_path / "moods.zip").shape.members == curriculum.MEMBERS
 
