@@ -62,7 +62,12 @@ ALSO_SHARE = 0.3
 # and one with epochs of its own a point, for twice the time of every prediction.
 PRETRAINING_EPOCHS = (200,)
 MEMBERS = len(PRETRAINING_EPOCHS)
-FINE_TUNING = Recipe(epochs=44, hint_share=0.5, frame_hint_share=0.0, augmentation=Augmentation(speed=0.1, noise=0.35))
+FINE_TUNING = Recipe(
+    epochs=44,
+    hint_share=0.5,
+    frame_hint_share=0.0,
+    augmentation=Augmentation(speed=0.1, noise=0.35, aside=0.2, loss=0.2),
+)
 
 
 class Curriculum:

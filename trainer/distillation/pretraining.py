@@ -32,7 +32,7 @@ PRETRAINING = Recipe(
     learning_rate=3e-3,
     hint_share=1.0,
     frame_hint_share=1.0,
-    augmentation=Augmentation(speed=0.12, noise=0.4),
+    augmentation=Augmentation(speed=0.12, noise=0.4, aside=0.2, loss=0.2),
 )
 
 

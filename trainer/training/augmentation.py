@@ -45,9 +45,9 @@ class Augmentation(BaseModel):
     telephone: float = 0.1  # share of clips cut to about 300..3400 Hz
     noise: float = 0.4  # share of clips with noise
     snr_db: tuple[float, float] = (3.0, 25.0)
-    aside: float = 0.2  # share of clips with music on hold or, every other time, another voice under them
+    aside: float = 0.0  # share of clips with music on hold or, every other time, another voice under them
     aside_db: tuple[float, float] = (8.0, 25.0)
-    loss: float = 0.2  # share of clips that lose packets
+    loss: float = 0.0  # share of clips that lose packets
     lost: tuple[float, float] = (0.01, 0.1)  # of them, how many begin to be lost: one, two or three in a row
     frequency_mask: int = 5  # bands, at most, twice
     time_mask: int = 6  # frames, at most, twice
@@ -81,10 +81,10 @@ class Augmenter:
         if rng.random() < how.noise:
             noise, snr = self._noise(len(features)), rng.uniform(*how.snr_db)
             features, speech = self._add(noise, snr, features, level_db + gain, speech)
-        if rng.random() < how.aside:
+        if how.aside and rng.random() < how.aside:
             aside, snr = self._aside(len(features)), rng.uniform(*how.aside_db)
             features, speech = self._add(aside, snr, features, level_db + gain, speech)
-        if rng.random() < how.loss:
+        if how.loss and rng.random() < how.loss:
             features = self._lose(features)
         return self._mask(features), speech, source
 
