@@ -31,7 +31,7 @@ RESULTS = Path(__file__).parent / "results"
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """How much is measured: `FULL` takes a quarter of an hour, `SHORT` three minutes."""
+    """How much is measured: `FULL` takes twenty minutes, `SHORT` three minutes."""
 
     calls: int
     seconds: float  # of each call

@@ -41,6 +41,7 @@ RECIPE_MODULES = (
     "trainer.training.augmentation",
     "trainer.training.batches",
     "trainer.training.fit",
+    "trainer.training.hold_music",
     "trainer.training.layers",
     "trainer.training.network",
     "trainer.training.recipe",
