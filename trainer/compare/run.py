@@ -33,6 +33,7 @@ REVISION = 1
 # What the shipped network's figures depend on.
 RECIPE_MODULES = (
     "trainer.compare.default_network",
+    "trainer.data.cache",
     "trainer.data.clips",
     "trainer.data.preprocessing",
     "trainer.data.speech",

@@ -20,13 +20,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import keras
 import numpy as np
 from numpy.typing import NDArray
 
 from schemas.card import CalibrationSpec
 from trainer.data.clips import Clips
 from trainer.distillation.curriculum import ALSO_SHARE, Curriculum
-from trainer.distillation.shipping import Expected, Making, heard_in_calls, metric, write
+from trainer.distillation.shipping import Expected, Making, heard_in_calls, made, metric, write
 from trainer.training.calibration import calibrate, cross_fitted_ece
 from trainer.training.fit import predict, uar_of
 from undertone.acoustics.decode import expand
@@ -44,10 +45,11 @@ class CrossValidation:
     """What the folds' networks predict for people whom they were not trained on.
 
     `by_condition`: probabilities [N, C] of the target's clips. `strangers`: those of the second corpus's strangers
-    [S, C], from each fold's network; none without a second corpus.
+    [S, C], from each fold's network; none without a second corpus. `models`: these networks.
     """
 
     parts: Sequence[NDArray[np.integer]]
+    models: Sequence[keras.Model]
     truth: Clips
     by_condition: Predictions
     strangers_truth: Clips | None
@@ -62,18 +64,30 @@ class CrossValidation:
         if self.strangers_truth:
             uars = [uar_of(p, self.strangers_truth) for p in self.strangers]
             scores["heldout_uar_second_corpus"] = float(np.mean(uars))
-        labels, logs = self.truth.targets.argmax(1), np.log(self.by_condition["clean"] + 1e-9)
-        error = cross_fitted_ece(logs, labels, self.parts)
-        return scores | {"heldout_ece": error, "heldout_files": float(len(labels))}
+        error = cross_fitted_ece(self._logs, self._labels, self.parts)
+        return scores | {"heldout_ece": error, "heldout_files": float(len(self.truth))}
 
     def calibration(self) -> CalibrationSpec:
         """Temperature and threshold from all who were not trained on; of the strangers, what one network says."""
-        logs, labels = np.log(self.by_condition["clean"] + 1e-9), self.truth.targets.argmax(1)
+        logs, labels = self._logs, self._labels
         if self.strangers_truth:
             unknown = 1e3 * (1 - self.strangers_truth.allowed)
             logs = np.concatenate([logs, np.log(self.strangers[0] + 1e-9) - unknown])
             labels = np.concatenate([labels, self.strangers_truth.targets.argmax(1)])
         return calibrate(logs, labels)
+
+    def calibration_without(self, part: NDArray[np.integer]) -> CalibrationSpec:
+        """Temperature and threshold from the other folds' speakers."""
+        rest = np.setdiff1d(np.arange(len(self.truth)), part)
+        return calibrate(self._logs[rest], self._labels[rest])
+
+    @property
+    def _logs(self) -> NDArray[np.float32]:
+        return np.log(self.by_condition["clean"] + 1e-9)
+
+    @property
+    def _labels(self) -> NDArray[np.int64]:
+        return self.truth.targets.argmax(1)
 
 
 def cross_validate(
@@ -89,9 +103,10 @@ def cross_validate(
     shape = (len(target), curriculum.shape.n_classes)
     predictions = {name: np.zeros(shape, np.float32) for name in (*conditions, "after 1 s", "after 2 s")}
     unheard = also.variants[0].subset(curriculum.strangers) if also else None
-    strangers = []
+    models, strangers = [], []
     for number, test in enumerate(parts, start=1):
         model = curriculum.fold(number, parts)
+        models.append(model)
         for name, clips in conditions.items():
             predictions[name][test], early = predict(model, clips.subset(test), (1.0, 2.0))
             if name == "clean":
@@ -100,30 +115,35 @@ def cross_validate(
             strangers.append(predict(model, unheard)[0])
         uar = uar_of(predictions["clean"][test], conditions["clean"].subset(test))
         print(f"fold {number}: UAR {uar:.3f}", flush=True)
-    return CrossValidation(parts, target.variants[0], predictions, unheard, strangers)
+    return CrossValidation(parts, models, target.variants[0], predictions, unheard, strangers)
 
 
 def in_calls(curriculum: Curriculum, found: CrossValidation, *, int8: bool) -> dict[str, float]:
     """Mean UAR over the folds after 3 and after 10 utterances; each has temperature and threshold of the others."""
-    labels, logs = found.truth.targets.argmax(1), np.log(found.by_condition["clean"] + 1e-9)
-    by_fold = []
-    for number, test in enumerate(found.parts, start=1):
-        rest = np.setdiff1d(np.arange(len(labels)), test)
-        spec, model = calibrate(logs[rest], labels[rest]), curriculum.fold(number, found.parts)
-        drawn = _drawn(curriculum)
-        by_fold.append(
-            heard_in_calls(model, curriculum.target, test, drawn, spec, EXPECTED, curriculum.seed, int8=int8)
-        )
+    target, by_fold = curriculum.target, []
+    for model, test in zip(found.models, found.parts, strict=True):
+        spec, making = found.calibration_without(test), _making(curriculum, model)
+        bundle = made(making, spec, EXPECTED, "fold", int8=int8)
+        utterances, groups = [target.utterances[row] for row in test], target.groups[test].tolist()
+        by_fold.append(heard_in_calls(bundle, found.truth.subset(test), utterances, groups, curriculum.seed))
     known = set.intersection(*map(set, by_fold))
     return {name: float(np.mean([one[name] for one in by_fold])) for name in sorted(known)}
 
 
-def _drawn(curriculum: Curriculum) -> NDArray[np.float32]:
-    """As often as fine-tuning draws each label [labels]."""
+def _making(curriculum: Curriculum, model: keras.Model) -> Making:
+    # As often as each label was drawn in fine-tuning.
     drawn = curriculum.target.variants[0].targets.mean(axis=0)
     if curriculum.also:
         drawn = drawn + ALSO_SHARE * curriculum.also.variants[0].targets.mean(axis=0)
-    return np.asarray(drawn, np.float32)
+    return Making(
+        model=model,
+        probes=curriculum.target.variants[0].subset(np.arange(8)),
+        labels=curriculum.dataset.labels,
+        drawn=drawn,
+        training_data=curriculum.labelled.training_data(curriculum.dataset.utterances),
+        reference=curriculum.target.utterances,
+        reference_held_out=False,
+    )
 
 
 def main() -> None:
@@ -157,17 +177,9 @@ def main() -> None:
     found = cross_validate(curriculum, parts, unheard)
     figures = found.figures() | in_calls(curriculum, found, int8=options.int8)
     print(json.dumps(figures, indent=1))
-    model = curriculum.fold(0, parts)
-    making = Making(
-        model=model,
-        probes=curriculum.target.variants[0].subset(np.arange(8)),
-        labels=curriculum.dataset.labels,
-        drawn=_drawn(curriculum),
-        training_data=curriculum.labelled.training_data(curriculum.dataset.utterances),
-        reference=curriculum.target.utterances,
-        reference_held_out=False,
-    )
-    write(making, found.calibration(), figures, options.out, EXPECTED, options.prior, int8=options.int8)
+    making = _making(curriculum, curriculum.fold(0, parts))
+    bundle = made(making, found.calibration(), EXPECTED, options.out.stem, options.prior, int8=options.int8)
+    write(bundle, making, figures, options.out)
 
 
 if __name__ == "__main__":

@@ -38,7 +38,7 @@ from trainer.distillation.pretraining import (
     strangers_of,
     with_labels_of,
 )
-from trainer.distillation.shipping import Expected, Making, heard_in_calls, metric, write
+from trainer.distillation.shipping import Expected, Making, heard_in_calls, made, metric, write
 from trainer.distillation.teacher_outputs import Teacher
 from trainer.training.augmentation import Noises
 from trainer.training.calibration import calibrate, cross_fitted_ece
@@ -78,19 +78,20 @@ def main() -> None:
     conditions = strangers.conditions(expand(options.unheard_noise), options.seed)
     fit_novelty(model, conditions["clean"], strangers.groups.tolist(), strangers.corpora)
     figures, calibration = tested_on(conditions, strangers.groups, model)
-    drawn, everybody = (clips.targets * clips.weights[:, None]).sum(axis=0), np.arange(len(strangers))
-    figures |= heard_in_calls(model, strangers, everybody, drawn, calibration, EXPECTED, options.seed, int8=True)
-    print(json.dumps(figures, indent=1))
     making = Making(
         model=model,
         probes=conditions["clean"].subset(np.arange(8)),
         labels=dataset.labels,
-        drawn=drawn,
+        drawn=(clips.targets * clips.weights[:, None]).sum(axis=0),
         training_data=labelled.training_data([dataset.utterances[row] for row in np.concatenate([*heard.values()])]),
         reference=strangers.utterances,
         reference_held_out=True,
     )
-    write(making, calibration, figures, options.out, EXPECTED, int8=True)
+    bundle = made(making, calibration, EXPECTED, options.out.stem, int8=True)
+    groups = strangers.groups.tolist()
+    figures |= heard_in_calls(bundle, conditions["clean"], strangers.utterances, groups, options.seed)
+    print(json.dumps(figures, indent=1))
+    write(bundle, making, figures, options.out)
 
 
 def trained_on(clips: Clips, noises: Noises, path: Path, seed: int) -> keras.Model:

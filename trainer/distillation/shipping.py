@@ -13,14 +13,13 @@ from numpy.typing import NDArray
 from schemas.card import CalibrationSpec, CallerSpec, TrainingData
 from trainer.data.clips import Clips
 from trainer.data.corpora import Utterance
-from trainer.distillation.corpus_clips import CorpusClips
 from trainer.distillation.reference import with_reference
 from trainer.evaluation.cost import us_per_second
 from trainer.evaluation.in_calls import evaluate_in_calls
 from trainer.packaging.bundle import for_calls, make_bundle, training_prior, with_metrics
 from trainer.training.network import network_weights
 from trainer.training.weights import save_weights
-from undertone.inference.bundle import bundle_bytes
+from undertone.inference.bundle import Bundle, bundle_bytes
 from undertone.inference.model import Model
 
 
@@ -63,60 +62,48 @@ class Making:
     reference_held_out: bool
 
 
-def write(
+def made(
     making: Making,
     calibration: CalibrationSpec,
-    figures: dict[str, float],
-    out: Path,
     expected: Expected,
+    name: str,
     prior: str | None = None,
     *,
     int8: bool = False,
-) -> None:
-    """The bundle, and the weights beside it for those who train on from here; `prior` instead of what is expected."""
-    labels = making.labels
+) -> Bundle:
+    """The network as a bundle for calls; `prior` instead of what is expected."""
     bundle = make_bundle(
         making.model,
         making.probes,
-        name=out.stem,
-        labels=labels,
+        name=name,
+        labels=making.labels,
         calibration=calibration,
         training_data=making.training_data,
         int8=int8,
     )
-    shares = training_prior(labels, making.drawn)
-    bundle = for_calls(bundle, prior or expected.prior(labels), shares, expected.caller)
+    shares = training_prior(making.labels, making.drawn)
+    return for_calls(bundle, prior or expected.prior(making.labels), shares, expected.caller)
+
+
+def heard_in_calls(
+    bundle: Bundle, clips: Clips, utterances: Sequence[Utterance], groups: Sequence[str], seed: int
+) -> dict[str, float]:
+    """UAR after 3 and after 10 others of the speaker, by the names of a card's figures.
+
+    Args:
+        clips: what is tested, and `utterances` its files; `groups` says whom each one counts as.
+    """
+    paths, truth = [one.path for one in utterances], clips.targets.argmax(axis=1)
+    found = evaluate_in_calls(paths, truth, clips.allowed, groups, Model.of(bundle), seed)
+    return {metric(name): result.uar for name, result in found.items()}
+
+
+def write(bundle: Bundle, making: Making, figures: dict[str, float], out: Path) -> None:
+    """The bundle with its figures, and the weights beside it for those who train on from here."""
     bundle = with_metrics(bundle, figures | {"us_per_s": us_per_second(bundle)})
     bundle = with_reference(bundle, making.reference, held_out=making.reference_held_out)
     out.write_bytes(bundle_bytes(bundle))
     save_weights(out, network_weights(making.model), making.model.undertone_shape, bundle.card.version)
-
-
-def heard_in_calls(
-    model: keras.Model,
-    corpus: CorpusClips,
-    rows: NDArray[np.integer],
-    drawn: NDArray[np.floating],
-    calibration: CalibrationSpec,
-    expected: Expected,
-    seed: int,
-    *,
-    int8: bool = False,
-) -> dict[str, float]:
-    """UAR of a corpus's clips at these rows after 3 and 10 others of their speakers, as the bundle would hear them.
-
-    Args:
-        drawn: as in `Making`.
-    """
-    clips, labels = corpus.clips("clean").subset(rows), corpus.dataset.labels
-    probes = clips.subset(np.arange(min(8, len(clips))))
-    bundle = make_bundle(
-        model, probes, name="calls", labels=labels, calibration=calibration, training_data=(), int8=int8
-    )
-    bundle = for_calls(bundle, None, training_prior(labels, drawn), expected.caller)
-    paths, truth = [corpus.utterances[row].path for row in rows], clips.targets.argmax(axis=1)
-    found = evaluate_in_calls(paths, truth, clips.allowed, corpus.groups[rows].tolist(), Model.of(bundle), seed)
-    return {metric(name): result.uar for name, result in found.items()}
 
 
 def metric(condition: str) -> str:

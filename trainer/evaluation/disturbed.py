@@ -79,10 +79,8 @@ def _write_with_losses(paths: Sequence[Path], seed: int, folder: Path) -> list[P
 def _write_with_music(paths: Sequence[Path], seed: int, folder: Path) -> list[Path]:
     # Training's seeds are small numbers.
     rng = np.random.default_rng((seed, 2))
-    pieces = [piece(rng) for _ in range(_PIECES)]
-    return _write(
-        paths, [np.asarray(one / np.sqrt(np.mean(one**2)), np.float32) for one in pieces], _MUSIC_DB, rng, folder
-    )
+    pieces = [piece(rng).astype(np.float32) for _ in range(_PIECES)]
+    return _write(paths, pieces, _MUSIC_DB, rng, folder)
 
 
 def _write(

@@ -21,12 +21,13 @@ from undertone.acoustics.frames import HOPS_PER_SECOND, WINDOWS_PER_SECOND
 
 LOG_PER_DB = float(np.log(10.0) / 10.0)
 
-# Lost packets are of 20 ms. Hops of 12.5 ms are whole numbers of these, too.
+# In units of 2.5 ms packets of 20 ms and hops of 12.5 ms are whole numbers.
 _UNITS_PER_SECOND = 400
 _PACKET = _UNITS_PER_SECOND // 50
 _HOP = _UNITS_PER_SECOND // HOPS_PER_SECOND
 _WINDOW = round(_UNITS_PER_SECOND / WINDOWS_PER_SECOND)
-_HANN = np.hanning(_WINDOW + 2)[1:-1] ** 2 / np.sum(np.hanning(_WINDOW + 2) ** 2)
+_WEIGHTS = np.hanning(_WINDOW + 2)[1:-1] ** 2
+_WEIGHTS /= _WEIGHTS.sum()
 # An edge within a window spreads some of its power over all bands. With 0.003 the mean difference from features of
 # speech that really lost packets is 0.0 where more than half of a window is gone, with none -0.4 (60 clips of CREMA-D).
 _SPREAD = 0.003
@@ -62,7 +63,7 @@ class Augmenter:
         self.how, self.gate, self.silence = how, preprocessing.gate, preprocessing.silence
         self.noises = [np.asarray(noise, np.float32) for noise in noises]
         self.voices = voices
-        self.music = hold_music(preprocessing.front_end, seed) if how.aside else []
+        self.music = hold_music(preprocessing, seed) if how.aside else []
         self.rng = np.random.default_rng(seed)
         self.bands = np.arange(preprocessing.front_end.n_mels, dtype=np.float32)
 
@@ -81,6 +82,7 @@ class Augmenter:
         if rng.random() < how.noise:
             noise, snr = self._noise(len(features)), rng.uniform(*how.snr_db)
             features, speech = self._add(noise, snr, features, level_db + gain, speech)
+        # Where these shares are 0 nothing is drawn: what is trained without them stays the same for its seed.
         if how.aside and rng.random() < how.aside:
             aside, snr = self._aside(len(features)), rng.uniform(*how.aside_db)
             features, speech = self._add(aside, snr, features, level_db + gain, speech)
@@ -148,7 +150,7 @@ class Augmenter:
         """So many frames of one of them, again and again from anywhere on."""
         clip = sounds[int(self.rng.integers(len(sounds)))]
         start = self.rng.integers(len(clip))
-        return np.resize(np.roll(clip, -start, axis=0), (frames, clip.shape[1])).astype(np.float32)
+        return np.asarray(clip[(start + np.arange(frames)) % len(clip)], np.float32)
 
     def _lose(self, features: NDArray[np.float32]) -> NDArray[np.float32]:
         begins = self.rng.random(packets_of(len(features))) < self.rng.uniform(*self.how.lost)
@@ -181,7 +183,7 @@ def without(features: NDArray[np.float32], lost: NDArray[np.bool_], silence: flo
     `silence`. lost: [packets_of(F)].
     """
     units = _HOP * (len(features) - 1) + _WINDOW
-    left = np.convolve(np.repeat(~lost, _PACKET)[:units], _HANN, "valid")[::_HOP, None].astype(np.float32)
+    left = np.convolve(np.repeat(~lost, _PACKET)[:units], _WEIGHTS, "valid")[::_HOP, None].astype(np.float32)
     power = np.exp(features)
     spread = power.mean(axis=1, keepdims=True) * (_SPREAD * 4 * left * (1 - left))
     return np.asarray(np.maximum(np.log(power * left + spread + np.float32(1e-30)), silence), np.float32)

@@ -3,8 +3,8 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from schemas.card import FrontEndSpec
-from undertone.acoustics.frontend import FrontEnd
+from trainer.data.cache import compute
+from trainer.data.preprocessing import Preprocessing
 from undertone.acoustics.level import FULL_SCALE
 
 PIECES, SECONDS = 16, 8
@@ -13,21 +13,18 @@ _SCALES = ((0, 4, 7), (0, 3, 7), (0, 5, 9), (0, 4, 11))  # semitones over the ro
 _HARMONICS = np.arange(1, 9)
 
 
-def hold_music(front_end: FrontEndSpec, seed: int) -> list[NDArray[np.float16]]:
+def hold_music(how: Preprocessing, seed: int) -> list[NDArray[np.float16]]:
     """Pieces of chords over a bass and a beat: log-mel [F, n_mels] each, the same ones for the same seed."""
-    rng, built = np.random.default_rng(seed), FrontEnd(front_end)
+    rng = np.random.default_rng(seed)
     found = []
     for _ in range(PIECES):
-        sound = piece(rng)
-        samples = (sound * (0.1 * FULL_SCALE / np.sqrt(np.mean(sound**2)))).clip(-FULL_SCALE, FULL_SCALE - 1)
-        windows = built.frames_of(samples.astype(np.int16), _RATE)
-        frames = windows[:, front_end.context_frames :].reshape(-1, front_end.n_mels)
-        found.append(frames.astype(np.float16))
+        samples = (piece(rng) * (0.1 * FULL_SCALE)).clip(-FULL_SCALE, FULL_SCALE - 1).astype(np.int16)
+        found.append(compute(samples, how.front_end, how.gate).frames.astype(np.float16))
     return found
 
 
 def piece(rng: np.random.Generator) -> NDArray[np.float64]:
-    """One piece, float64 [n] at 16 kHz, of any level."""
+    """One piece, float64 [n] at 16 kHz, of RMS 1."""
     sound = np.zeros(SECONDS * _RATE)
     beat = int(_RATE * rng.uniform(0.25, 0.7))
     bright, decay, drum = rng.uniform(0.8, 2.5), rng.uniform(1.0, 6.0), rng.uniform(0.0, 0.5)
@@ -43,4 +40,4 @@ def piece(rng: np.random.Generator) -> NDArray[np.float64]:
             sound[start : start + len(at)] += np.exp(-decay * at) * waves.sum(axis=0)
         hit = rng.normal(size=min(beat // 4, len(sound) - start))
         sound[start : start + len(hit)] += drum * np.exp(-np.linspace(0, 6, len(hit))) * hit
-    return sound
+    return sound / np.sqrt(np.mean(sound**2))

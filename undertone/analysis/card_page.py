@@ -22,6 +22,7 @@ _TAIL = """## How to read the figures
   mu-law. `heldout_uar_after_*_s`: after so many seconds of speech.
 - `heldout_uar_packet_loss_1_in_10`: a tenth of the packets of 20 ms lost, up to three in a row, and silent.
   `heldout_uar_echo_*`, `heldout_uar_hold_music_*`: another voice, or music, so many dB below the speech.
+  `heldout_uar_after_*_utterances`: after so many others of the speaker, most of them neutral or calm, as in calls.
 - `heldout_ece`: expected calibration error in 15 bins. A stated probability is off by that much on the mean.
 - `parity`: greatest difference of the TFLite network from the Keras network that was trained, on real speech.
 - `us_per_s`: microseconds of one core for the network on one second of audio of one stream, in batches of 32.
