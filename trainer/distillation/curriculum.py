@@ -6,6 +6,8 @@
        the teacher's embeddings (target.py); some of the other corpora mixed in
     4. the network is the mean of members that went through 2 and 3 apart
 
+Step 2 may start from the weights of a bundle, as that of the shipped network does from `open`'s.
+
 No target speaker is in step 2, so folds over the target's speakers share it. What step 3 learns from comes from its
 own rows of the target alone, the probes included.
 
@@ -24,6 +26,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
+from schemas.errors import UserError
 from trainer.data.clips import Clips, concatenate
 from trainer.data.corpora import load as load_corpora
 from trainer.data.dataset import read
@@ -51,6 +54,7 @@ from trainer.training.network import (
 )
 from trainer.training.novelty import fit_novelty
 from trainer.training.recipe import Recipe
+from trainer.training.weights import Start
 
 OTHERS_SHARE = 0.15  # added to fine-tuning's draws: keeps other languages in mind
 # How often the second corpus is drawn for one draw of the target. On the second fold, where one network has 0.677
@@ -60,7 +64,7 @@ ALSO_SHARE = 0.3
 # By member. 200 epochs took 67 minutes of a shared core; without a second corpus a member with them is at 0.674 over
 # the folds, one that had 24 at 0.659. A second member fine-tuned from the same 200 epochs added nothing to the first,
 # and one with epochs of its own a point, for twice the time of every prediction.
-PRETRAINING_EPOCHS = (200,)
+PRETRAINING_EPOCHS = (50,)
 MEMBERS = len(PRETRAINING_EPOCHS)
 FINE_TUNING = Recipe(
     epochs=44,
@@ -82,8 +86,13 @@ class Curriculum:
         unheard_noise: list[Path],
         work: Path,
         seed: int,
+        start: Start | None = None,
     ) -> None:
-        self.preprocessing, self.seed, self.work = Preprocessing.default(CONTEXT_FRAMES), seed, work
+        if start and target in {part.corpus for part in start.card.training_data}:
+            raise UserError(
+                f"{start.card.version} was trained on {target}, whose folds it would know: start from another"
+            )
+        self.preprocessing, self.seed, self.work, self.start = Preprocessing.default(CONTEXT_FRAMES), seed, work, start
         self.labelled = with_labels_of(target, load_corpora(data))
         self.dataset = read(self.labelled, self.preprocessing)
         # GRUs of 112 keep two members under 300,000 parameters.
@@ -107,7 +116,8 @@ class Curriculum:
             recipe = PRETRAINING.model_copy(update={"epochs": PRETRAINING_EPOCHS[member]})
             tell = say(f"pretraining of member {member + 1}", recipe)
             seed, noises = self.seed + member, self.noises
-            return fit(self.pretraining, None, self.shape, recipe, seed=seed, on_epoch=tell, noises=noises)
+            init = self.start.for_labels(self.dataset.labels)[0] if self.start else None
+            return fit(self.pretraining, None, self.shape, recipe, seed=seed, on_epoch=tell, init=init, noises=noises)
 
         return kept(self.work / f"pretrained-{member}.npz", train)
 

@@ -1,7 +1,7 @@
 """How the bundle in this repository was made, to be run again.
 
     python -m trainer.distillation.default_bundle --data RAVDESS CREMA-D TESS nEMO EmoDB EMOVO AESDD --also crema-d
-        --noise ESC-10/dog ... --unheard-noise ESC-10/rain ... --work FOLDER --out model.zip
+        --start open.zip --noise ESC-10/rooster ... --unheard-noise ESC-10/rain ... --work FOLDER --out model.zip
 
     1. for each published fold, a network that went through the curriculum (curriculum.py) without the fold's
        speakers and without the second corpus's strangers; they then test it, and give the temperature
@@ -30,6 +30,7 @@ from trainer.distillation.curriculum import ALSO_SHARE, Curriculum
 from trainer.distillation.shipping import Expected, Making, heard_in_calls, made, metric, write
 from trainer.training.calibration import calibrate, cross_fitted_ece
 from trainer.training.fit import predict, uar_of
+from trainer.training.weights import load_start
 from undertone.acoustics.decode import expand
 
 Predictions = dict[str, NDArray[np.float32]]
@@ -151,6 +152,11 @@ def main() -> None:
     parser.add_argument("--data", type=Path, nargs="+", required=True)
     parser.add_argument("--target", default="ravdess", help="corpus to fine-tune on; the bundle has its labels")
     parser.add_argument("--also", help="a second corpus to fine-tune on; some of its speakers test the folds")
+    parser.add_argument(
+        "--start",
+        type=Path,
+        help="a bundle whose weights pretraining starts from; it knows no speaker of the target, nor a stranger",
+    )
     parser.add_argument("--noise", type=Path, nargs="*", default=[], help="sounds that are no speech, to train with")
     parser.add_argument(
         "--unheard-noise", type=Path, nargs="*", default=[], help="sounds to test folds with, kept from their training"
@@ -167,7 +173,14 @@ def main() -> None:
     options.work.mkdir(parents=True, exist_ok=True)
     unheard = expand(options.unheard_noise)
     curriculum = Curriculum(
-        options.data, options.target, options.also, options.noise, unheard, options.work, options.seed
+        options.data,
+        options.target,
+        options.also,
+        options.noise,
+        unheard,
+        options.work,
+        options.seed,
+        load_start(options.start) if options.start else None,
     )
     parts = curriculum.target.folds(FOLDS, options.seed)
     if options.only is not None:

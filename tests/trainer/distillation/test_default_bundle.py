@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from schemas.errors import UserError
 from tests.support.voices import write_corpus
 from trainer.data.clips import Clips
 from trainer.distillation import curriculum, default_bundle, open_bundle, pretraining, teacher_outputs
@@ -68,7 +69,7 @@ def test_folds_then_everybody_then_a_bundle(
     heard: list[tuple[int, int, bool]] = []
 
     def fit(clips: Clips, valid: None, shape: NetworkShape, recipe: Recipe, **rest: Any) -> object:
-        heard.append((len(clips), round(float(clips.weights.sum())), "init" in rest))
+        heard.append((len(clips), round(float(clips.weights.sum())), rest["init"] is not None))
         return real(clips, valid, shape, recipe, **rest)
 
     def fine_tuned(target: int, second: int) -> tuple[int, int, bool]:
@@ -99,22 +100,54 @@ def test_folds_then_everybody_then_a_bundle(
     assert load_start(tmp_path / "moods.zip").shape.members == curriculum.MEMBERS
 
 
-def test_the_open_bundle_is_tested_by_strangers(
-    arguments: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def make_open(arguments: list[str], folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """`open` on the second corpus and the other; the one speaker of the second that is no stranger is its third."""
     monkeypatch.setattr(open_bundle, "TESTED_ON", "second")
     monkeypatch.setattr(open_bundle, "PRETRAINING", QUICK)
     monkeypatch.setattr(open_bundle, "EPOCHS", 1)
     monkeypatch.setattr(pretraining, "STRANGERS", 2)
-    data = [str(tmp_path / name / f"{name}.csv") for name in ("second", "other")]
+    data = [str(folder / name / f"{name}.csv") for name in ("second", "other")]
     monkeypatch.setattr(sys, "argv", ["open_bundle", "--data", *data, *arguments[arguments.index("--noise") : -1]])
     open_bundle.main()
+    return folder / "moods.zip"
+
+
+def test_pretraining_starts_from_a_bundle_that_does_not_know_the_target(
+    arguments: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inits: list[Any] = []
+
+    def fit(*clips: Any, init: Any, **rest: Any) -> object:
+        inits.append(init)
+        return real(*clips, init=init, **rest)
+
+    real = curriculum.fit
+    monkeypatch.setattr(curriculum, "fit", fit)
+    start = make_open(arguments, tmp_path, monkeypatch)
+    weights = load_start(start).weights
+    monkeypatch.setattr(pretraining, "STRANGERS", 1)
+    monkeypatch.setattr(sys, "argv", [*arguments, "--start", str(start), "--only", "1"])
+    # Its teacher's outputs are of these corpora; the default's are made anew.
+    default_bundle.main()
+    assert set(inits[0]) == set(weights)
+    assert all(np.array_equal(inits[0][name], weights[name]) for name in weights)
+    assert not np.array_equal(inits[1]["gru/gru_cell/kernel"], weights["gru/gru_cell/kernel"])
+    backwards = ["--target", "second", "--also", "target", "--only", "1"]
+    monkeypatch.setattr(sys, "argv", [*arguments, "--start", str(start), *backwards])
+    with pytest.raises(UserError, match="was trained on second"):
+        default_bundle.main()
+
+
+def test_the_open_bundle_is_tested_by_strangers(
+    arguments: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made = make_open(arguments, tmp_path, monkeypatch)
     assert '"heldout_uar_after_1_s"' in capsys.readouterr().out
-    card = Model.load(tmp_path / "moods.zip").card
+    card = Model.load(made).card
     assert card.labels == MOODS
     # The third speaker of the second corpus, and of the other what has the second's labels.
     assert {part.corpus: part.utterances for part in card.training_data} == {"second": 8, "other": 128}
     assert card.metrics["heldout_files"] == 16
     assert card.reference is not None
     assert (card.reference.held_out, card.reference.speakers) == (True, 2)
-    assert load_start(tmp_path / "moods.zip").card == card
+    assert load_start(made).card == card
