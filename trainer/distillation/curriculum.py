@@ -61,9 +61,10 @@ OTHERS_SHARE = 0.15  # added to fine-tuning's draws: keeps other languages in mi
 # without it: 0.3 has 0.674, and 0.679 on the strangers; 1 has 0.646 and 0.687.
 ALSO_SHARE = 0.3
 
-# By member. 200 epochs took 67 minutes of a shared core; without a second corpus a member with them is at 0.674 over
-# the folds, one that had 24 at 0.659. A second member fine-tuned from the same 200 epochs added nothing to the first,
-# and one with epochs of its own a point, for twice the time of every prediction.
+# By member, from the weights of `open`, which had 120 epochs: 23 minutes of a core. Without a start and a second
+# corpus a member that had 200 is at 0.674 over the folds, one that had 24 at 0.659. A second member that was fine-
+# tuned from the same 200 epochs added nothing to the first, and one with epochs of its own a point, for twice the
+# time of every prediction.
 PRETRAINING_EPOCHS = (50,)
 MEMBERS = len(PRETRAINING_EPOCHS)
 FINE_TUNING = Recipe(

@@ -37,8 +37,8 @@ Predictions = dict[str, NDArray[np.float32]]
 
 FOLDS = 4
 # What the bundle expects of calls, and how far it judges an utterance against its caller's earlier ones
-# (docs/research/experiments.md, "Voices unlike those of the calibration").
-EXPECTED = Expected(calls={"neutral": 0.45, "calm": 0.1}, caller_weight=0.5, normal={"neutral": 2.0, "calm": 1.0})
+# (docs/research/experiments.md, "The default as calls are").
+EXPECTED = Expected(calls={"neutral": 0.7, "calm": 0.1}, caller_weight=0.5, normal={"neutral": 2.0, "calm": 1.0})
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,16 +133,17 @@ def in_calls(curriculum: Curriculum, found: CrossValidation, *, int8: bool) -> d
 
 def _making(curriculum: Curriculum, model: keras.Model) -> Making:
     # As often as each label was drawn in fine-tuning.
-    drawn = curriculum.target.variants[0].targets.mean(axis=0)
+    drawn, reference = curriculum.target.variants[0].targets.mean(axis=0), curriculum.target.utterances
     if curriculum.also:
         drawn = drawn + ALSO_SHARE * curriculum.also.variants[0].targets.mean(axis=0)
+        reference = reference + curriculum.also.utterances
     return Making(
         model=model,
         probes=curriculum.target.variants[0].subset(np.arange(8)),
         labels=curriculum.dataset.labels,
         drawn=drawn,
         training_data=curriculum.labelled.training_data(curriculum.dataset.utterances),
-        reference=curriculum.target.utterances,
+        reference=reference,
         reference_held_out=False,
     )
 
@@ -168,7 +169,7 @@ def main() -> None:
     parser.add_argument(
         "--int8", action="store_true", help="large products in eight bits: half the time, half the size"
     )
-    parser.add_argument("--prior", help="how often labels are in calls; default: neutral 0.45, calm 0.1")
+    parser.add_argument("--prior", help="how often labels are in calls; default: neutral 0.7, calm 0.1")
     options = parser.parse_args()
     options.work.mkdir(parents=True, exist_ok=True)
     unheard = expand(options.unheard_noise)
