@@ -62,9 +62,9 @@ OTHERS_SHARE = 0.15  # added to fine-tuning's draws: keeps other languages in mi
 ALSO_SHARE = 0.3
 
 # By member, from the weights of `open`, which had 120 epochs: 23 minutes of a core. Without a start and a second
-# corpus a member that had 200 is at 0.674 over the folds, one that had 24 at 0.659. A second member that was fine-
-# tuned from the same 200 epochs added nothing to the first, and one with epochs of its own a point, for twice the
-# time of every prediction.
+# corpus a member that had 200 is at 0.674 over the folds, one that had 24 at 0.659. A second member that was
+# fine-tuned from the same 200 epochs added nothing to the first, and one with epochs of its own a point, for twice
+# the time of every prediction.
 PRETRAINING_EPOCHS = (50,)
 MEMBERS = len(PRETRAINING_EPOCHS)
 FINE_TUNING = Recipe(

@@ -132,8 +132,9 @@ def in_calls(curriculum: Curriculum, found: CrossValidation, *, int8: bool) -> d
 
 
 def _making(curriculum: Curriculum, model: keras.Model) -> Making:
+    reference = curriculum.target.utterances
     # As often as each label was drawn in fine-tuning.
-    drawn, reference = curriculum.target.variants[0].targets.mean(axis=0), curriculum.target.utterances
+    drawn = curriculum.target.variants[0].targets.mean(axis=0)
     if curriculum.also:
         drawn = drawn + ALSO_SHARE * curriculum.also.variants[0].targets.mean(axis=0)
         reference = reference + curriculum.also.utterances

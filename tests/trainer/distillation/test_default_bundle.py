@@ -127,7 +127,6 @@ def test_pretraining_starts_from_a_bundle_that_does_not_know_the_target(
     weights = load_start(start).weights
     monkeypatch.setattr(pretraining, "STRANGERS", 1)
     monkeypatch.setattr(sys, "argv", [*arguments, "--start", str(start), "--only", "1"])
-    # Its teacher's outputs are of these corpora; the default's are made anew.
     default_bundle.main()
     assert set(inits[0]) == set(weights)
     assert all(np.array_equal(inits[0][name], weights[name]) for name in weights)
